@@ -1,0 +1,1 @@
+//! A whole guest on the other side: honest, slow, restarting, hostile.

@@ -1,0 +1,1 @@
+//! KVMFR: frames, cursor and messages, carried by LGMP.

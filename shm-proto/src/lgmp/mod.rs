@@ -1,0 +1,1 @@
+//! LGMP: the queues under Looking Glass.

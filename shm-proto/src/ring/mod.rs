@@ -1,0 +1,1 @@
+//! Our own lock-free broadcast ring.

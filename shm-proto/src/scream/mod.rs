@@ -1,0 +1,1 @@
+//! Scream: the sound an unmodified Scream driver writes into IVSHMEM.
