@@ -139,10 +139,7 @@ impl CursorShape {
                 let bit = |r: u32| Some(row(r)?.get(x as usize / 8)? >> (7 - x % 8) & 1 != 0);
                 let (and, xor) = (bit(y)?, bit(y + self.height())?);
                 let level = if xor { 255 } else { 0 };
-                Some(ShapePixel {
-                    rgba: [level, level, level, if and { 0 } else { 255 }],
-                    inverts: and && xor,
-                })
+                Some(ShapePixel { rgba: [level, level, level, if and { 0 } else { 255 }], inverts: and && xor })
             }
             ShapeKind::Color | ShapeKind::MaskedColor => {
                 let [b, g, r, a] = *row(y)?.get(x as usize * 4..)?.first_chunk::<4>()?;

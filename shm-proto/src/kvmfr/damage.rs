@@ -23,12 +23,8 @@ impl Rect {
     pub fn clipped(self, width: u32, height: u32) -> Option<Rect> {
         let right = self.x.saturating_add(self.width).min(width);
         let bottom = self.y.saturating_add(self.height).min(height);
-        let rect = Rect {
-            x: self.x,
-            y: self.y,
-            width: right.saturating_sub(self.x),
-            height: bottom.saturating_sub(self.y),
-        };
+        let rect =
+            Rect { x: self.x, y: self.y, width: right.saturating_sub(self.x), height: bottom.saturating_sub(self.y) };
         (rect.width > 0 && rect.height > 0).then_some(rect)
     }
 

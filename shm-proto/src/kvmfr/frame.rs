@@ -146,9 +146,8 @@ impl Frame {
         let claimed = Guest::new(u64::from(pitch_bytes) * u64::from(height));
         claimed.check("pitch x frameHeight", 1..=place.region_bytes.saturating_mul(8).min(u64::from(u32::MAX)))?;
         let header = u32::try_from(l.size).unwrap_or(u32::MAX);
-        let offset = get("offset", l.offset)?.check_that("offset", "a multiple of 4 behind the header", |o| {
-            o.is_multiple_of(4) && o >= header
-        })?;
+        let offset = get("offset", l.offset)?
+            .check_that("offset", "a multiple of 4 behind the header", |o| o.is_multiple_of(4) && o >= header)?;
         let first_pixel = u64::from(offset) + u64::from(WRITE_POINTER_BYTES);
         let room = place.len.saturating_sub(first_pixel) / u64::from(pitch_bytes);
         let rows = stored.min(u32::try_from(room).unwrap_or(u32::MAX));

@@ -21,14 +21,8 @@ pub enum PixelType {
 
 impl PixelType {
     /// Every type, in the order of their numbers from 1 on.
-    pub const ALL: [PixelType; 6] = [
-        PixelType::Bgra,
-        PixelType::Rgba,
-        PixelType::Rgba10,
-        PixelType::Rgba16F,
-        PixelType::Bgr32,
-        PixelType::Rgb24,
-    ];
+    pub const ALL: [PixelType; 6] =
+        [PixelType::Bgra, PixelType::Rgba, PixelType::Rgba10, PixelType::Rgba16F, PixelType::Bgr32, PixelType::Rgb24];
 
     /// From the number in a frame header.
     ///

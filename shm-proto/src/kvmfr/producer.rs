@@ -37,6 +37,31 @@ impl Default for ProducerConfig {
     }
 }
 
+/// Words and payloads that replace honest ones, for guests that lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tampering {
+    /// Offset and value of words of every frame header.
+    pub frame_header: &'static [(usize, u32)],
+    /// Offset and value of words of every cursor header.
+    pub cursor_header: &'static [(usize, u32)],
+    /// The payload every frame message names.
+    pub frame_block: Option<Block>,
+    /// The payload every cursor message names.
+    pub pointer_block: Option<Block>,
+    /// Writes the next frame though viewers still hold both slots.
+    pub ignores_viewers: bool,
+}
+
+impl Tampering {
+    pub(super) fn spoil(words: &[(usize, u32)], header: &mut [u8]) {
+        for (at, value) in words {
+            if let Some(place) = header.get_mut(*at..at + 4) {
+                place.copy_from_slice(&value.to_le_bytes());
+            }
+        }
+    }
+}
+
 /// Whether a frame can be written now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begun {
@@ -121,6 +146,7 @@ pub struct Producer {
     whole: bool,
     pub(super) cursor: Cursor,
     pub(super) counters: ProducerCounters,
+    pub(super) tampering: Tampering,
 }
 
 /// What the cursor is, and what of it viewers have not been told.
@@ -168,6 +194,7 @@ impl Producer {
             whole: false,
             cursor: Cursor::default(),
             counters: ProducerCounters::default(),
+            tampering: Tampering::default(),
         })
     }
 
@@ -221,9 +248,12 @@ impl Producer {
         if !self.is_watched()? {
             return Ok(Begun::NobodyWatches);
         }
-        if self.unfinished()? >= self.wire.frame_length {
+        let full = self.unfinished()? >= self.wire.frame_length;
+        if full {
             self.counters.stalls += 1;
-            return Ok(Begun::Full);
+            if !self.tampering.ignores_viewers {
+                return Ok(Begun::Full);
+            }
         }
         if self.spec != Some(*spec) {
             self.format_ver = self.format_ver.wrapping_add(1);
@@ -233,12 +263,13 @@ impl Producer {
         let block = *self.plan.slots.get(slot).unwrap_or(&self.plan.slots[0]);
         let serial = self.serial.wrapping_add(1);
         let numbers = FrameNumbers { serial, format_ver: self.format_ver, rows, offset: self.plan.write_pointer };
-        let header = spec.encode(self.wire, numbers, damage);
-        let region = self.host.region().clone();
-        region.span(u64::from(block.offset), header.len() as u64)?.copy_from(&header)?;
+        let mut header = spec.encode(self.wire, numbers, damage);
+        Tampering::spoil(self.tampering.frame_header, &mut header);
+        self.host.region().span(u64::from(block.offset), header.len() as u64)?.copy_from(&header)?;
         self.store_write_pointer(block, 0)?;
-        match self.post(self.frames, 0, block, now)? {
+        match self.post(self.frames, 0, self.tampering.frame_block.unwrap_or(block), now)? {
             Posted::Sent => {}
+            Posted::Full if self.tampering.ignores_viewers => {}
             Posted::NobodyListens => return Ok(Begun::NobodyWatches),
             Posted::Full => return Ok(Begun::Full),
             Posted::LockBusy => return Ok(Begun::LockBusy),
@@ -292,6 +323,16 @@ impl Producer {
             self.whole = true;
         }
         Ok(())
+    }
+
+    /// Ends the frame without telling viewers that it is whole.
+    pub fn abandon_frame(&mut self) {
+        self.writing = None;
+    }
+
+    /// From now on lies as told; the default tells the truth.
+    pub fn tamper(&mut self, tampering: Tampering) {
+        self.tampering = tampering;
     }
 
     /// Moves, shows or hides the cursor.
@@ -405,7 +446,13 @@ impl Producer {
         Ok(())
     }
 
-    pub(super) fn post(&mut self, queue: QueueHandle, udata: u32, block: Block, now: HostTime) -> Result<Posted, HostError> {
+    pub(super) fn post(
+        &mut self,
+        queue: QueueHandle,
+        udata: u32,
+        block: Block,
+        now: HostTime,
+    ) -> Result<Posted, HostError> {
         let Some((queue, region, layout)) = self.host.queue(queue) else { return Ok(Posted::Full) };
         Ok(queue.post(region, layout, udata, block, producer_ms(now))?)
     }

@@ -1,6 +1,6 @@
 //! The cursor side and the memory plan of [`Producer`](super::Producer).
 
-use super::producer::{MemoryPlan, Producer};
+use super::producer::{MemoryPlan, Producer, Tampering};
 use super::wire::{Layout, MAX_SHAPE_BYTES, WRITE_POINTER_BYTES, cursor_flags};
 use crate::lgmp::host::{Block, Host, HostError};
 use crate::lgmp::host_queue::Posted;
@@ -18,9 +18,8 @@ pub(super) fn plan(host: &mut Host, wire: &Layout, align_bytes: u32) -> Result<M
     let header = wire.cursor.size as u64;
     let take = |host: &mut Host, size| host.allocate(size, 4);
     let positions = (0..wire.pointer_length).map(|_| take(host, header)).collect::<Result<_, _>>()?;
-    let shapes = (0..SHAPE_BUFFERS)
-        .map(|_| take(host, header + u64::from(MAX_SHAPE_BYTES)))
-        .collect::<Result<_, _>>()?;
+    let shapes =
+        (0..SHAPE_BUFFERS).map(|_| take(host, header + u64::from(MAX_SHAPE_BYTES))).collect::<Result<_, _>>()?;
     let free = host.free();
     let half = free.saturating_sub(align - 1) / align * align / 2;
     if half < align {
@@ -103,12 +102,13 @@ impl Producer {
             put(l.height, &shape.stored_rows.to_le_bytes());
             put(l.pitch, &shape.pitch_bytes.to_le_bytes());
         }
+        Tampering::spoil(self.tampering.cursor_header, &mut header);
         let at = u64::from(block.offset);
         let region = self.host.region();
         region.span(at, header.len() as u64)?.copy_from(&header)?;
         region.span(at + header.len() as u64, pixels.len() as u64)?.copy_from(pixels)?;
         let visible = if self.cursor.visible { cursor_flags::VISIBLE } else { 0 };
-        let posted = self.post(self.pointer, flags | visible, block, now)?;
+        let posted = self.post(self.pointer, flags | visible, self.tampering.pointer_block.unwrap_or(block), now)?;
         self.counters.cursor_messages += u64::from(posted == Posted::Sent);
         // Without listeners nothing is due: a newcomer gets everything again.
         Ok(matches!(posted, Posted::Sent | Posted::NobodyListens))

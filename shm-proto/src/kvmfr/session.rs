@@ -176,7 +176,8 @@ fn clean(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len()).min(MAX_TEXT_BYTES);
     let text = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default());
     let hides = |c: char| {
-        c.is_control() || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+        c.is_control()
+            || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
     };
     let text: String = text.chars().map(|c| if hides(c) { '\u{FFFD}' } else { c }).collect();
     text.trim().to_owned()

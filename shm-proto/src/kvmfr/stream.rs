@@ -295,7 +295,9 @@ impl Viewer {
                 return Ok(State::OtherVersion { lgmp, kvmfr: Some(kvmfr), place });
             }
             // A stock producer writes its user data after the magic.
-            Header::NotKvmfr => return Ok(if queues.is_ok() { State::NotKvmfr } else { State::Starting(Step::UserData) }),
+            Header::NotKvmfr => {
+                return Ok(if queues.is_ok() { State::NotKvmfr } else { State::Starting(Step::UserData) });
+            }
         };
         let Some(wire) = layout(lgmp, wire.distrusted()) else { return Ok(State::Starting(Step::UserData)) };
         queues?;
@@ -413,9 +415,7 @@ impl Viewer {
                 return Ok(None);
             }
             Some(last)
-                if last.serial.wrapping_add(1) == serial
-                    && last.format_ver == format_ver
-                    && last.format == format => {}
+                if last.serial.wrapping_add(1) == serial && last.format_ver == format_ver && last.format == format => {}
             _ => frame.damage_all(),
         }
         self.frame = Some(frame);
@@ -639,11 +639,8 @@ fn copy_rows(
     purpose: Purpose,
 ) -> Result<(), AccessError> {
     let (count, row_bytes, pitch) = (rows.len(), frame.row_bytes() as usize, frame.pitch_bytes() as usize);
-    let outside = |len: usize| AccessError::OutOfBounds {
-        offset: u64::from(rows.start),
-        len: count as u64,
-        limit: len as u64,
-    };
+    let outside =
+        |len: usize| AccessError::OutOfBounds { offset: u64::from(rows.start), len: count as u64, limit: len as u64 };
     if rows.end > frame.rows() {
         return Err(outside(frame.rows() as usize));
     }

@@ -133,11 +133,7 @@ impl Client {
     /// # Errors
     /// [`Trouble::SessionEnded`] if not; [`Trouble::Access`].
     pub fn check_session(&self, session: Session) -> Result<(), Trouble> {
-        if self.header_is_ours()? && self.session_word()? == session.id {
-            Ok(())
-        } else {
-            Err(Trouble::SessionEnded)
-        }
+        if self.header_is_ours()? && self.session_word()? == session.id { Ok(()) } else { Err(Trouble::SessionEnded) }
     }
 
     /// The producer's milliseconds now; nothing but a number to hand back to it.

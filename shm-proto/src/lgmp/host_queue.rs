@@ -194,21 +194,11 @@ impl HostQueue {
         QueueWords::new(region, layout, self.index)
     }
 
-    fn entry<'r>(
-        &self,
-        region: &'r Region,
-        layout: &Layout,
-        index: u32,
-    ) -> Result<crate::span::Span<'r>, AccessError> {
+    fn entry<'r>(&self, region: &'r Region, layout: &Layout, index: u32) -> Result<crate::span::Span<'r>, AccessError> {
         region.span(self.ring_at + u64::from(index) * layout.entry.size, layout.entry.size)
     }
 
-    fn restart_timer(
-        &self,
-        words: &QueueWords<'_>,
-        layout: &'static Layout,
-        now_ms: u64,
-    ) -> Result<(), AccessError> {
+    fn restart_timer(&self, words: &QueueWords<'_>, layout: &'static Layout, now_ms: u64) -> Result<(), AccessError> {
         let overdue = now_ms.saturating_add(u64::from(self.max_time_ms));
         words.u64(layout.queue.msg_timeout)?.store_release(overdue);
         Ok(())

@@ -162,9 +162,10 @@ impl Ring {
         let entries = entries.check("numMessages", RING_ENTRIES)?;
         Guest::new(entries).check_that("numMessages", "a ring length of this version", |n| layout.ring.allows(n))?;
         let bytes = u64::from(entries) * layout.entry.size;
-        let at = at.check_that("messagesOffset", "a multiple of 4 behind the header, the ring inside the region", |at| {
-            at.is_multiple_of(4) && u64::from(at) >= layout.header.size && u64::from(at) + bytes <= region.len()
-        })?;
+        let at =
+            at.check_that("messagesOffset", "a multiple of 4 behind the header, the ring inside the region", |at| {
+                at.is_multiple_of(4) && u64::from(at) >= layout.header.size && u64::from(at) + bytes <= region.len()
+            })?;
         Ok(Ring { at: u64::from(at), entries })
     }
 
@@ -245,12 +246,8 @@ impl QueueConfig {
         let words = QueueWords::new(region, layout, index)?;
         let load = |at| words.u32(at).map(|w| w.load_acquire());
         let q = &layout.queue;
-        let ring = Ring::check(
-            region,
-            layout,
-            Guest::new(load(q.messages_offset)?),
-            Guest::new(load(q.num_messages)?),
-        )?;
+        let ring =
+            Ring::check(region, layout, Guest::new(load(q.messages_offset)?), Guest::new(load(q.num_messages)?))?;
         Ok(QueueConfig { index, id: load(q.queue_id)?, ring, max_time_ms: load(q.max_time)? })
     }
 

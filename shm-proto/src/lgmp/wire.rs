@@ -272,7 +272,8 @@ mod tests {
 
     #[test]
     fn masks_survive_the_way_through_memory() {
-        for subs in [Subs { on: 0, bad: 0 }, Subs { on: 0x8000_0001, bad: 0x7FFF_0000 }, Subs { on: u32::MAX, bad: 1 }] {
+        for subs in [Subs { on: 0, bad: 0 }, Subs { on: 0x8000_0001, bad: 0x7FFF_0000 }, Subs { on: u32::MAX, bad: 1 }]
+        {
             assert_eq!(Subs::decode(subs.encode(&V6), &V6), subs);
         }
         assert_eq!(Subs { on: 0b101, bad: 0b100 }.listening(), 1);
