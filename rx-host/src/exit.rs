@@ -5,7 +5,10 @@
 //! is no failure. Errors of other crates get their class and hint by [`Explain`]; an error that nobody explained is
 //! internal, unless it came from the system.
 
+use crate::atomic_file::WriteError;
+use crate::settings::SettingsError;
 use crate::term;
+use shm_proto::MapError;
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
@@ -165,10 +168,8 @@ fn report(app: &str, error: &anyhow::Error) -> Exit {
         let _ = e.print();
         return if e.use_stderr() { Exit::Usage } else { Exit::Done };
     }
-    if let Some(StdoutError(e)) = error.downcast_ref::<StdoutError>() {
-        if e.kind() == io::ErrorKind::BrokenPipe {
-            return Exit::Done;
-        }
+    if error.downcast_ref::<StdoutError>().is_some_and(|e| e.0.kind() == io::ErrorKind::BrokenPipe) {
+        return Exit::Done;
     }
     let Verdict { exit, hint } = classify(error);
     tell(app, &chain_line(error), hint.as_deref());
@@ -189,6 +190,16 @@ pub fn classify(error: &anyhow::Error) -> Verdict {
     for cause in error.chain() {
         if let Some(f) = cause.downcast_ref::<Failure>() {
             return Verdict { exit: f.exit, hint: f.hint.clone() };
+        }
+        if let Some(e) = cause.downcast_ref::<SettingsError>() {
+            let exit = if e.is_usage() { Exit::Usage } else { Exit::Environment };
+            return Verdict { exit, hint: Some(e.hint()) };
+        }
+        if let Some(e) = cause.downcast_ref::<WriteError>() {
+            return Verdict { exit: Exit::Environment, hint: Some(e.hint()) };
+        }
+        if cause.is::<MapError>() {
+            return Verdict { exit: Exit::Environment, hint: Some("see: doctor".into()) };
         }
         if let Some(StdoutError(_)) = cause.downcast_ref() {
             return Verdict { exit: Exit::Environment, hint: Some("make room, or send the output elsewhere".into()) };

@@ -26,7 +26,10 @@
 pub mod atomic_file;
 pub mod clock;
 pub mod exit;
+pub mod people;
 pub mod report;
+pub mod settings;
 pub mod signals;
 pub mod term;
 mod wait;
+pub mod watch;

@@ -173,7 +173,7 @@ impl Recorded {
             });
             found.map_or(0, |bucket| if bucket + 1 == BUCKETS { self.max } else { top_of(bucket).min(self.max) })
         };
-        let mean = if count == 0 { 0 } else { self.sum / count };
+        let mean = self.sum.checked_div(count).unwrap_or(0);
         Summary { count, mean, p50: at(500), p90: at(900), p99: at(990), p999: at(999), max: self.max }
     }
 }
