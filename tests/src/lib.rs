@@ -26,6 +26,7 @@ pub mod process;
 pub mod programs;
 pub mod pulse;
 pub mod require;
+pub mod source;
 pub mod tone;
 pub mod vm;
 pub mod xvfb;
