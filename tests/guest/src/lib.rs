@@ -9,4 +9,6 @@ pub mod cli;
 pub mod init;
 pub mod machine;
 pub mod pattern;
+pub mod place;
 pub mod simulate;
+pub mod sound;

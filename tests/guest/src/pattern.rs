@@ -4,7 +4,6 @@
 use crate::simulate::Simulator;
 use anyhow::{Context, ensure};
 use shm_proto::{HostTime, Purpose, Region};
-use std::path::Path;
 
 /// The bytes of pattern `seed` from `offset` (a multiple of 8) on. Each eight of them depend on their place alone.
 pub fn fill(seed: u32, offset: u64, bytes: &mut [u8]) {
@@ -26,13 +25,12 @@ pub struct Pattern {
     name: String,
     seed: u32,
     filled: u64,
-    started: HostTime,
 }
 
 impl Pattern {
     /// A pattern that starts with `seed`.
-    pub fn open(path: &Path, region: Region, seed: u32, now: HostTime) -> Pattern {
-        Pattern { region, name: path.display().to_string(), seed, filled: 0, started: now }
+    pub fn new(name: String, region: Region, seed: u32) -> Pattern {
+        Pattern { region, name, seed, filled: 0 }
     }
 }
 
@@ -41,8 +39,8 @@ impl Simulator for Pattern {
         format!("pattern {} in {}, {} bytes", self.seed, self.name, self.region.len())
     }
 
-    fn due(&self) -> Option<HostTime> {
-        (self.filled < self.region.len()).then_some(self.started)
+    fn due(&self, now: HostTime) -> Option<HostTime> {
+        (self.filled < self.region.len()).then_some(now)
     }
 
     fn act(&mut self, _now: HostTime) -> anyhow::Result<()> {
@@ -55,6 +53,10 @@ impl Simulator for Pattern {
         span.copy_to(&mut back, Purpose::Read)?;
         ensure!(back == block, "{}: the bytes from {} on do not stay", self.name, self.filled);
         self.filled += length;
+        Ok(())
+    }
+
+    fn finish(&mut self, _now: HostTime) -> anyhow::Result<()> {
         Ok(())
     }
 
@@ -81,8 +83,8 @@ mod tests {
     #[test]
     fn it_ends_with_the_region() {
         let region = Region::memfd("pattern", 200_000).unwrap();
-        let mut pattern = Pattern::open(Path::new("x"), region.clone(), 1, HostTime::ZERO);
-        while pattern.due().is_some() {
+        let mut pattern = Pattern::new("x".into(), region.clone(), 1);
+        while pattern.due(HostTime::ZERO).is_some() {
             pattern.act(HostTime::ZERO).unwrap();
         }
         let (mut bytes, mut sent) = (vec![0; 200_000], vec![0; 200_000]);

@@ -13,10 +13,13 @@ pub trait Simulator {
     fn describe(&self) -> String;
 
     /// When it next wants to act. `None`: it has done everything.
-    fn due(&self) -> Option<HostTime>;
+    fn due(&self, now: HostTime) -> Option<HostTime>;
 
     /// Acts. Called at or after [`Simulator::due`].
     fn act(&mut self, now: HostTime) -> anyhow::Result<()>;
+
+    /// Ends as the real program does when the guest shuts down.
+    fn finish(&mut self, now: HostTime) -> anyhow::Result<()>;
 
     /// One line: what it has done so far.
     fn summary(&self) -> String;
@@ -51,13 +54,16 @@ pub fn run(
         if end.is_some_and(|end| now >= end) {
             break;
         }
-        let Some(first) = simulators.iter_mut().filter(|s| s.due().is_some()).min_by_key(|s| s.due()) else { break };
-        let Some(due) = first.due() else { break };
+        let dues = simulators.iter().enumerate().filter_map(|(n, s)| Some((s.due(now)?, n)));
+        let Some((due, n)) = dues.min() else { break };
         if due <= now {
-            first.act(now)?;
+            simulators[n].act(now)?;
         } else {
             std::thread::sleep(due.since(now).min(NAP));
         }
+    }
+    for simulator in simulators {
+        simulator.finish(clock.now())?;
     }
     Ok(())
 }
