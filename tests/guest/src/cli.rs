@@ -1,6 +1,7 @@
 //! What the simulated guest can be asked to do.
 
 use crate::pattern::Pattern;
+use crate::picture::PictureTask;
 use crate::place::Place;
 use crate::simulate::Simulator;
 use crate::sound::SoundTask;
@@ -22,6 +23,8 @@ pub struct Cli {
 pub enum Task {
     /// Sound, as the Scream driver of a Windows guest
     Sound(SoundTask),
+    /// A picture, as the Looking Glass host of a Windows guest
+    Picture(PictureTask),
     /// Numbers that depend on their place, once over the whole file
     Pattern(PatternTask),
 }
@@ -41,6 +44,7 @@ impl Task {
     pub fn open(&self, now: HostTime) -> anyhow::Result<Box<dyn Simulator>> {
         Ok(match self {
             Task::Sound(task) => Box::new(task.open(now)?),
+            Task::Picture(task) => Box::new(task.open(now)?),
             Task::Pattern(task) => Box::new(Pattern::new(task.place.name(), task.place.open(1 << 20)?, task.seed)),
         })
     }
@@ -49,6 +53,7 @@ impl Task {
     pub fn length(&self) -> Option<Duration> {
         match self {
             Task::Sound(task) => task.place.length(),
+            Task::Picture(task) => task.place.length(),
             Task::Pattern(task) => task.place.length(),
         }
     }

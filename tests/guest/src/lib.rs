@@ -9,6 +9,7 @@ pub mod cli;
 pub mod init;
 pub mod machine;
 pub mod pattern;
+pub mod picture;
 pub mod place;
 pub mod simulate;
 pub mod sound;
