@@ -156,7 +156,7 @@ fn lgmp_a_new_holder_of_a_place_does_not_inherit_unread_messages() {
     rig.post(1);
     // It dies without a word; another program clears its place without clearing the bits, as stock viewers do.
     rig.words().set_subs(Default::default()).unwrap();
-    drop(gone);
+    let _never_unsubscribed = gone;
     let mut place = Subscription::take(&client, ID).unwrap();
     assert_eq!(place.place(), 0);
     rig.beat_for(3 * KEEP_MS);
