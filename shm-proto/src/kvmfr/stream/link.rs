@@ -37,8 +37,6 @@ pub(super) type Place = Option<Subscription>;
 pub(super) enum End {
     /// We go: give the places back.
     Polite,
-    /// The heartbeat stands: write nothing, keep looking at it.
-    Silent,
     /// Another session is there, or none, or nonsense: write nothing, look for a version anew.
     Over,
 }
@@ -65,8 +63,8 @@ impl Viewer {
             },
             Link::Joined { client, frames, pointer, .. } => {
                 if client.poll(now)? != Status::Joined {
-                    self.drop_link(End::Silent);
-                    return Ok(State::Frozen);
+                    // The places are kept, untouched, for a machine that was only paused.
+                    return Ok(frozen(self.prober.look(&self.region, now)?));
                 }
                 if now < self.retake_at {
                     return Ok(State::Live);
@@ -179,7 +177,7 @@ impl Viewer {
         }
     }
 
-    /// Ends what was joined. The client is kept unless the session is over, for it knows the heartbeat.
+    /// Ends what was joined, or was to be.
     pub(super) fn drop_link(&mut self, end: End) {
         self.last = None;
         let Link::Joined { client, frames, pointer, .. } = core::mem::replace(&mut self.link, Link::None) else {
@@ -191,9 +189,6 @@ impl Viewer {
             if end == End::Polite {
                 let _best_effort = place.unsubscribe(&client);
             }
-        }
-        if end == End::Silent {
-            self.link = Link::Joining(client);
         }
     }
 }
