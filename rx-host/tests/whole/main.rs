@@ -35,12 +35,15 @@ fn main() -> ExitCode {
     if let Ok(program) = std::env::var(process::CHILD) {
         return child::main(&program, &std::env::args().skip(1).collect::<Vec<_>>());
     }
-    let filters: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let wanted = Wanted::from_args();
     let groups = [("signals", signals::TESTS), ("endings", endings::TESTS), ("system", system::TESTS)];
     let all =
         groups.iter().flat_map(|(group, tests)| tests.iter().map(move |(name, f)| (format!("{group}::{name}"), f)));
-    let chosen: Vec<_> =
-        all.filter(|(name, _)| filters.is_empty() || filters.iter().any(|f| name.contains(f))).collect();
+    let chosen: Vec<_> = all.filter(|(name, _)| wanted.includes(name)).collect();
+    if wanted.list {
+        chosen.iter().for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
     let mut failed = Vec::new();
     println!("\nrunning {} tests", chosen.len());
     for (name, test) in &chosen {
@@ -53,4 +56,34 @@ fn main() -> ExitCode {
     let (word, bad) = if failed.is_empty() { ("ok", 0) } else { ("FAILED", failed.len()) };
     println!("\ntest result: {word}. {} passed; {bad} failed\n", chosen.len() - bad);
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What of libtest's command line has a meaning here.
+#[derive(Default)]
+struct Wanted {
+    names: Vec<String>,
+    skipped: Vec<String>,
+    list: bool,
+}
+
+impl Wanted {
+    fn from_args() -> Wanted {
+        let mut wanted = Wanted::default();
+        let mut args = std::env::args().skip(1);
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--list" => wanted.list = true,
+                "--skip" => wanted.skipped.extend(args.next()),
+                "--test-threads" | "--format" | "--color" => drop(args.next()),
+                flag if flag.starts_with('-') => {}
+                _ => wanted.names.push(arg),
+            }
+        }
+        wanted
+    }
+
+    fn includes(&self, name: &str) -> bool {
+        let any = |parts: &[String]| parts.iter().any(|part| name.contains(part));
+        (self.names.is_empty() || any(&self.names)) && !any(&self.skipped)
+    }
 }

@@ -1,6 +1,6 @@
 //! The system around a program: another user, limits, a full disk, a service manager, a terminal.
 
-use crate::process::{Running, command, run, wrapped};
+use crate::process::{Ended, command, run, wrapped};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::fs::{self, File, Permissions};
@@ -16,6 +16,7 @@ crate::tests!(
     a_user_without_rights_is_told_what_that_means,
     memory_is_locked_only_where_no_limit_counts,
     a_full_disk_keeps_the_old_file,
+    a_limit_on_file_sizes_keeps_the_old_file_and_the_process,
     the_service_manager_hears_each_step_once,
     without_a_service_manager_nothing_is_sent,
     flags_and_environment_choose_what_is_logged,
@@ -107,10 +108,20 @@ fn a_full_disk_keeps_the_old_file() {
         println!("skipped: needs mounts in a namespace of their own (unshare {namespace})");
         return;
     }
-    let ended = run(wrapped(&["unshare", namespace, "sh", "-c", script, at], "full", &[at]));
+    expect_no_space(&run(wrapped(&["unshare", namespace, "sh", "-c", script, at], "full", &[at])), at);
+}
+
+fn a_limit_on_file_sizes_keeps_the_old_file_and_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().to_str().unwrap();
+    expect_no_space(&run(wrapped(&["sh", "-c", "ulimit -f 64; exec \"$@\"", "sh"], "full", &[at])), at);
+}
+
+#[track_caller]
+fn expect_no_space(ended: &Ended, at: &str) {
     let hint = format!("hint: make room or choose another disk; see: df -h {at}\n");
     let expected = format!("some-rx: cannot write {at}/out.png: no space left\n{hint}");
-    assert_eq!((ended.code, ended.stderr), (Some(2), expected));
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(2), expected.as_str()));
 }
 
 fn the_service_manager_hears_each_step_once() {
@@ -203,5 +214,4 @@ fn the_status_stays_in_place_on_a_terminal() {
     assert!(showings[1..].iter().all(|s| s.trim_end_matches(['\r', '\n']).chars().count() <= 39), "{shown:?}");
     assert_eq!(showings[17], "some-rx: in between\r\n");
     assert!(shown.ends_with("\r\n"), "{shown:?}");
-    drop(Running::start(command("status", &[])));
 }
