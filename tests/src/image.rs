@@ -101,3 +101,34 @@ pub fn from_xwd(bytes: &[u8]) -> Picture {
     }
     Picture { width: width as u32, height: height as u32, rgb }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(width: u32, height: u32, rgb: &[u8]) -> Picture {
+        Picture { width, height, rgb: rgb.to_vec() }
+    }
+
+    #[test]
+    fn a_difference_names_the_first_pixel() {
+        let a = picture(2, 2, &[1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+        let mut b = a.clone();
+        assert_eq!(a.difference(&b), None);
+        b.rgb[7] = 9;
+        assert_eq!(a.difference(&b).unwrap(), "1 pixels differ, the first at 0,1: [3, 3, 3] and [3, 9, 3]");
+        assert_eq!(a.part(1, 0, 1, 2).rgb, [2, 2, 2, 4, 4, 4]);
+    }
+
+    #[test]
+    fn a_dump_is_read_whatever_its_padding() {
+        // Header of 100 bytes, one colour of 12, then two rows of one pixel with four bytes of padding each.
+        let mut dump = vec![0; 100 + 12 + 16];
+        for (n, value) in [(0, 100u32), (1, 7), (4, 1), (5, 2), (7, 0), (11, 32), (12, 8), (19, 1)] {
+            dump[n * 4..n * 4 + 4].copy_from_slice(&value.to_be_bytes());
+        }
+        dump[112..115].copy_from_slice(&[3, 2, 1]);
+        dump[120..123].copy_from_slice(&[6, 5, 4]);
+        assert_eq!(from_xwd(&dump), picture(1, 2, &[1, 2, 3, 4, 5, 6]));
+    }
+}

@@ -19,6 +19,8 @@
 #![forbid(unsafe_code)]
 
 pub mod cpio;
+pub mod gpu;
+pub mod guest;
 pub mod image;
 pub mod kernel;
 pub mod place;

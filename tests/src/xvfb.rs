@@ -55,3 +55,17 @@ impl XvfbRig {
         image::from_xwd(&bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_screen_is_black_all_over() {
+        let Some(rig) = XvfbRig::start(320, 200) else { return };
+        let screen = rig.screen();
+        assert_eq!((screen.width, screen.height), (320, 200));
+        assert!(screen.rgb.iter().all(|byte| *byte == 0));
+        assert_eq!(screen.pixel(320, 0), None);
+    }
+}

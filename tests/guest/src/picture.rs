@@ -113,7 +113,7 @@ enum Cursor {
 }
 
 /// How long each of "all" lies is told.
-const LIE_FOR: Duration = Duration::from_millis(500);
+const LIE_FOR: Duration = Duration::from_millis(250);
 
 /// The running guest.
 #[derive(Debug)]
