@@ -21,6 +21,11 @@ pub fn stereo() -> Format {
     Format::new(48_000, 16, 2, 3).unwrap()
 }
 
+/// The header that the driver makes.
+pub fn driver_header(format: Format, region_bytes: u64) -> WireHeader {
+    Writer::header_for(format, region_bytes).unwrap()
+}
+
 impl Rig {
     /// A region of `bytes` bytes that nobody has looked at or written to.
     pub fn new(bytes: u64) -> Rig {
