@@ -78,9 +78,9 @@ impl Producer {
     pub fn write_rows(&self, rows: Range<u32>, bytes: &[u8]) -> Result<(), AccessError> {
         let Some(writing) = self.writing else { return Ok(()) };
         let pitch = u64::from(writing.spec.pitch_bytes);
-        let end = rows.end.min(writing.rows);
-        let len = (u64::from(end.saturating_sub(rows.start)) * pitch).min(bytes.len() as u64);
-        let at = self.pixels_at(self.slot) + u64::from(rows.start) * pitch;
+        let (start, end) = (rows.start.min(writing.rows), rows.end.min(writing.rows));
+        let len = (u64::from(end.saturating_sub(start)) * pitch).min(bytes.len() as u64);
+        let at = self.pixels_at(self.slot) + u64::from(start) * pitch;
         let bytes = usize::try_from(len).ok().and_then(|n| bytes.get(..n)).unwrap_or_default();
         self.host.region().span(at, len)?.copy_from(bytes)
     }
