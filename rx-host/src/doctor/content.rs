@@ -1,17 +1,9 @@
 //! What lies in a region, told by its first bytes: enough to say "this is the other one". Readers check much more.
 
 use core::fmt;
+use shm_proto::lgmp::{probe, wire as lgmp};
+use shm_proto::scream::wire as scream;
 use shm_proto::{AccessError, Region};
-
-/// Scream's header, offset 0, little-endian. Source: protocols/scream.md 2.2.
-const SCREAM_MAGIC: u32 = 0x1111_2014;
-
-/// `LGMP`, little-endian. Source: protocols/lgmp-kvmfr.md 1.3.
-const LGMP_MAGIC: u32 = 0x504d_474c;
-
-/// Where LGMP's magic stands (the version is the word behind it), and which versions have it there. Source: the same.
-const LGMP_PLACES: [(u64, core::ops::RangeInclusive<u32>); 4] =
-    [(0, 1..=8), (8, 9..=10), (8064, 10..=11), (9664, 12..=12)];
 
 /// Bytes at the start that tell anything when no magic is known.
 const SHOWN_BYTES: usize = 8;
@@ -39,14 +31,14 @@ impl Content {
     /// [`AccessError::OutOfBounds`] if the region has less than eight bytes, [`AccessError::Gone`] if it shrank.
     pub fn of(region: &Region) -> Result<Content, AccessError> {
         let start = region.whole().read_array::<SHOWN_BYTES>(0)?;
-        if word(&start, 0) == Some(SCREAM_MAGIC) {
+        if word(&start, 0) == Some(scream::MAGIC) {
             return Ok(Content::Scream);
         }
-        for (at, versions) in LGMP_PLACES {
+        for place in probe::PLACES {
             // Places behind the end of a small region hold nothing.
-            let Ok(bytes) = region.whole().read_array::<8>(at) else { continue };
-            if let (Some(LGMP_MAGIC), Some(version)) = (word(&bytes, 0), word(&bytes, 4))
-                && versions.contains(&version)
+            let Ok(bytes) = region.whole().read_array::<8>(place.magic_at) else { continue };
+            if let (Some(lgmp::MAGIC), Some(version)) = (word(&bytes, 0), word(&bytes, 4))
+                && (place.versions.0..=place.versions.1).contains(&version)
             {
                 return Ok(Content::LookingGlass { lgmp_version: version });
             }
@@ -79,16 +71,16 @@ mod tests {
 
     #[test]
     fn the_first_bytes_tell_who_wrote() {
-        let lgmp = |version: u32| [LGMP_MAGIC.to_le_bytes(), version.to_le_bytes()].concat();
+        let written = |version: u32| [lgmp::MAGIC.to_le_bytes(), version.to_le_bytes()].concat();
         let unknown = Content::Unknown(*b"abcdefgh");
         let looking_glass = |lgmp_version| Content::LookingGlass { lgmp_version };
         let cases: [(u64, Vec<u8>, Content, &str); 9] = [
             (0, vec![0x14, 0x20, 0x11, 0x11], Content::Scream, "a Scream stream"),
-            (0, lgmp(6), looking_glass(6), "Looking Glass (LGMP 6)"),
-            (8, lgmp(9), looking_glass(9), "Looking Glass (LGMP 9)"),
-            (8064, lgmp(11), looking_glass(11), "Looking Glass (LGMP 11)"),
-            (9664, lgmp(12), looking_glass(12), "Looking Glass (LGMP 12)"),
-            (9664, lgmp(6), Content::Blank, "nothing written yet"),
+            (0, written(6), looking_glass(6), "Looking Glass (LGMP 6)"),
+            (8, written(9), looking_glass(9), "Looking Glass (LGMP 9)"),
+            (8064, written(11), looking_glass(11), "Looking Glass (LGMP 11)"),
+            (9664, written(12), looking_glass(12), "Looking Glass (LGMP 12)"),
+            (9664, written(6), Content::Blank, "nothing written yet"),
             (16, vec![1], Content::Blank, "nothing written yet"),
             (
                 0,
@@ -98,7 +90,7 @@ mod tests {
             ),
             (
                 0,
-                lgmp(99),
+                written(99),
                 Content::Unknown(*b"LGMP\x63\0\0\0"),
                 "neither Scream nor Looking Glass, it starts with 4c 47 4d 50 63 00 00 00",
             ),

@@ -198,6 +198,26 @@ fn a_wait_ends_with_an_event_a_stop_or_its_time() {
     });
 }
 
+/// How often this thread went to sleep so far. Source: proc(5).
+fn sleeps() -> u64 {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+    line.trim().parse().unwrap()
+}
+
+#[test]
+fn a_wait_without_news_sleeps_through() {
+    both(|notices| {
+        let mut rig = Rig::new("region", notices);
+        let stop = Stop::new().unwrap();
+        rig.watch.wait(Duration::from_millis(30), &stop);
+        let before = sleeps();
+        assert_eq!(rig.watch.wait(Duration::from_millis(400), &stop), None);
+        // Once or twice; a look every 20 ms would be twenty times.
+        assert!(sleeps() - before <= 8, "{}", sleeps() - before);
+    });
+}
+
 #[test]
 fn every_state_has_one_sentence_that_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
