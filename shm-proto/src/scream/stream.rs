@@ -7,7 +7,6 @@
 
 use super::layout::{CHUNK_TIME, Layout};
 use super::wire::Snapshot;
-use crate::cycle;
 use crate::raw::map::Region;
 use crate::span::AccessError;
 use crate::time::HostTime;
@@ -196,9 +195,9 @@ impl Stream {
 
     fn judge(&self, index: u16, due_unseen: u64, due: u64, region: &Region) -> Result<Verdict, AccessError> {
         let slots = u64::from(self.layout.slots());
-        let distance = u64::from(cycle::distance(self.seen.into(), index.into(), slots as u32));
+        let distance = u64::from(self.ahead(self.seen, index));
         // Rounded to the nearest number of whole laps.
-        let laps = (due_unseen.saturating_sub(distance) + slots / 2) / slots;
+        let laps = if due_unseen < slots / 2 { 0 } else { (due_unseen.saturating_sub(distance) + slots / 2) / slots };
         let lapped = laps > 0 && self.was_overwritten(region)?;
         if distance == 0 && !lapped {
             return Ok(Verdict::Standing);
@@ -263,12 +262,20 @@ impl Stream {
         region.span(self.layout.slot_offset(slot), size_of::<Head>() as u64)?.read_array(0)
     }
 
+    /// Steps from one slot to another; both were checked, so the division of [`crate::cycle`] is saved.
+    #[inline]
+    fn ahead(&self, from: u16, to: u16) -> u32 {
+        let slots = if to >= from { 0 } else { u32::from(self.layout.slots()) };
+        (slots + u32::from(to)).saturating_sub(from.into())
+    }
+
     /// The slot of the oldest chunk that waits. Only meaningful while one waits.
     pub(super) fn oldest_slot(&self) -> u16 {
-        let slots = u32::from(self.layout.slots());
-        let behind = self.waiting.saturating_sub(1).min(slots - 1);
-        // Below the number of slots, so it fits.
-        cycle::back(self.seen.into(), behind, slots) as u16
+        let seen = u32::from(self.seen);
+        let behind = self.waiting.saturating_sub(1);
+        let turn = if behind > seen { u32::from(self.layout.slots()) } else { 0 };
+        // At most one less wait than there are slots, so this is a slot, and fits.
+        (seen + turn).saturating_sub(behind) as u16
     }
 
     /// The sequence number of the oldest chunk that waits.
@@ -287,8 +294,7 @@ impl Stream {
         region: &Region,
     ) -> Result<bool, AccessError> {
         let Some(index) = self.index_in(after) else { return Ok(false) };
-        let slots = u32::from(self.layout.slots());
-        if cycle::distance(slot.into(), index.into(), slots) >= slots - 1 {
+        if self.ahead(slot, index) >= u32::from(self.layout.slots()) - 1 {
             return Ok(false);
         }
         Ok(pcm.starts_with(&self.head_of(slot, region)?))

@@ -305,3 +305,45 @@ proptest! {
         world.recovers();
     }
 }
+
+/// Sequences that an earlier reader failed on, with the ring each needs (in chunks of the first format).
+#[test]
+fn sequences_that_once_went_wrong_stay_right() {
+    use Action::*;
+    let cases: [(&str, u64, Vec<Action>); 6] = [
+        ("a lap while asleep, then a restart: slot 0 must be looked at again", 8, {
+            let looked = Publish { chunks: 6, looks: 1 };
+            vec![looked, Sleep { eighths: 9 }, Look { times: 2 }, Restart, Publish { chunks: 1, looks: 1 }]
+        }),
+        ("two changes of format unseen, and slot 0 in another format", 8, {
+            let there_and_back =
+                [ChangeFormat { to: 1 }, RestartUnseen { before: 8, after: 0 }, ChangeFormat { to: 0 }];
+            let start = [Publish { chunks: 1, looks: 0 }, Look { times: 2 }];
+            [&start[..], &there_and_back, &[Pause { looks: 1, each_ms: 1 }]].concat()
+        }),
+        ("a restart to the same index, with a backlog over the turn", 13, {
+            let turn = [Publish { chunks: 5, looks: 0 }, Stall { chunks: 8 }, Look { times: 1 }];
+            [&turn[..], &[Publish { chunks: 7, looks: 0 }, Restart]].concat()
+        }),
+        ("a turn and a restart to the same index, then another restart", 12, {
+            let start = [Look { times: 1 }, Publish { chunks: 10, looks: 0 }, Pause { looks: 1, each_ms: 1 }];
+            [&start[..], &[RestartUnseen { before: 5, after: 10 }, Look { times: 1 }, Restart]].concat()
+        }),
+        ("a burst of a whole ring, then death over a chunk", 12, {
+            let burst = [ChangeFormat { to: 1 }, Publish { chunks: 2, looks: 1 }, Stall { chunks: 8 }];
+            [&burst[..], &[Crash { looks: 0 }, Publish { chunks: 1, looks: 1 }]].concat()
+        }),
+        ("death over slot 0, then a restart", 18, {
+            let start = [RestartUnseen { before: 0, after: 10 }, Publish { chunks: 7, looks: 1 }];
+            [&start[..], &[Crash { looks: 0 }, Stall { chunks: 1 }]].concat()
+        }),
+    ];
+    for (case, ring_chunks, actions) in cases {
+        println!("{case}");
+        let mut world = World::new(24 + 3_840 * ring_chunks, StoreOrder::X64, false);
+        for action in &actions {
+            world.perform(action);
+        }
+        world.recovers();
+    }
+}

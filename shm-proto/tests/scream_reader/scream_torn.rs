@@ -37,7 +37,7 @@ fn what_is_accepted_from_another_process_at_full_speed_is_whole() {
         .unwrap();
     let mut pcm = vec![0; MAX_CHUNK_BYTES];
     let (mut now, began, mut last) = (HostTime::from_ns(1), Instant::now(), 0);
-    while reader.counters().chunks < 3_000 && began.elapsed() < LIMIT {
+    while reader.counters().chunks < 2_000 && began.elapsed() < LIMIT {
         // Virtual time, so that the reader takes this pace for possible, and sometimes believes that it slept long.
         now = now + Duration::from_millis([1, 90, 1_000][(reader.counters().chunks % 3) as usize]);
         if let Poll::Chunk(chunk) = reader.poll(now, &mut pcm).unwrap() {
@@ -51,7 +51,7 @@ fn what_is_accepted_from_another_process_at_full_speed_is_whole() {
     // The last word of the region tells the writer to end.
     region.whole().word::<u32>((1 << 20) - 4).unwrap().store_release(1);
     assert!(writer.wait().unwrap().success());
-    assert!(reader.counters().chunks >= 3_000, "{:?}", reader.counters());
+    assert!(reader.counters().chunks >= 2_000, "{:?}", reader.counters());
 }
 
 fn write_until_told(path: &Path) {
