@@ -1,1 +1,8 @@
-//! Placeholder.
+//! Shows the picture that a guest's unmodified Looking Glass host writes into shared memory.
+#![forbid(unsafe_code)]
+
+pub mod damage;
+pub mod pace;
+pub mod picture;
+pub mod slots;
+pub mod view;
