@@ -1,8 +1,10 @@
 //! Shows the picture that a guest's unmodified Looking Glass host writes into shared memory.
 #![forbid(unsafe_code)]
 
+pub mod cursor;
 pub mod damage;
 pub mod pace;
 pub mod picture;
 pub mod slots;
+pub mod text;
 pub mod view;
