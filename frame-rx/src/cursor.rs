@@ -59,7 +59,13 @@ impl Shape {
     ///
     /// # Errors
     /// [`ShapeError`]; the shape is then empty.
-    pub fn set_colour(&mut self, kind: CursorKind, size: Size, pitch_bytes: u32, bytes: &[u8]) -> Result<(), ShapeError> {
+    pub fn set_colour(
+        &mut self,
+        kind: CursorKind,
+        size: Size,
+        pitch_bytes: u32,
+        bytes: &[u8],
+    ) -> Result<(), ShapeError> {
         self.start(kind, size)?;
         let row_bytes = size.width * 4;
         for y in 0..size.height {

@@ -72,7 +72,7 @@ pub struct Outlet<R> {
 
 /// Both ends, without any slot yet; [`Intake::prepare`] makes them.
 pub fn pair<R: Rows>() -> (Intake<R>, Outlet<R>) {
-    // Twice as many places as slots: after a change of size, old ones may still be on their way back.
+    // Twice as many places as slots: after a change of size, an old one may still be on its way back.
     let (give_back, free) = bounded(2 * SLOTS);
     let (newest, fetch) = bounded(1);
     let intake = Intake {
@@ -101,6 +101,7 @@ impl<R: Rows> Intake<R> {
         }
         self.slot_bytes = 0;
         self.spare = [None, None, None];
+        while self.free.try_recv().is_ok() {}
         self.forget_waiting();
         for place in &mut self.spare {
             let slot = Slot {

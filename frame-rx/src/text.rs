@@ -260,8 +260,7 @@ mod tests {
         let b = paint("L", Size::new(100, 60)).unwrap();
         assert_eq!(b.size, Size::new(15, 18));
         let ink = |x: u32, y: u32| b.rgba[(y as usize * 15 + x as usize) * 4..][..4] == INK;
-        let rows: Vec<String> =
-            (5..13).map(|y| (5..10).map(|x| if ink(x, y) { '#' } else { '.' }).collect()).collect();
+        let rows: Vec<String> = (5..13).map(|y| (5..10).map(|x| if ink(x, y) { '#' } else { '.' }).collect()).collect();
         assert_eq!(rows, ["#....", "#....", "#....", "#....", "#....", "#....", "#####", "....."]);
         assert!(!ink(4, 6) && b.rgba[..4] == PAPER);
     }

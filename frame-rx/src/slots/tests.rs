@@ -109,6 +109,7 @@ proptest! {
         let (mut intake, outlet) = pair::<Memory>();
         let mut guest = Guest::new(format(8, 6));
         let mut screen = Screen::default();
+        let mut new_mode = false;
         let mut sent = std::collections::HashMap::new();
         for step in steps {
             match step {
@@ -116,6 +117,9 @@ proptest! {
                 Step::Publish(ref rects) | Step::Tear(ref rects) => {
                     let mut damage = Damage::none();
                     rects.iter().for_each(|r| damage.add(*r));
+                    if core::mem::take(&mut new_mode) {
+                        damage.set_everything();
+                    }
                     guest.change(&damage);
                     intake.prepare(&guest.format, make).unwrap();
                     let mut slot = intake.begin(guest.format, &damage).expect("the feed always finds a slot");
@@ -133,9 +137,9 @@ proptest! {
                         prop_assert_eq!(&screen.texture, &sent[&number]);
                     }
                 }
-                Step::Resize(w, h) if format(w, h) == guest.format => {}
                 Step::Resize(w, h) => {
                     // A guest that changes its mode sends a whole new picture.
+                    new_mode = true;
                     let number = guest.number;
                     guest = Guest { number, ..Guest::new(format(w, h)) };
                 }
@@ -273,4 +277,20 @@ fn a_feed_and_a_screen_in_two_threads_agree_on_every_picture() {
         }
     });
     assert_eq!(last, 20_000);
+}
+
+#[test]
+fn old_slots_that_come_back_late_never_displace_new_ones() {
+    let (mut intake, outlet) = pair::<Memory>();
+    let mut screen = Screen::default();
+    let mut number = 0;
+    for height in 1..40 {
+        let mut guest = Guest { number, ..Guest::new(format(4, height)) };
+        for _ in 0..3 {
+            intake.prepare(&guest.format, make).unwrap();
+            assert!(published(&mut intake, &mut guest, &Damage::everything()));
+            assert_eq!(screen.fetch(&outlet), Some(guest.number));
+        }
+        number = guest.number;
+    }
 }
