@@ -3,6 +3,8 @@
 
 pub mod cursor;
 pub mod damage;
+pub mod gpu;
+pub mod offscreen;
 pub mod pace;
 pub mod picture;
 pub mod slots;

@@ -19,6 +19,9 @@ pub const SLOTS: usize = 3;
 pub trait Rows: Send {
     /// How many bytes fit.
     fn capacity_bytes(&self) -> u64;
+
+    /// Stores `bytes` from `at_bytes` on. Whether they fitted; if not, nothing was stored. Real-time safe.
+    fn write(&mut self, at_bytes: u64, bytes: &[u8]) -> bool;
 }
 
 /// When things happened to a picture, by the host's clock.
