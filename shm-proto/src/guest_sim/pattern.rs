@@ -216,7 +216,7 @@ impl Pattern {
 fn ramp(spec: &PictureSpec, x: u32, y: u32) -> [u8; 3] {
     let level = |at: u32, side: u32| (u64::from(at) * 255 / u64::from(side.max(2) - 1)).min(255) as u8;
     let fine = (x.wrapping_mul(29) ^ y.wrapping_mul(71)) & 0x3F;
-    let square = if (x / 32 + y / 32) % 2 == 0 { 0 } else { 0x80 };
+    let square = if (x / 32 + y / 32).is_multiple_of(2) { 0 } else { 0x80 };
     [level(x, spec.width), level(y, spec.height), fine as u8 | square]
 }
 

@@ -39,42 +39,33 @@ impl Rect {
     }
 }
 
-/// What changed since the frame before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Damage {
-    /// Everything.
-    Full,
-    /// Only these.
-    Rects(Rects),
-}
-
-/// One to 64 rectangles inside a picture.
+/// What changed since the frame before: everything, or one to 64 rectangles inside the picture.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Rects {
+pub struct Damage {
     list: [Rect; MAX],
+    // 0 is everything, as in the header.
     count: u8,
 }
 
-impl Rects {
-    /// The rectangles.
-    pub fn as_slice(&self) -> &[Rect] {
-        self.list.get(..usize::from(self.count)).unwrap_or_default()
-    }
-}
-
-impl core::fmt::Debug for Rects {
+impl core::fmt::Debug for Damage {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_list().entries(self.as_slice()).finish()
+        match self.rects() {
+            None => f.write_str("Full"),
+            Some(rects) => f.debug_list().entries(rects).finish(),
+        }
     }
 }
 
 impl Damage {
+    /// Everything.
+    pub const FULL: Damage = Damage { list: [Rect { x: 0, y: 0, width: 0, height: 0 }; MAX], count: 0 };
+
     /// Clips `rects` to a picture of `width` by `height`. More than 64, or nothing left, is everything.
     pub fn clip(rects: impl IntoIterator<Item = Rect>, width: u32, height: u32) -> Damage {
-        let mut kept = Rects { list: [Rect::default(); MAX], count: 0 };
+        let mut kept = Damage::FULL;
         for (seen, rect) in rects.into_iter().enumerate() {
             if seen >= MAX {
-                return Damage::Full;
+                return Damage::FULL;
             }
             let Some(rect) = rect.clipped(width, height) else { continue };
             if let Some(place) = kept.list.get_mut(usize::from(kept.count)) {
@@ -82,34 +73,31 @@ impl Damage {
                 kept.count += 1;
             }
         }
-        if kept.count == 0 { Damage::Full } else { Damage::Rects(kept) }
+        kept
+    }
+
+    /// Whether everything changed.
+    pub const fn is_full(&self) -> bool {
+        self.count == 0
     }
 
     /// The rectangles; nothing if everything changed.
     pub fn rects(&self) -> Option<&[Rect]> {
-        match self {
-            Damage::Full => None,
-            Damage::Rects(rects) => Some(rects.as_slice()),
-        }
+        self.list.get(..usize::from(self.count)).filter(|_| !self.is_full())
     }
 
     /// Ranges of rows that cover the damage of a picture of `rows`, from top to bottom, not touching one another.
     /// Allocates nothing.
     pub fn bands(&self, rows: u32) -> Bands {
         let mut bands = Bands { list: [(0, 0); MAX], count: 0, next: 0 };
-        match self {
-            Damage::Full => {
-                bands.list[0] = (0, rows);
-                bands.count = usize::from(rows > 0);
-            }
-            Damage::Rects(rects) => {
-                let mut sorted = *rects;
-                let list = sorted.list.get_mut(..usize::from(rects.count)).unwrap_or_default();
-                list.sort_unstable_by_key(|r| r.y);
-                for rect in list.iter() {
-                    bands.join(rect.y.min(rows), rect.rows().end.min(rows));
-                }
-            }
+        let mut sorted = self.list;
+        let list = sorted.get_mut(..usize::from(self.count)).unwrap_or_default();
+        if list.is_empty() {
+            bands.join(0, rows);
+        }
+        list.sort_unstable_by_key(|r| r.y);
+        for rect in list.iter() {
+            bands.join(rect.y.min(rows), rect.rows().end.min(rows));
         }
         bands
     }
@@ -163,10 +151,10 @@ mod tests {
         let d = Damage::clip([rect(90, 40, 20, 20), rect(100, 0, 1, 1), rect(5, 5, 0, 9)], 100, 50);
         assert_eq!(d.rects(), Some(&[rect(90, 40, 10, 10)][..]));
         let d = Damage::clip([rect(u32::MAX, u32::MAX, u32::MAX, u32::MAX)], 100, 50);
-        assert_eq!(d, Damage::Full, "nothing left says nothing");
+        assert_eq!(d, Damage::FULL, "nothing left says nothing");
         let d = Damage::clip([rect(0, 0, u32::MAX, u32::MAX)], 100, 50);
         assert_eq!(d.rects(), Some(&[rect(0, 0, 100, 50)][..]));
-        assert_eq!(Damage::clip([rect(0, 0, 1, 1); 65], 100, 50), Damage::Full);
+        assert_eq!(Damage::clip([rect(0, 0, 1, 1); 65], 100, 50), Damage::FULL);
         assert_eq!(Damage::clip([rect(0, 0, 1, 1); 64], 100, 50).rects().map(<[Rect]>::len), Some(64));
     }
 
@@ -175,8 +163,8 @@ mod tests {
         let d = Damage::clip([rect(0, 30, 1, 5), rect(9, 0, 1, 10), rect(3, 10, 1, 2), rect(0, 34, 1, 9)], 10, 40);
         assert_eq!(d.bands(40).collect::<Vec<_>>(), [0..12, 30..40]);
         assert_eq!(d.bands(11).collect::<Vec<_>>(), vec![0..11]);
-        assert_eq!(Damage::Full.bands(7).collect::<Vec<_>>(), vec![0..7]);
-        assert_eq!(Damage::Full.bands(0).count(), 0);
+        assert_eq!(Damage::FULL.bands(7).collect::<Vec<_>>(), vec![0..7]);
+        assert_eq!(Damage::FULL.bands(0).count(), 0);
     }
 
     proptest! {

@@ -254,7 +254,7 @@ impl Frame {
     }
 
     pub(super) fn damage_all(&mut self) {
-        self.damage = Damage::Full;
+        self.damage = Damage::FULL;
     }
 }
 
@@ -271,7 +271,7 @@ fn damage(snapshot: Snapshot<'_>, l: &FrameLayout, width: u32, rows: u32) -> Res
     // A count that cannot be is no reason to lose the picture: everything changed.
     let Ok(count) = snapshot.u32("damageRectsCount", l.damage_count)?.check("damageRectsCount", 1..=MAX_DAMAGE_RECTS)
     else {
-        return Ok(Damage::Full);
+        return Ok(Damage::FULL);
     };
     let list = snapshot.bytes("damageRects", l.damage, count as usize * RECT_BYTES)?;
     let rect = |bytes: &[u8]| {

@@ -70,7 +70,7 @@ impl Screen {
         let need = pitch * frame.height() as usize;
         assert!(need <= 1 << 30, "a guest cannot choose how much is allocated");
         if self.format != Some(frame.format()) {
-            assert_eq!(*frame.damage(), Damage::Full, "a new format damages everything");
+            assert_eq!(*frame.damage(), Damage::FULL, "a new format damages everything");
             self.format = Some(frame.format());
             self.pixels = vec![0; need];
         }
