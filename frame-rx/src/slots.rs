@@ -11,6 +11,8 @@ use crate::damage::Damage;
 use crate::picture::PictureFormat;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use shm_proto::HostTime;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Slots in circulation: one filled, one waiting, one with the screen.
 pub const SLOTS: usize = 3;
@@ -57,6 +59,7 @@ pub struct Intake<R> {
     newest: Sender<Slot<R>>,
     withdraw: Receiver<Slot<R>>,
     spare: [Option<Slot<R>>; SLOTS],
+    armed: Arc<AtomicBool>,
     /// Changed by pictures that never reached the mailbox.
     lost: Damage,
     /// Changed by the picture that lay in the mailbox when it was last looked at.
@@ -71,6 +74,8 @@ pub struct Intake<R> {
 pub struct Outlet<R> {
     free: Sender<Slot<R>>,
     newest: Receiver<Slot<R>>,
+    /// The screen wants to be told of the next picture.
+    armed: Arc<AtomicBool>,
 }
 
 /// Both ends, without any slot yet; [`Intake::prepare`] makes them.
@@ -78,18 +83,20 @@ pub fn pair<R: Rows>() -> (Intake<R>, Outlet<R>) {
     // Twice as many places as slots: after a change of size, an old one may still be on its way back.
     let (give_back, free) = bounded(2 * SLOTS);
     let (newest, fetch) = bounded(1);
+    let armed = Arc::new(AtomicBool::new(true));
     let intake = Intake {
         free,
         newest,
         withdraw: fetch.clone(),
         spare: [None, None, None],
+        armed: armed.clone(),
         lost: Damage::everything(),
         waiting: Damage::none(),
         format: None,
         slot_bytes: 0,
         skipped: 0,
     };
-    (intake, Outlet { free: give_back, newest: fetch })
+    (intake, Outlet { free: give_back, newest: fetch, armed })
 }
 
 impl<R: Rows> Intake<R> {
@@ -142,22 +149,18 @@ impl<R: Rows> Intake<R> {
         Some(slot)
     }
 
-    /// Puts a filled slot into the mailbox, in place of one that nobody fetched. Returns whether the mailbox was empty,
-    /// that is whether the screen should be told.
+    /// Puts a filled slot into the mailbox, in place of one that nobody fetched. Returns whether the screen must be told.
     ///
     /// Real-time safe.
-    pub fn publish(&mut self, slot: Slot<R>) -> bool {
+    pub fn publish(&mut self, mut slot: Slot<R>) -> bool {
         self.waiting.clone_from(&slot.damage);
         self.lost.clear();
-        let mut slot = slot;
-        let mut was_empty = true;
         loop {
             match self.newest.try_send(slot) {
-                Ok(()) => return was_empty,
+                Ok(()) => break,
                 Err(TrySendError::Full(back)) => {
                     slot = back;
                     if let Ok(old) = self.withdraw.try_recv() {
-                        was_empty = false;
                         self.skipped += 1;
                         self.keep(old);
                     }
@@ -168,6 +171,8 @@ impl<R: Rows> Intake<R> {
                 }
             }
         }
+        // Sequentially consistent, as in `Outlet`: either the screen finds the slot, or it is told.
+        self.armed.swap(false, Ordering::SeqCst)
     }
 
     /// Takes back a slot whose picture turned out torn or unfinished. What it should have held is copied next time.
@@ -233,13 +238,19 @@ impl<R: Rows> Intake<R> {
 }
 
 impl<R: Rows> Outlet<R> {
-    /// The newest complete picture, if there is one that was not fetched yet. Give the one before back first.
+    /// The newest complete picture, if there is one that was not fetched yet. Give the one before back first. The next
+    /// one will be told.
     pub fn take(&self) -> Option<Slot<R>> {
+        self.armed.store(true, Ordering::SeqCst);
         self.newest.try_recv().ok()
     }
 
-    /// Whether a picture waits.
+    /// Whether a picture waits. If not, the next one will be told.
     pub fn is_waiting(&self) -> bool {
+        if !self.newest.is_empty() {
+            return true;
+        }
+        self.armed.store(true, Ordering::SeqCst);
         !self.newest.is_empty()
     }
 

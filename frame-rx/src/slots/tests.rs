@@ -183,6 +183,31 @@ fn the_newest_picture_wins_and_the_screen_is_told_once() {
 }
 
 #[test]
+fn a_screen_that_sleeps_until_it_is_told_always_gets_the_last_picture() {
+    let (mut intake, outlet) = pair::<Memory>();
+    let (ring, rung) = bounded::<()>(1000);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut guest = Guest::new(format(4, 4));
+            intake.prepare(&guest.format, make).unwrap();
+            for _ in 0..20_000 {
+                if published(&mut intake, &mut guest, &Damage::everything()) {
+                    ring.send(()).unwrap();
+                }
+            }
+        });
+        let mut screen = Screen::default();
+        let mut last = 0;
+        while last < 20_000 {
+            rung.recv().expect("the feed ended without telling of its last picture");
+            if outlet.is_waiting() {
+                last = screen.fetch(&outlet).unwrap_or(last);
+            }
+        }
+    });
+}
+
+#[test]
 fn only_what_changed_is_copied_once_the_screen_keeps_up() {
     let (mut intake, outlet) = pair::<Memory>();
     let mut guest = Guest::new(format(8, 6));
