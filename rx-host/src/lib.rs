@@ -24,9 +24,14 @@
 #![forbid(unsafe_code)]
 
 pub mod atomic_file;
+pub mod cli;
 pub mod clock;
+pub mod doctor;
 pub mod exit;
+pub mod log;
+pub mod notify;
 pub mod people;
+pub mod realtime;
 pub mod report;
 pub mod settings;
 pub mod signals;

@@ -209,8 +209,8 @@ fn every_state_has_one_sentence_that_says_what_to_do() {
     rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let cases = [
         (at("none"), "absent", "waiting for ", "start the VM (it creates the file), or pass the right path"),
-        (at("no/dir"), "absent", "waiting for ", "start the VM, or pass the right path"),
-        (at("good/below"), "absent", "waiting for ", "start the VM, or pass the right path"),
+        (at("no/dir"), "absent", "(there is no directory ", "start the VM"),
+        (at("good/below"), "absent", "(there is no directory ", "start the VM"),
         ("/dev/kvmfr999".into(), "absent", "waiting for ", "(sudo modprobe kvmfr static_size_mb=64)"),
         (at("empty"), "empty", "is still empty", "start the VM"),
         (at("small"), "too-small", "has only 100 bytes, at least 4 KiB are needed", "give the VM's ivshmem device"),
