@@ -12,10 +12,10 @@ pub const MAX_TEXT_BYTES: usize = 128;
 const MAX_RECORDS: usize = 64;
 
 /// The start of the user data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Header {
     /// A version that is spoken together with this LGMP version.
-    Spoken,
+    Spoken(&'static Layout),
     /// KVMFR, but another version.
     Other(u32),
     /// Not KVMFR.
@@ -28,11 +28,11 @@ impl Header {
         if user_data.first_chunk::<8>() != Some(&wire::MAGIC) {
             return Header::NotKvmfr;
         }
-        match Snapshot(user_data).u32("KVMFR version", wire::V20.header.version) {
-            Ok(version) if wire::layout(lgmp, version.distrusted()).is_some() => Header::Spoken,
-            Ok(version) => Header::Other(version.distrusted()),
-            Err(_) => Header::NotKvmfr,
-        }
+        // The place of the version is the same in every KVMFR there was.
+        let Ok(version) = Snapshot(user_data).u32("KVMFR version", wire::V20.header.version) else {
+            return Header::NotKvmfr;
+        };
+        wire::layout(lgmp, version.distrusted()).map_or(Header::Other(version.distrusted()), Header::Spoken)
     }
 }
 
@@ -200,12 +200,12 @@ mod tests {
     fn the_pair_of_versions_decides() {
         let mut data = wire::MAGIC.to_vec();
         data.extend(20u32.to_le_bytes());
-        assert_eq!(Header::look(&data, 6), Header::Spoken);
-        assert_eq!(Header::look(&data, 7), Header::Other(20));
+        assert!(matches!(Header::look(&data, 6), Header::Spoken(l) if l.version == 20));
+        assert!(matches!(Header::look(&data, 7), Header::Other(20)));
         data[8] = 19;
-        assert_eq!(Header::look(&data, 6), Header::Other(19));
-        assert_eq!(Header::look(&data[..11], 6), Header::NotKvmfr);
+        assert!(matches!(Header::look(&data, 6), Header::Other(19)));
+        assert!(matches!(Header::look(&data[..11], 6), Header::NotKvmfr));
         data[0] = b'X';
-        assert_eq!(Header::look(&data, 6), Header::NotKvmfr);
+        assert!(matches!(Header::look(&data, 6), Header::NotKvmfr));
     }
 }

@@ -1,7 +1,7 @@
 //! Where a viewer stands, one plain sentence each, and what it counted.
 
 use crate::guest::Corrupt;
-use crate::lgmp::probe::Foreign;
+use crate::lgmp::probe::{Foreign, release};
 use core::fmt;
 
 /// Where a viewer stands after [`Viewer::poll`](super::Viewer::poll). Its `Display` is one sentence for the user.
@@ -68,11 +68,15 @@ impl fmt::Display for State {
             State::NoProducer => f.write_str("waiting for the host application in the guest to start"),
             State::Foreign(other) => write!(f, "this shared memory carries {other}, not a picture"),
             State::NotKvmfr => f.write_str("this shared memory carries LGMP queues, but no picture"),
-            State::OtherVersion { lgmp, kvmfr: Some(kvmfr), .. } => {
-                write!(f, "the guest speaks LGMP {lgmp} with KVMFR {kvmfr}, which is not supported")
-            }
-            State::OtherVersion { lgmp, kvmfr: None, place } => {
-                write!(f, "the guest speaks LGMP {lgmp} (found at {place}), which is not supported")
+            State::OtherVersion { lgmp, kvmfr, place } => {
+                write!(f, "the guest speaks LGMP {lgmp} (found at {place})")?;
+                if let Some(kvmfr) = kvmfr {
+                    write!(f, " with KVMFR {kvmfr}")?;
+                }
+                match kvmfr.and_then(|kvmfr| release(*lgmp, kvmfr)) {
+                    Some(release) => write!(f, ", that is {release}, which is not supported"),
+                    None => f.write_str(", which is not supported"),
+                }
             }
             State::Frozen => f.write_str("the host application in the guest is not running"),
             State::Starting(Step::Heartbeat) => f.write_str("waiting for a sign of life from the guest"),

@@ -159,7 +159,9 @@ impl HostQueue {
     /// # Errors
     /// [`AccessError`].
     pub fn take_newcomers(&mut self, region: &Region, layout: &'static Layout) -> Result<u32, AccessError> {
-        Ok(self.words(region, layout)?.u32(layout.queue.new_sub_count)?.swap(0))
+        let newcomers = self.words(region, layout)?.u32(layout.queue.new_sub_count)?;
+        // Look first: the locked instruction is dear on a guest's device memory.
+        Ok(if newcomers.load_acquire() == 0 { 0 } else { newcomers.swap(0) })
     }
 
     /// The oldest mailbox message, copied into `into`; its length, never more than `into` holds. It counts as handled.

@@ -29,6 +29,27 @@ pub const PLACES: [Place; 4] = [
     Place { magic_at: 9664, versions: (12, 12), timestamp_at: 0 },
 ];
 
+/// Where the user data of each version starts: its first bytes name the KVMFR version, for the report.
+pub const USER_DATA: [(u32, u64); 9] =
+    [(4, 5116), (5, 5756), (6, 5756), (7, 5748), (8, 7788), (9, 8068), (10, 8084), (11, 8084), (12, 9684)];
+
+/// What a KVMFR user data starts with; its version is the u32 behind it, in every version there was.
+const KVMFR_MAGIC: [u8; 8] = *b"KVMFR---";
+
+/// The release of Looking Glass that speaks this pair of versions, for people. Source: section 1.1.
+pub const fn release(lgmp: u32, kvmfr: u32) -> Option<&'static str> {
+    Some(match (lgmp, kvmfr) {
+        (4, 14) => "B5",
+        (4, 19) => "B6-rc1",
+        (5, 19) => "B6",
+        (6, 20) => "B7",
+        (7, 20) => "a development build of 2025",
+        (10, 20) => "a development build of 2025 or 2026",
+        (10..=12, 21..=34) => "a development build of 2026",
+        _ => return None,
+    })
+}
+
 /// The version-stable block that newer producers keep before the end of the region.
 pub mod recovery {
     /// Its distance from the end, bytes.
@@ -64,7 +85,7 @@ pub enum Finding {
     Other {
         /// The LGMP version.
         lgmp: u32,
-        /// The KVMFR version, if the producer publishes it in its recovery block.
+        /// The KVMFR version, if it could be found.
         kvmfr: Option<u32>,
         /// Where the magic was, bytes from the start of the region.
         place: u64,
@@ -174,8 +195,17 @@ fn at_place(region: &Region, place: &Place) -> Result<Option<(Finding, u64)>, Ac
     }
     let timestamp = all.read_word::<u64>(place.timestamp_at)?.load_acquire();
     let spoken = wire::layout(lgmp).is_some_and(|l| l.header.magic == place.magic_at);
-    let other = Finding::Other { lgmp, kvmfr: None, place: place.magic_at };
+    let other = Finding::Other { lgmp, kvmfr: kvmfr_version(region, lgmp)?, place: place.magic_at };
     Ok(Some((if spoken { Finding::Spoken { lgmp } } else { other }, timestamp)))
+}
+
+fn kvmfr_version(region: &Region, lgmp: u32) -> Result<Option<u32>, AccessError> {
+    let known = USER_DATA.iter().find(|(version, at)| *version == lgmp && at + 12 <= region.len());
+    let Some((_, at)) = known else { return Ok(None) };
+    let head = region.whole().read_array::<12>(*at)?;
+    let magic = head.first_chunk::<8>() == Some(&KVMFR_MAGIC);
+    let version = head.last_chunk::<4>().map_or(0, |b| u32::from_le_bytes(*b));
+    Ok(Some(version).filter(|v| magic && KVMFR_VERSIONS.contains(v)))
 }
 
 fn at_recovery_block(region: &Region) -> Result<Option<(Finding, u64)>, AccessError> {

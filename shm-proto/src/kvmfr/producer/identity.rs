@@ -1,14 +1,14 @@
 //! The user data a producer publishes: the KVMFR header, a VMINFO and an OSINFO record. For guests of ours.
 
-use super::session::Os;
-use super::wire::{Layout, MAGIC, RECORD_OS, RECORD_VM};
+use super::super::session::Os;
+use super::super::wire::{Layout, MAGIC, RECORD_OS, RECORD_VM};
 
 /// What a producer tells about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Its own version; cut at 31 bytes.
     pub producer: String,
-    /// Feature bits, see [`features`](super::wire::features).
+    /// Feature bits, see [`features`](crate::kvmfr::wire::features).
     pub features: u32,
     /// The machine's UUID; all zero if it is not known.
     pub uuid: [u8; 16],
@@ -28,7 +28,7 @@ impl Default for Identity {
     fn default() -> Self {
         Identity {
             producer: "simulated guest".into(),
-            features: super::wire::features::SET_CURSOR_POSITION,
+            features: super::super::wire::features::SET_CURSOR_POSITION,
             uuid: [0; 16],
             capture: "test picture".into(),
             cpus: (4, 2, 1),

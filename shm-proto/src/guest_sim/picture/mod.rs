@@ -3,93 +3,28 @@
 //!
 //! It can be slow, restart, change format, stop, and tell any of the [lies](super::lies).
 
+mod config;
+mod paint;
+
+pub use config::{PictureConfig, Publish};
+
 use super::lies::{How, Lie, Scribbler};
 use super::pattern::{Motion, Pattern};
 use super::pointer::{CYCLE_MOVES, PointerMode, position_at, shape};
 use super::stamp::Stamp;
 use crate::kvmfr::message::ViewerMessage;
 use crate::kvmfr::producer::{ProducerCounters, Tampering};
-use crate::kvmfr::{Begun, PictureSpec, PixelType, Producer, ProducerConfig};
+use crate::kvmfr::{PictureSpec, Producer, ProducerConfig};
 use crate::lgmp::host::{Beat, HostError, MagicOrder};
 use crate::raw::map::Region;
 use crate::time::HostTime;
-use core::ops::Range;
 use core::time::Duration;
+use paint::{Writing, chunk_for};
 
 /// How often the heartbeat moves.
 const BEAT: Duration = Duration::from_millis(10);
-/// How soon a guest that had to wait for viewers looks again.
-const WAIT: Duration = Duration::from_micros(500);
 /// How often a slow guest writes some rows.
 const WRITE_STEP: Duration = Duration::from_millis(1);
-/// Rows drawn at once.
-const CHUNK_ROWS: u32 = 32;
-
-/// In which steps the write pointer follows the pixels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Publish {
-    /// Every MiB and at the end, as full copies do.
-    #[default]
-    Steps,
-    /// At the ends of the bands of rows that changed, as damage copies do.
-    Bands,
-    /// Once, at the end.
-    AtEnd,
-}
-
-/// What the guest shows and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PictureConfig {
-    /// Size, pixel type and pitch.
-    pub spec: PictureSpec,
-    /// What moves.
-    pub motion: Motion,
-    /// Pictures per second; 0 is as fast as viewers take them.
-    pub rate_hz: u32,
-    /// When viewers learn about rows.
-    pub publish: Publish,
-    /// How long it takes to write one picture.
-    pub write_time: Duration,
-    /// The cursor's shape.
-    pub pointer: PointerMode,
-    /// Cursor moves per second; 0 is a cursor that stands.
-    pub pointer_rate_hz: u32,
-    /// Memory layout, identity, session.
-    pub producer: ProducerConfig,
-}
-
-impl PictureConfig {
-    /// A moving bar in BGRA, 60 pictures per second, with a colour cursor.
-    pub fn new(width: u32, height: u32) -> PictureConfig {
-        PictureConfig {
-            spec: PictureSpec::new(PixelType::Bgra, width, height),
-            motion: Motion::Bar,
-            rate_hz: 60,
-            publish: Publish::Steps,
-            write_time: Duration::ZERO,
-            pointer: PointerMode::Color,
-            pointer_rate_hz: 125,
-            producer: ProducerConfig::default(),
-        }
-    }
-
-    /// Bytes of shared memory that two of these pictures need, a power of two.
-    pub fn region_bytes(&self) -> u64 {
-        let align = u64::from(self.producer.align_bytes);
-        let slots = 2 * (self.spec.bytes().next_multiple_of(align) + 2 * align);
-        (slots + (4 << 20)).next_power_of_two()
-    }
-}
-
-/// A frame being written.
-#[derive(Clone, Debug)]
-struct Writing {
-    stamp: Stamp,
-    began: HostTime,
-    bands: [Range<u32>; 3],
-    done_rows: u32,
-    total_rows: u32,
-}
 
 /// Whether the guest runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -382,132 +317,6 @@ impl PictureGuest {
         let (x, y) = position_at(self.pointer_no, self.config.spec.screen);
         self.producer.set_cursor(x, y, true, now)
     }
-
-    fn next_frame(&mut self, now: HostTime) -> Result<(), HostError> {
-        if self.config.motion == Motion::Still && self.last.is_some() && self.how().is_none() {
-            self.frame_due = now + BEAT;
-            return Ok(());
-        }
-        let stamp = Stamp { frame: self.frame_no.wrapping_add(1), time_ns: now.as_ns() };
-        let damage = match self.last {
-            Some(last) => self.pattern.damage(last.frame, stamp),
-            None => Vec::new(),
-        };
-        let slot = self.producer.next_slot();
-        match self.producer.begin_frame(&self.config.spec, &damage, now)? {
-            Begun::Writing => {}
-            // Nobody watches: a stock producer stops capturing and looks again now and then.
-            Begun::NobodyWatches => {
-                self.frame_due = now + BEAT;
-                return Ok(());
-            }
-            Begun::Full | Begun::LockBusy => {
-                self.frame_due = now + WAIT;
-                return Ok(());
-            }
-        }
-        self.frame_no = stamp.frame;
-        self.frame_due = match self.config.rate_hz {
-            0 => now,
-            rate => later(self.frame_due, period(rate), now),
-        };
-        let whole = self.slots_whole.get(slot).copied().unwrap_or(false);
-        let mut bands = [const { 0..0 }; 3];
-        if whole {
-            bands.iter_mut().zip(self.pattern.moving_rows()).for_each(|(place, band)| *place = band);
-        } else {
-            bands[0] = 0..self.config.spec.height;
-        }
-        let total_rows = bands.iter().map(|b| b.end - b.start).sum();
-        if let Some(place) = self.slots_whole.get_mut(slot) {
-            *place = false;
-        }
-        self.writing = Some(Writing { stamp, began: now, bands, done_rows: 0, total_rows });
-        if let Some(How::WritePointer(bytes)) = self.how() {
-            self.producer.publish_bytes(bytes)?;
-        }
-        self.write_on(now)
-    }
-
-    /// Writes what has become due of the frame; ends it when all is written.
-    fn write_on(&mut self, now: HostTime) -> Result<(), HostError> {
-        let Some(mut writing) = self.writing.take() else { return Ok(()) };
-        let due_rows = match self.config.write_time.as_nanos() {
-            0 => writing.total_rows,
-            all => {
-                let elapsed = now.since(writing.began).as_nanos().min(all);
-                // At most `total_rows`.
-                (elapsed * u128::from(writing.total_rows) / all) as u32
-            }
-        };
-        while writing.done_rows < due_rows {
-            let Some((rows, ends_band)) = next_rows(&writing, due_rows) else { break };
-            let pitch = self.config.spec.pitch_bytes as usize;
-            let bytes = self.chunk.get_mut(..rows.len() * pitch).unwrap_or_default();
-            self.pattern.render_rows(writing.stamp, rows.clone(), bytes);
-            self.producer.write_rows(rows.clone(), bytes)?;
-            writing.done_rows += rows.end - rows.start;
-            self.publish(&rows, ends_band)?;
-            if self.how() == Some(How::RestartInFrame) && writing.done_rows * 2 >= writing.total_rows {
-                self.lie = None;
-                return self.begin_session(self.config.producer.magic, now);
-            }
-        }
-        if writing.done_rows < writing.total_rows {
-            self.writing = Some(writing);
-            return Ok(());
-        }
-        if self.lies_about_write_pointer() {
-            self.producer.abandon_frame();
-        } else {
-            self.producer.end_frame()?;
-            let slot = self.producer.slot();
-            if let Some(place) = self.slots_whole.get_mut(slot) {
-                *place = true;
-            }
-        }
-        self.last = Some(writing.stamp);
-        Ok(())
-    }
-
-    fn publish(&self, rows: &Range<u32>, ends_band: bool) -> Result<(), HostError> {
-        const STEP: u32 = 1 << 20;
-        if self.lies_about_write_pointer() {
-            return Ok(());
-        }
-        let bytes = |rows: u32| rows.saturating_mul(self.config.spec.pitch_bytes);
-        match self.config.publish {
-            Publish::Steps if bytes(rows.start) / STEP != bytes(rows.end) / STEP => {
-                self.producer.publish_bytes(bytes(rows.end) / STEP * STEP)?;
-            }
-            Publish::Bands if ends_band => self.producer.publish_rows(rows.end)?,
-            Publish::Steps | Publish::Bands | Publish::AtEnd => {}
-        }
-        Ok(())
-    }
-
-    fn lies_about_write_pointer(&self) -> bool {
-        matches!(self.how(), Some(How::FrozenWritePointer | How::WritePointer(_)))
-    }
-}
-
-/// The next rows to write, within one band and one chunk, and whether they end the band.
-fn next_rows(writing: &Writing, due_rows: u32) -> Option<(Range<u32>, bool)> {
-    let mut skip = writing.done_rows;
-    for band in &writing.bands {
-        let len = band.end - band.start;
-        if skip < len {
-            let start = band.start + skip;
-            let count = (len - skip).min(CHUNK_ROWS).min(due_rows - writing.done_rows);
-            return Some((start..start + count, start + count == band.end));
-        }
-        skip -= len;
-    }
-    None
-}
-
-fn chunk_for(pattern: &Pattern) -> Vec<u8> {
-    vec![0; CHUNK_ROWS.min(pattern.spec().height) as usize * pattern.spec().pitch_bytes as usize]
 }
 
 fn period(rate_hz: u32) -> Duration {

@@ -4,19 +4,22 @@
 //! It has no clock and draws nothing: the caller passes the time and the rows. Memory is laid out as the wire reference
 //! measured it (sections 2.5 and 3.12), which the tests compare with its example maps.
 
-use super::damage::Rect;
-use super::identity::Identity;
+mod cursor;
+mod frame;
+pub mod identity;
+pub mod picture_spec;
+
+pub use cursor::ShapeSpec;
+pub use identity::Identity;
+pub use picture_spec::PictureSpec;
+
 use super::message::{self, ViewerMessage};
-use super::picture_spec::{FrameNumbers, PictureSpec};
-use super::producer_cursor::plan;
-use super::wire::{FRAME_QUEUE, Layout, MAX_SHAPE_BYTES, MAX_TIME_MS, POINTER_QUEUE, WRITE_POINTER_BYTES};
+use super::wire::{FRAME_QUEUE, Layout, MAX_TIME_MS, POINTER_QUEUE, WRITE_POINTER_BYTES};
 use crate::lgmp::host::{Beat, Block, Host, HostError, MagicOrder, QueueHandle};
 use crate::lgmp::host_queue::Posted;
 use crate::lgmp::wire as lgmp;
 use crate::raw::map::Region;
-use crate::span::AccessError;
 use crate::time::HostTime;
-use core::ops::Range;
 
 /// How a producer is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +56,7 @@ pub struct Tampering {
 }
 
 impl Tampering {
-    pub(super) fn spoil(words: &[(usize, u32)], header: &mut [u8]) {
+    fn spoil(words: &[(usize, u32)], header: &mut [u8]) {
         for (at, value) in words {
             if let Some(place) = header.get_mut(*at..at + 4) {
                 place.copy_from_slice(&value.to_le_bytes());
@@ -97,29 +100,12 @@ pub struct MemoryPlan {
 pub struct ProducerCounters {
     /// Frames announced.
     pub frames: u64,
-    /// Times a frame had to wait because viewers held both slots.
+    /// Frames that had to wait because viewers held both slots.
     pub stalls: u64,
     /// Frames posted again for newcomers.
     pub replays: u64,
     /// Cursor messages posted.
     pub cursor_messages: u64,
-}
-
-/// A cursor shape to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShapeSpec {
-    /// How it is drawn.
-    pub kind: super::ShapeKind,
-    /// Columns.
-    pub width: u32,
-    /// Rows stored: twice what is seen for a monochrome shape.
-    pub stored_rows: u32,
-    /// Bytes from row to row.
-    pub pitch_bytes: u32,
-    /// The point that points.
-    pub hotspot: (i8, i8),
-    /// Its bytes, at most 1 MiB.
-    pub pixels: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -131,32 +117,23 @@ struct Writing {
 /// A producer of one region.
 #[derive(Debug)]
 pub struct Producer {
-    pub(super) host: Host,
-    pub(super) wire: &'static Layout,
+    host: Host,
+    wire: &'static Layout,
     frames: QueueHandle,
-    pub(super) pointer: QueueHandle,
-    pub(super) plan: MemoryPlan,
+    pointer: QueueHandle,
+    plan: MemoryPlan,
     slot: usize,
-    pub(super) next_position: usize,
-    pub(super) next_shape: usize,
+    next_position: usize,
+    next_shape: usize,
     serial: u32,
     format_ver: u32,
     spec: Option<PictureSpec>,
     writing: Option<Writing>,
     whole: bool,
-    pub(super) cursor: Cursor,
-    pub(super) counters: ProducerCounters,
-    pub(super) tampering: Tampering,
-}
-
-/// What the cursor is, and what of it viewers have not been told.
-#[derive(Debug, Default)]
-pub(super) struct Cursor {
-    pub(super) position: Option<(i16, i16)>,
-    pub(super) visible: bool,
-    pub(super) shape: Option<ShapeSpec>,
-    pub(super) position_due: bool,
-    pub(super) shape_due: bool,
+    stalled: bool,
+    cursor: cursor::Cursor,
+    counters: ProducerCounters,
+    tampering: Tampering,
 }
 
 /// The producer's milliseconds: never 0, as with stock producers.
@@ -176,7 +153,7 @@ impl Producer {
         let mut host = Host::start(region, &lgmp::V6, config.magic, config.seed, &user_data, ms)?;
         let frames = host.add_queue(FRAME_QUEUE, wire.frame_length, MAX_TIME_MS)?;
         let pointer = host.add_queue(POINTER_QUEUE, wire.pointer_length, MAX_TIME_MS)?;
-        let plan = plan(&mut host, wire, config.align_bytes)?;
+        let plan = cursor::plan(&mut host, wire, config.align_bytes)?;
         host.open()?;
         Ok(Producer {
             host,
@@ -192,7 +169,8 @@ impl Producer {
             spec: None,
             writing: None,
             whole: false,
-            cursor: Cursor::default(),
+            stalled: false,
+            cursor: cursor::Cursor::default(),
             counters: ProducerCounters::default(),
             tampering: Tampering::default(),
         })
@@ -220,144 +198,9 @@ impl Producer {
         Ok(beat)
     }
 
-    /// Posts the last picture again, with its old serial number. Whether there was one and somebody to see it.
-    ///
-    /// # Errors
-    /// [`HostError::Access`].
-    pub fn repost(&mut self, now: HostTime) -> Result<bool, HostError> {
-        if !self.whole || self.writing.is_some() {
-            return Ok(false);
-        }
-        let sent = self.post(self.frames, 0, self.block(), now)? == Posted::Sent;
-        self.counters.replays += u64::from(sent);
-        Ok(sent)
-    }
-
-    /// Announces the next frame. Its pixels may be written afterwards, at any speed.
-    ///
-    /// # Errors
-    /// [`HostError::NoRoom`] if not one row fits; [`HostError::Access`].
-    pub fn begin_frame(&mut self, spec: &PictureSpec, damage: &[Rect], now: HostTime) -> Result<Begun, HostError> {
-        let rows = self.rows_that_fit(spec);
-        if rows == 0 {
-            return Err(HostError::NoRoom {
-                need: u64::from(spec.pitch_bytes),
-                free: u64::from(self.plan.capacity_bytes),
-            });
-        }
-        if !self.is_watched()? {
-            return Ok(Begun::NobodyWatches);
-        }
-        let full = self.unfinished()? >= self.wire.frame_length;
-        if full {
-            self.counters.stalls += 1;
-            if !self.tampering.ignores_viewers {
-                return Ok(Begun::Full);
-            }
-        }
-        if self.spec != Some(*spec) {
-            self.format_ver = self.format_ver.wrapping_add(1);
-            self.spec = Some(*spec);
-        }
-        let slot = 1 - self.slot;
-        let block = *self.plan.slots.get(slot).unwrap_or(&self.plan.slots[0]);
-        let serial = self.serial.wrapping_add(1);
-        let numbers = FrameNumbers { serial, format_ver: self.format_ver, rows, offset: self.plan.write_pointer };
-        let mut header = spec.encode(self.wire, numbers, damage);
-        Tampering::spoil(self.tampering.frame_header, &mut header);
-        self.host.region().span(u64::from(block.offset), header.len() as u64)?.copy_from(&header)?;
-        self.store_write_pointer(block, 0)?;
-        match self.post(self.frames, 0, self.tampering.frame_block.unwrap_or(block), now)? {
-            Posted::Sent => {}
-            Posted::Full if self.tampering.ignores_viewers => {}
-            Posted::NobodyListens => return Ok(Begun::NobodyWatches),
-            Posted::Full => return Ok(Begun::Full),
-            Posted::LockBusy => return Ok(Begun::LockBusy),
-        }
-        (self.slot, self.serial) = (slot, serial);
-        self.writing = Some(Writing { spec: *spec, rows });
-        self.whole = false;
-        self.counters.frames += 1;
-        Ok(Begun::Writing)
-    }
-
-    /// Writes whole rows, `bytes` being as long as they are with their padding. Rows that do not fit are cut off.
-    ///
-    /// # Errors
-    /// [`AccessError`].
-    pub fn write_rows(&self, rows: Range<u32>, bytes: &[u8]) -> Result<(), AccessError> {
-        let Some(writing) = self.writing else { return Ok(()) };
-        let pitch = u64::from(writing.spec.pitch_bytes);
-        let end = rows.end.min(writing.rows);
-        let len = (u64::from(end.saturating_sub(rows.start)) * pitch).min(bytes.len() as u64);
-        let at = self.pixels_at(self.slot) + u64::from(rows.start) * pitch;
-        let bytes = usize::try_from(len).ok().and_then(|n| bytes.get(..n)).unwrap_or_default();
-        self.host.region().span(at, len)?.copy_from(bytes)
-    }
-
-    /// Tells viewers that the first `rows` are there.
-    ///
-    /// # Errors
-    /// [`AccessError`].
-    pub fn publish_rows(&self, rows: u32) -> Result<(), AccessError> {
-        let Some(writing) = self.writing else { return Ok(()) };
-        self.publish_bytes(writing.spec.pitch_bytes.saturating_mul(rows.min(writing.rows)))
-    }
-
-    /// Sets the write pointer to any number, for guests that lie.
-    ///
-    /// # Errors
-    /// [`AccessError`].
-    pub fn publish_bytes(&self, bytes: u32) -> Result<(), AccessError> {
-        self.store_write_pointer(self.block(), bytes)
-    }
-
-    /// Ends the frame: all of it is there.
-    ///
-    /// # Errors
-    /// [`AccessError`].
-    pub fn end_frame(&mut self) -> Result<(), AccessError> {
-        if let Some(writing) = self.writing {
-            self.publish_rows(writing.rows)?;
-            self.writing = None;
-            self.whole = true;
-        }
-        Ok(())
-    }
-
-    /// Ends the frame without telling viewers that it is whole.
-    pub fn abandon_frame(&mut self) {
-        self.writing = None;
-    }
-
     /// From now on lies as told; the default tells the truth.
     pub fn tamper(&mut self, tampering: Tampering) {
         self.tampering = tampering;
-    }
-
-    /// Moves, shows or hides the cursor.
-    ///
-    /// # Errors
-    /// [`HostError::Access`].
-    pub fn set_cursor(&mut self, x: i16, y: i16, visible: bool, now: HostTime) -> Result<(), HostError> {
-        self.cursor.position = Some((x, y));
-        self.cursor.visible = visible;
-        self.cursor.position_due = true;
-        self.send_cursor(now)
-    }
-
-    /// Gives the cursor another shape.
-    ///
-    /// # Errors
-    /// [`HostError::NoRoom`] for more than 1 MiB; [`HostError::Access`].
-    pub fn set_shape(&mut self, shape: ShapeSpec, now: HostTime) -> Result<(), HostError> {
-        let need = shape.pixels.len() as u64;
-        if need > u64::from(MAX_SHAPE_BYTES) {
-            return Err(HostError::NoRoom { need, free: u64::from(MAX_SHAPE_BYTES) });
-        }
-        self.cursor.shape = Some(shape);
-        self.cursor.shape_due = true;
-        self.send_cursor(now)
     }
 
     /// The oldest message of a viewer.
@@ -387,11 +230,6 @@ impl Producer {
     pub fn unfinished(&mut self) -> Result<u32, HostError> {
         let Some((queue, region, layout)) = self.host.queue(self.frames) else { return Ok(0) };
         Ok(queue.unfinished(region, layout)?)
-    }
-
-    /// Rows of a picture that fit into a slot.
-    pub fn rows_that_fit(&self, spec: &PictureSpec) -> u32 {
-        (self.plan.capacity_bytes / spec.pitch_bytes.max(1)).min(spec.height)
     }
 
     /// The slot of the frame announced last, 0 or 1.
@@ -435,24 +273,7 @@ impl Producer {
         u64::from(block.offset) + u64::from(self.plan.write_pointer) + u64::from(WRITE_POINTER_BYTES)
     }
 
-    fn block(&self) -> Block {
-        *self.plan.slots.get(self.slot).unwrap_or(&self.plan.slots[0])
-    }
-
-    fn store_write_pointer(&self, block: Block, bytes: u32) -> Result<(), AccessError> {
-        let at = u64::from(block.offset) + u64::from(self.plan.write_pointer);
-        // Releases the rows below it to the viewer that reads it.
-        self.host.region().whole().word::<u32>(at)?.store_release(bytes);
-        Ok(())
-    }
-
-    pub(super) fn post(
-        &mut self,
-        queue: QueueHandle,
-        udata: u32,
-        block: Block,
-        now: HostTime,
-    ) -> Result<Posted, HostError> {
+    fn post(&mut self, queue: QueueHandle, udata: u32, block: Block, now: HostTime) -> Result<Posted, HostError> {
         let Some((queue, region, layout)) = self.host.queue(queue) else { return Ok(Posted::Full) };
         Ok(queue.post(region, layout, udata, block, producer_ms(now))?)
     }

@@ -1,9 +1,9 @@
 //! A picture as a producer describes it: size, pixel type, pitch, and the header it puts in front. For guests of ours.
 
-use super::damage::Rect;
-use super::frame::{FrameFlags, Rotation};
-use super::pixel::PixelType;
-use super::wire::{FRAME_HEADER_BYTES, Layout, MAX_DAMAGE_RECTS, RECT_BYTES};
+use super::super::damage::Rect;
+use super::super::frame::{FrameFlags, Rotation};
+use super::super::pixel::PixelType;
+use super::super::wire::{FRAME_HEADER_BYTES, Layout, MAX_DAMAGE_RECTS, RECT_BYTES};
 
 /// What a producer sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,41 @@
-//! The cursor side and the memory plan of [`Producer`](super::Producer).
+//! The cursor of [`Producer`], and where its payload memory lies.
 
-use super::producer::{MemoryPlan, Producer, Tampering};
-use super::wire::{Layout, MAX_SHAPE_BYTES, WRITE_POINTER_BYTES, cursor_flags};
+use super::super::cursor::ShapeKind;
+use super::super::wire::{CURSOR_HEADER_BYTES, Layout, MAX_SHAPE_BYTES, WRITE_POINTER_BYTES, cursor_flags};
+use super::{MemoryPlan, Producer, Tampering};
 use crate::lgmp::host::{Block, Host, HostError};
 use crate::lgmp::host_queue::Posted;
 use crate::time::HostTime;
 
 /// Shape buffers of a stock producer, used in turn without asking viewers.
 const SHAPE_BUFFERS: usize = 3;
+
+/// A cursor shape to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShapeSpec {
+    /// How it is drawn.
+    pub kind: ShapeKind,
+    /// Columns.
+    pub width: u32,
+    /// Rows stored: twice what is seen for a monochrome shape.
+    pub stored_rows: u32,
+    /// Bytes from row to row.
+    pub pitch_bytes: u32,
+    /// The point that points.
+    pub hotspot: (i8, i8),
+    /// Its bytes, at most 1 MiB.
+    pub pixels: Vec<u8>,
+}
+
+/// What the cursor is, and what of it viewers have not been told.
+#[derive(Debug, Default)]
+pub(super) struct Cursor {
+    pub(super) position: Option<(i16, i16)>,
+    pub(super) visible: bool,
+    pub(super) shape: Option<ShapeSpec>,
+    pub(super) position_due: bool,
+    pub(super) shape_due: bool,
+}
 
 /// Hands out the payload memory in the order and size of a stock producer.
 pub(super) fn plan(host: &mut Host, wire: &Layout, align_bytes: u32) -> Result<MemoryPlan, HostError> {
@@ -37,6 +65,31 @@ pub(super) fn plan(host: &mut Host, wire: &Layout, align_bytes: u32) -> Result<M
 }
 
 impl Producer {
+    /// Moves, shows or hides the cursor.
+    ///
+    /// # Errors
+    /// [`HostError::Access`].
+    pub fn set_cursor(&mut self, x: i16, y: i16, visible: bool, now: HostTime) -> Result<(), HostError> {
+        self.cursor.position = Some((x, y));
+        self.cursor.visible = visible;
+        self.cursor.position_due = true;
+        self.send_cursor(now)
+    }
+
+    /// Gives the cursor another shape.
+    ///
+    /// # Errors
+    /// [`HostError::NoRoom`] for more than 1 MiB; [`HostError::Access`].
+    pub fn set_shape(&mut self, shape: ShapeSpec, now: HostTime) -> Result<(), HostError> {
+        let need = shape.pixels.len() as u64;
+        if need > u64::from(MAX_SHAPE_BYTES) {
+            return Err(HostError::NoRoom { need, free: u64::from(MAX_SHAPE_BYTES) });
+        }
+        self.cursor.shape = Some(shape);
+        self.cursor.shape_due = true;
+        self.send_cursor(now)
+    }
+
     /// Posts what is due: a shape in one message with the position, else the position alone. What finds no room stays
     /// due.
     pub(super) fn send_cursor(&mut self, now: HostTime) -> Result<(), HostError> {
@@ -79,13 +132,13 @@ impl Producer {
         &mut self,
         block: Option<Block>,
         flags: u32,
-        shape: Option<&super::producer::ShapeSpec>,
+        shape: Option<&ShapeSpec>,
         pixels: &[u8],
         now: HostTime,
     ) -> Result<bool, HostError> {
         let Some(block) = block else { return Ok(false) };
         let l = &self.wire.cursor;
-        let mut header = [0u8; super::wire::CURSOR_HEADER_BYTES];
+        let mut header = [0u8; CURSOR_HEADER_BYTES];
         let mut put = |at: usize, bytes: &[u8]| {
             if let Some(place) = header.get_mut(at..at + bytes.len()) {
                 place.copy_from_slice(bytes);
