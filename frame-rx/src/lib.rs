@@ -3,10 +3,14 @@
 
 pub mod cursor;
 pub mod damage;
+pub mod feed;
 pub mod gpu;
 pub mod offscreen;
 pub mod pace;
 pub mod picture;
+pub mod pointer;
 pub mod slots;
+pub mod state;
+pub mod stats;
 pub mod text;
 pub mod view;

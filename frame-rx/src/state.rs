@@ -91,9 +91,7 @@ impl GuestState {
             kvmfr::State::NoProducer => GuestState::Untouched,
             kvmfr::State::Foreign(other) => GuestState::OtherContent { carries: other.to_string() },
             kvmfr::State::NotKvmfr => GuestState::OtherContent { carries: "LGMP queues of another program".into() },
-            kvmfr::State::OtherVersion { lgmp, kvmfr, .. } => {
-                GuestState::OtherVersion { lgmp: *lgmp, kvmfr: *kvmfr }
-            }
+            kvmfr::State::OtherVersion { lgmp, kvmfr, .. } => GuestState::OtherVersion { lgmp: *lgmp, kvmfr: *kvmfr },
             kvmfr::State::Frozen if was_live => GuestState::Paused,
             kvmfr::State::Frozen => GuestState::NotRunning,
             kvmfr::State::Gone => GuestState::Reconnecting,
@@ -307,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_sentence_is_told_when_it_has_stood_for_a_moment() {
-        let ms = |ms| HostTime::from_ns(ms * 1_000_000);
+        let ms = |ms: u64| HostTime::from_ns(ms * 1_000_000);
         let mut a = Announcer::new();
         let told = |s: Option<String>, state: &GuestState| assert_eq!(s, Some(state.sentence()));
         told(a.changed(ms(0), &GuestState::NotRunning), &GuestState::NotRunning);
