@@ -84,14 +84,11 @@ impl Offscreen {
             return Ok(None);
         }
         let taken = Taken { session: slot.session, number: slot.number, format: slot.format, times: slot.times };
-        if let Err((error, slot)) = self.uploader.begin(&self.gpu, slot) {
-            outlet.give_back(slot);
-            return Err(error);
-        }
+        let begun = self.uploader.begin(&self.gpu, slot);
         if let Some(slot) = self.uploader.collect(&self.gpu, true)? {
             outlet.give_back(slot);
         }
-        Ok(Some(taken))
+        begun.map(|()| Some(taken))
     }
 
     /// The picture's session ended; it is not shown any more.

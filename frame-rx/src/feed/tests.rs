@@ -478,6 +478,5 @@ fn whatever_lie_is_told_the_next_honest_session_is_shown() {
         rig.run_until(lie.name, |r| r.session > session && r.state == Some(GuestState::Live));
         rig.run_frames(2);
         rig.checked_stamp();
-        eprintln!("{} {:?} late {}", lie.name, clock::now().since(t0), rig.stats.late.get());
     }
 }

@@ -119,6 +119,8 @@ pub struct Uploader {
     /// Grows with every new texture; who drew from the old one must look again.
     generation: u64,
     in_flight: Option<InFlight>,
+    /// A slot that was refused, still mapped.
+    unused: Option<Slot<StagingRows>>,
 }
 
 #[derive(Debug)]
@@ -156,7 +158,7 @@ impl Uploader {
 
     /// Whether a slot is still on its way.
     pub fn is_busy(&self) -> bool {
-        self.in_flight.is_some()
+        self.in_flight.is_some() || self.unused.is_some()
     }
 
     /// Has the GPU copy what changed in `slot` into the texture. The slot stays here until [`Uploader::collect`] gives
@@ -165,16 +167,19 @@ impl Uploader {
     /// Does not wait for the GPU.
     ///
     /// # Errors
-    /// [`GpuError::TooLarge`]; the slot is given back with it, unused. The picture before is kept.
-    pub fn begin(&mut self, gpu: &Gpu, mut slot: Slot<StagingRows>) -> Result<(), (GpuError, Slot<StagingRows>)> {
-        debug_assert!(self.in_flight.is_none(), "one slot at a time");
+    /// [`GpuError::TooLarge`]; the picture before is kept, and the slot is collected like any other.
+    pub fn begin(&mut self, gpu: &Gpu, mut slot: Slot<StagingRows>) -> Result<(), GpuError> {
+        debug_assert!(!self.is_busy(), "one slot at a time");
         if self.picture.as_ref().is_none_or(|p| p.format != slot.format) {
             match PictureTexture::new(gpu, slot.format) {
                 Ok(picture) => {
                     self.picture = Some(picture);
                     self.generation += 1;
                 }
-                Err(error) => return Err((error, slot)),
+                Err(error) => {
+                    self.unused = Some(slot);
+                    return Err(error);
+                }
             }
         }
         slot.rows.view = None;
@@ -198,6 +203,9 @@ impl Uploader {
     /// # Errors
     /// [`GpuError::Failed`].
     pub fn collect(&mut self, gpu: &Gpu, wait: bool) -> Result<Option<Slot<StagingRows>>, GpuError> {
+        if let Some(unused) = self.unused.take() {
+            return Ok(Some(unused));
+        }
         let Some(in_flight) = &self.in_flight else { return Ok(None) };
         let poll = if wait {
             wgpu::PollType::Wait { submission_index: Some(in_flight.submission.clone()), timeout: Some(UPLOAD_TIMEOUT) }
