@@ -1,6 +1,7 @@
 //! Shows the picture that a guest's unmodified Looking Glass host writes into shared memory.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod cursor;
 pub mod damage;
 pub mod feed;
@@ -9,6 +10,8 @@ pub mod offscreen;
 pub mod pace;
 pub mod picture;
 pub mod pointer;
+pub mod settings;
+pub mod size;
 pub mod slots;
 pub mod state;
 pub mod stats;

@@ -4,7 +4,7 @@
 use crate::picture::Size;
 
 /// How the picture fills the window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum Scale {
     /// As large as fits, shape kept, bars where it does not reach.
     #[default]
@@ -12,6 +12,7 @@ pub enum Scale {
     /// The largest whole factor that fits; where not even 1 fits, as [`Scale::Fit`].
     Integer,
     /// One pixel is one pixel, centred, cut where the window is smaller.
+    #[value(name = "1:1")]
     OneToOne,
     /// The whole window, shape lost.
     Stretch,

@@ -343,7 +343,7 @@ fn the_pointer_arrives_with_its_place_and_shape() {
         let seen = seen.expect("a shape");
         assert_eq!(seen.size, crate::picture::Size::new(32, 32));
         match kind {
-            ShapeKind::Monochrome => assert!(seen.bgra.iter().any(|b| *b == 255)),
+            ShapeKind::Monochrome => assert!(seen.bgra.contains(&255)),
             _ => assert!(seen.bgra == spec.pixels),
         }
         rig.guest.set_pointer(PointerMode::Hidden, clock::now()).unwrap();

@@ -179,7 +179,7 @@ impl Gpu {
         }
         let infos: Vec<GpuInfo> = adapters.iter().map(GpuInfo::of).collect();
         let index =
-            pick(&infos, choice).ok_or_else(|| GpuError::NotFound { asked: choice.asked().to_owned(), found })?;
+            pick(&infos, choice).ok_or_else(|| GpuError::NotFound { asked: choice.name().to_owned(), found })?;
         let adapter = adapters.swap_remove(index);
         let info = GpuInfo::of(&adapter);
         let limits = adapter.limits();
@@ -226,9 +226,10 @@ impl Gpu {
 }
 
 impl GpuChoice {
-    fn asked(&self) -> &str {
+    /// The choice as it is written on the command line.
+    pub fn name(&self) -> &str {
         match self {
-            GpuChoice::Auto => "any",
+            GpuChoice::Auto => "auto",
             GpuChoice::Software => "software",
             GpuChoice::Named(name) => name,
         }

@@ -7,7 +7,7 @@ use crate::picture::Size;
 use core::fmt;
 
 /// How drawn frames reach the screen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum PresentChoice {
     /// Mailbox where there is one, else fifo.
     #[default]

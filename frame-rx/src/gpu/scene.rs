@@ -8,7 +8,7 @@ use crate::text::TextBox;
 use crate::view::Place;
 
 /// How pixels between the picture's pixels are made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum Filter {
     /// The nearest pixel: hard edges.
     Nearest,
