@@ -132,7 +132,7 @@ impl Offscreen {
     /// # Errors
     /// [`GpuError`].
     pub fn hash(&mut self) -> Result<Option<u64>, GpuError> {
-        let Some((size, look)) = self.one_to_one(None) else { return Ok(None) };
+        let Some((size, look)) = one_to_one(&self.uploader, None) else { return Ok(None) };
         let mut hash = Fnv::new();
         self.canvas.rows::<GpuError>(&self.gpu, &self.uploader, size, &look, |row| {
             hash.add(row);
@@ -141,39 +141,52 @@ impl Offscreen {
         Ok(Some(hash.0))
     }
 
-    /// Writes the picture to a PNG file, pixel for pixel, with the guest's pointer on it if one is given. The file is
-    /// there whole or not at all.
-    ///
-    /// Blocks for the GPU and the disk.
+    /// Writes the picture to a PNG file: see [`write_screenshot`].
     ///
     /// # Errors
     /// [`ScreenshotError`].
     pub fn screenshot(&mut self, path: &Path, pointer: Option<Pointer>) -> Result<(), ScreenshotError> {
-        let (size, look) = self.one_to_one(pointer).ok_or(ScreenshotError::NoPicture)?;
-        let (gpu, uploader, canvas) = (&self.gpu, &self.uploader, &mut self.canvas);
-        let mut gpu_failed = None;
-        let written = atomic_file::write(path, |out| {
-            let drawn = png(out, size, |row| canvas.rows::<Drawing>(gpu, uploader, size, &look, row));
-            drawn.map_err(|failed| match failed {
-                Drawing::File(error) => error,
-                Drawing::Gpu(error) => {
-                    let told = io::Error::other(error.to_string());
-                    gpu_failed = Some(error);
-                    told
-                }
-            })
-        });
-        match gpu_failed {
-            Some(error) => Err(error.into()),
-            None => Ok(written?),
-        }
+        write_screenshot(&self.gpu, &self.uploader, &mut self.canvas, path, pointer)
     }
+}
 
-    fn one_to_one(&self, pointer: Option<Pointer>) -> Option<(Size, Look)> {
-        let size = self.picture()?.shown();
-        let place = view::place(size, size, Scale::OneToOne);
-        Some((size, Look { place, filter: Filter::Nearest, pointer, brightness: 255 }))
+/// Writes the picture to a PNG file, pixel for pixel, with the guest's pointer on it if one is given. The file is there
+/// whole or not at all.
+///
+/// Blocks for the GPU and the disk.
+///
+/// # Errors
+/// [`ScreenshotError`].
+pub fn write_screenshot(
+    gpu: &Gpu,
+    uploader: &Uploader,
+    canvas: &mut Canvas,
+    path: &Path,
+    pointer: Option<Pointer>,
+) -> Result<(), ScreenshotError> {
+    let (size, look) = one_to_one(uploader, pointer).ok_or(ScreenshotError::NoPicture)?;
+    let mut gpu_failed = None;
+    let written = atomic_file::write(path, |out| {
+        let drawn = png(out, size, |row| canvas.rows::<Drawing>(gpu, uploader, size, &look, row));
+        drawn.map_err(|failed| match failed {
+            Drawing::File(error) => error,
+            Drawing::Gpu(error) => {
+                let told = io::Error::other(error.to_string());
+                gpu_failed = Some(error);
+                told
+            }
+        })
+    });
+    match gpu_failed {
+        Some(error) => Err(error.into()),
+        None => Ok(written?),
     }
+}
+
+fn one_to_one(uploader: &Uploader, pointer: Option<Pointer>) -> Option<(Size, Look)> {
+    let size = uploader.picture()?.format().shown();
+    let place = view::place(size, size, Scale::OneToOne);
+    Some((size, Look { place, filter: Filter::Nearest, pointer, brightness: 255 }))
 }
 
 /// What can go wrong between the GPU and the file.

@@ -84,6 +84,11 @@ pub struct Condition {
 }
 
 impl GuestState {
+    /// Before anything is known.
+    pub fn looking() -> GuestState {
+        GuestState::NoRegion { name: "looking", sentence: "looking for the shared memory".into() }
+    }
+
     /// From what the protocol's viewer says. `was_live`: whether this region had a session before.
     pub fn of_viewer(state: &kvmfr::State, was_live: bool) -> GuestState {
         match state {
@@ -107,6 +112,28 @@ impl GuestState {
     /// Whether pictures are shown as they come, without words over them.
     pub fn is_live(&self) -> bool {
         matches!(self, GuestState::Live | GuestState::Truncated { .. })
+    }
+
+    /// Whether the last picture of the session stays in sight, dimmed, behind the words. Otherwise it is gone.
+    pub fn keeps_picture(&self) -> bool {
+        match self {
+            GuestState::Live
+            | GuestState::Truncated { .. }
+            | GuestState::FirstPicture
+            | GuestState::Paused
+            | GuestState::Reconnecting
+            | GuestState::LockHeld
+            | GuestState::Corrupt { .. } => true,
+            GuestState::NoRegion { .. }
+            | GuestState::Untouched
+            | GuestState::OtherContent { .. }
+            | GuestState::OtherVersion { .. }
+            | GuestState::NotRunning
+            | GuestState::Starting
+            | GuestState::Full { .. }
+            | GuestState::UnknownPixels { .. }
+            | GuestState::NoRoom { .. } => false,
+        }
     }
 
     /// One word for reports and titles.

@@ -1,7 +1,9 @@
 //! What the receiver counts, and the two forms in which it tells: figures for `--stats`, lines for people.
 
+use rx_host::exit::Failure;
 use rx_host::report::{Counter, Figures, Histogram};
 use shm_proto::kvmfr::Counters as ViewerCounters;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -157,6 +159,17 @@ pub fn lines(feed: &FeedStats, screen: &ScreenStats) -> Vec<String> {
         format!("copy time       {}", spread(&feed.copy)),
         format!("to the screen   {}", spread(&screen.show)),
     ]
+}
+
+/// Writes the figures of a run.
+///
+/// # Errors
+/// [`Failure`] with what to do.
+pub fn write(figures: &Figures, path: &Path) -> Result<(), Failure> {
+    figures.write(path).map_err(|e| {
+        let hint = e.hint();
+        Failure::environment(e, hint)
+    })
 }
 
 #[cfg(test)]

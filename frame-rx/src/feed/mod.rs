@@ -58,6 +58,29 @@ pub type Tell = Box<dyn Fn(Told) + Send>;
 #[derive(Clone, Debug)]
 pub struct Conditions(Receiver<Condition>);
 
+/// Where the feed puts them in.
+#[derive(Debug)]
+pub struct ConditionsIn {
+    newest: Sender<Condition>,
+    withdraw: Receiver<Condition>,
+}
+
+/// Both ends of the way on which conditions travel.
+pub fn conditions() -> (ConditionsIn, Conditions) {
+    let (newest, out) = bounded(1);
+    (ConditionsIn { newest, withdraw: out.clone() }, Conditions(out))
+}
+
+impl ConditionsIn {
+    fn set(&self, condition: Condition) {
+        let mut newest = condition;
+        while let Err(TrySendError::Full(back)) = self.newest.try_send(newest) {
+            newest = back;
+            let _replaced = self.withdraw.try_recv();
+        }
+    }
+}
+
 impl Conditions {
     /// The newest condition, if it was not taken yet.
     pub fn take(&self) -> Option<Condition> {
@@ -65,14 +88,17 @@ impl Conditions {
     }
 }
 
-/// Everything a feed is made of.
+/// Makes memory for the rows of a picture of so many bytes, or says why there is none.
+pub type MakeRows<R> = Box<dyn FnMut(u64) -> Result<R, String> + Send>;
+
+/// The feed's ends of everything that leads to the screen.
 pub struct FeedParts<R: Rows> {
     /// The slots' end.
     pub intake: Intake<R>,
-    /// Makes memory for slots.
-    pub make_rows: Box<dyn FnMut(u64) -> Result<R, String> + Send>,
     /// The pointer's end.
     pub pointer: PointerIntake,
+    /// The conditions' end.
+    pub conditions: ConditionsIn,
     /// Where to count.
     pub stats: Arc<FeedStats>,
     /// How to tell.
@@ -82,6 +108,7 @@ pub struct FeedParts<R: Rows> {
 /// The feed.
 pub struct Feed<R: Rows> {
     parts: FeedParts<R>,
+    make_rows: MakeRows<R>,
     stop: Stop,
     watch: RegionWatch,
     attached: Option<Attached>,
@@ -93,7 +120,6 @@ pub struct Feed<R: Rows> {
     unjoined_since: HostTime,
     session: u64,
     reported: Option<Condition>,
-    conditions: (Sender<Condition>, Receiver<Condition>),
     passed: Passed,
     number: u64,
     bounce: Box<[u8]>,
@@ -118,12 +144,11 @@ enum Look {
 
 impl<R: Rows> Feed<R> {
     /// A feed from the region at `path`. Allocates what it will need but for the slots, whose size the guest decides.
-    pub fn new(path: &Path, parts: FeedParts<R>, stop: Stop) -> (Feed<R>, Conditions) {
+    pub fn new(path: &Path, parts: FeedParts<R>, make_rows: MakeRows<R>, stop: Stop) -> Feed<R> {
         let watch = RegionWatch::new(path, Access::ReadWrite, MIN_REGION_BYTES);
-        let conditions = bounded(1);
-        let out = Conditions(conditions.1.clone());
-        let feed = Feed {
+        Feed {
             parts,
+            make_rows,
             stop,
             watch,
             attached: None,
@@ -135,13 +160,11 @@ impl<R: Rows> Feed<R> {
             unjoined_since: HostTime::ZERO,
             session: 0,
             reported: None,
-            conditions,
             passed: Passed::default(),
             number: 0,
             bounce: vec![0; rows::BOUNCE_BYTES].into_boxed_slice(),
             changed: Damage::none(),
-        };
-        (feed, out)
+        }
     }
 
     /// Follows the guest until a stop is asked for. The whole life of the feed's thread.
@@ -260,11 +283,7 @@ impl<R: Rows> Feed<R> {
             return;
         }
         self.reported = Some(condition.clone());
-        let mut newest = condition;
-        while let Err(TrySendError::Full(back)) = self.conditions.0.try_send(newest) {
-            newest = back;
-            let _replaced = self.conditions.1.try_recv();
-        }
+        self.parts.conditions.set(condition);
         (self.parts.tell)(Told::Condition);
     }
 
@@ -313,7 +332,7 @@ impl<R: Rows> Feed<R> {
             found,
             stop: &self.stop,
         };
-        let became = copy.into_slots(pending, &mut self.parts, |slot| {
+        let became = copy.into_slots(pending, &mut self.parts, &mut self.make_rows, |slot| {
             slot.number = self.number;
             slot.session = self.session;
         });
@@ -349,9 +368,11 @@ impl Copy<'_> {
         self,
         pending: PendingFrame<'_>,
         parts: &mut FeedParts<R>,
+        make_rows: &mut MakeRows<R>,
         mark: impl FnOnce(&mut Slot<R>),
     ) -> Became {
-        let FeedParts { intake, make_rows, stats, tell, .. } = parts;
+        let FeedParts { intake, stats, tell, .. } = parts;
+        let skipped_before = intake.skipped();
         let format = match translate::picture_format(pending.frame()) {
             Ok(format) => format,
             Err(state) => {
@@ -388,7 +409,7 @@ impl Copy<'_> {
         if intake.publish(slot) {
             tell(Told::Picture);
         }
-        stats.replaced.add(intake.skipped().saturating_sub(stats.replaced.get()));
+        stats.replaced.add(intake.skipped() - skipped_before);
         Became::Shown
     }
 }

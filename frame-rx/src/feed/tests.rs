@@ -49,15 +49,17 @@ fn feed_of(
 ) -> (Feed<Memory>, Outlet<Memory>, crate::pointer::PointerOutlet, Conditions, mpsc::Receiver<Told>) {
     let (intake, outlet) = slots::pair();
     let (pointer_in, pointer) = crate::pointer::pair();
+    let (conditions_in, conditions) = conditions();
     let (tell, told) = mpsc::channel();
     let parts = FeedParts {
         intake,
-        make_rows: Box::new(|bytes| Ok(Memory(vec![0xAB; bytes as usize]))),
         pointer: pointer_in,
+        conditions: conditions_in,
         stats: FeedStats::new(),
         tell: Box::new(move |what| tell.send(what).unwrap_or_default()),
     };
-    let (feed, conditions) = Feed::new(path, parts, Stop::new().unwrap());
+    let make_rows: MakeRows<Memory> = Box::new(|bytes| Ok(Memory(vec![0xAB; bytes as usize])));
+    let feed = Feed::new(path, parts, make_rows, Stop::new().unwrap());
     (feed, outlet, pointer, conditions, told)
 }
 
