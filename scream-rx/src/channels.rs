@@ -124,7 +124,7 @@ impl Layout {
         match channels {
             0 | 1 => Layout::of_mask(0x004),
             3 => Layout::of_mask(0x00B),
-            n => Layout { speakers: ORDER, channels: n.min(MAX_CHANNELS) as u8 },
+            n => Layout::new(&ORDER[..n.min(MAX_CHANNELS)]).unwrap_or(Layout::STEREO),
         }
     }
 

@@ -1,56 +1,17 @@
 //! PCM bytes as the guest wrote them → `f32`. Signed, little-endian, interleaved; 24 bits are packed in three bytes.
 //! Source: the Scream wire reference, sections 4.1 and 4.2. Pure; no sample value is special, so nothing is checked.
 
-/// Bits of one sample on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SampleBits {
-    /// Two bytes.
-    S16,
-    /// Three bytes, packed.
-    S24,
-    /// Four bytes; also the container of 24-bit sound.
-    S32,
-}
-
-impl SampleBits {
-    /// The width that the header names, if it is one of the three there are.
-    pub const fn from_bits(bits: u8) -> Option<SampleBits> {
-        match bits {
-            16 => Some(SampleBits::S16),
-            24 => Some(SampleBits::S24),
-            32 => Some(SampleBits::S32),
-            _ => None,
-        }
-    }
-
-    /// Bytes of one sample.
-    pub const fn bytes(self) -> usize {
-        match self {
-            SampleBits::S16 => 2,
-            SampleBits::S24 => 3,
-            SampleBits::S32 => 4,
-        }
-    }
-
-    /// Bits of one sample, for people.
-    pub const fn bits(self) -> u8 {
-        match self {
-            SampleBits::S16 => 16,
-            SampleBits::S24 => 24,
-            SampleBits::S32 => 32,
-        }
-    }
-}
+use shm_proto::scream::SampleBits;
 
 /// Converts as many whole samples as both sides hold; returns how many. Full scale becomes −1.0 to just below 1.0.
 ///
 /// Real-time safe: no allocation, no branch per sample.
 pub fn to_f32(bits: SampleBits, pcm: &[u8], out: &mut [f32]) -> usize {
     match bits {
-        SampleBits::S16 => each::<2>(pcm, out, |b| f32::from(i16::from_le_bytes(b)) / 32_768.0),
+        SampleBits::Bits16 => each::<2>(pcm, out, |b| f32::from(i16::from_le_bytes(b)) / 32_768.0),
         // Moved to the top of a word, so that the sign needs no case of its own; the low byte stays 0.
-        SampleBits::S24 => each::<3>(pcm, out, |[a, b, c]| word_to_f32(i32::from_le_bytes([0, a, b, c]))),
-        SampleBits::S32 => each::<4>(pcm, out, |b| word_to_f32(i32::from_le_bytes(b))),
+        SampleBits::Bits24 => each::<3>(pcm, out, |[a, b, c]| word_to_f32(i32::from_le_bytes([0, a, b, c]))),
+        SampleBits::Bits32 => each::<4>(pcm, out, |b| word_to_f32(i32::from_le_bytes(b))),
     }
 }
 
@@ -75,13 +36,17 @@ mod tests {
     #[test]
     fn every_width_reaches_full_scale_and_keeps_its_sign() {
         let cases: [(SampleBits, &[u8], &[f32]); 3] = [
-            (SampleBits::S16, &[0x00, 0x80, 0xFF, 0x7F, 0, 0, 1, 0], &[-1.0, 32_767.0 / 32_768.0, 0.0, 1.0 / 32_768.0]),
             (
-                SampleBits::S24,
+                SampleBits::Bits16,
+                &[0x00, 0x80, 0xFF, 0x7F, 0, 0, 1, 0],
+                &[-1.0, 32_767.0 / 32_768.0, 0.0, 1.0 / 32_768.0],
+            ),
+            (
+                SampleBits::Bits24,
                 &[0x00, 0x00, 0x80, 0xFF, 0xFF, 0x7F, 0, 0, 0, 0xFF, 0xFF, 0xFF],
                 &[-1.0, 8_388_607.0 / 8_388_608.0, 0.0, -1.0 / 8_388_608.0],
             ),
-            (SampleBits::S32, &[0, 0, 0, 0x80, 0, 0, 0, 0x40, 0, 1, 0, 0], &[-1.0, 0.5, 256.0 / 2_147_483_648.0]),
+            (SampleBits::Bits32, &[0, 0, 0, 0x80, 0, 0, 0, 0x40, 0, 1, 0, 0], &[-1.0, 0.5, 256.0 / 2_147_483_648.0]),
         ];
         for (bits, pcm, expected) in cases {
             let mut out = vec![9.0; expected.len()];
@@ -93,18 +58,9 @@ mod tests {
     #[test]
     fn a_cut_sample_is_left_out_and_a_short_buffer_is_not_overrun() {
         let mut out = [9.0; 2];
-        assert_eq!(to_f32(SampleBits::S24, &[0; 5], &mut out), 1);
+        assert_eq!(to_f32(SampleBits::Bits24, &[0; 5], &mut out), 1);
         assert_eq!(out, [0.0, 9.0]);
-        assert_eq!(to_f32(SampleBits::S16, &[0; 64], &mut out), 2);
-    }
-
-    #[test]
-    fn widths_the_wire_does_not_know_are_none() {
-        let known: Vec<u8> = (0..=255).filter(|b| SampleBits::from_bits(*b).is_some()).collect();
-        assert_eq!(known, [16, 24, 32]);
-        for bits in known {
-            assert_eq!(SampleBits::from_bits(bits).unwrap().bits(), bits);
-        }
+        assert_eq!(to_f32(SampleBits::Bits16, &[0; 64], &mut out), 2);
     }
 
     proptest! {
@@ -112,9 +68,9 @@ mod tests {
         fn the_same_value_is_the_same_in_every_width(value in i16::MIN..=i16::MAX) {
             let [low, high] = value.to_le_bytes();
             let mut out = [0.0; 3];
-            to_f32(SampleBits::S16, &[low, high], &mut out[..1]);
-            to_f32(SampleBits::S24, &[0, low, high], &mut out[1..2]);
-            to_f32(SampleBits::S32, &[0, 0, low, high], &mut out[2..]);
+            to_f32(SampleBits::Bits16, &[low, high], &mut out[..1]);
+            to_f32(SampleBits::Bits24, &[0, low, high], &mut out[1..2]);
+            to_f32(SampleBits::Bits32, &[0, 0, low, high], &mut out[2..]);
             prop_assert_eq!(out[0], out[1]);
             prop_assert_eq!(out[1], out[2]);
             prop_assert_eq!((out[0] * 32_768.0) as i16, value);

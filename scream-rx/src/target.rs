@@ -1,8 +1,8 @@
 //! How much delay to hold: what the transport, the guest's lateness and the sink need, and not more. Pure.
 //!
 //! The wanted delay is the sum of: one chunk (it is written whole), the lateness that all but a few chunks keep within, what
-//! the sink wants in advance, the resampler's own delay, and a margin. It rises at once when it was too short and falls
-//! slowly, so that a quiet hour is not disturbed by an adventurous controller.
+//! the sink wants in advance, the resampler's own delay, and a margin. It rises at once when it was too short. It falls
+//! only while nothing plays, so that nobody hears it and the delay of what plays is constant.
 
 /// How much safety is bought with delay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,19 +46,19 @@ const HALF_LIFE_S: f64 = 300.0;
 const MIN_CHUNKS: u64 = 1500;
 /// How often the histogram is looked at, and made to forget. Unit: seconds.
 const REVIEW_S: f64 = 1.0;
-/// The reserve falls by a millisecond in this time, once nothing has happened for a while. Unit: seconds.
-const FALL_S_PER_MS: f64 = 30.0;
-const CALM_S: f64 = 180.0;
 /// A lateness beyond this is an outlier if it is rare: hidden, not paid for. Unit: seconds.
 const OUTLIER_S: f64 = 0.030;
 const RARE_S: f64 = 300.0;
+/// What comes this soon after an outlier belongs to it. Unit: seconds.
+const WAKE_S: f64 = 0.5;
+/// A raise this young is taken back when it turns out that the guest skipped. Unit: seconds.
+const UNDO_S: f64 = 1.5;
+/// The largest lateness that is paid for. Unit: seconds.
+const LONGEST_S: f64 = BINS as f64 * BIN_S;
 /// Added on top of everything. Unit: seconds.
 const MARGIN_S: f64 = 0.001;
 /// The sink's need is rounded up to this, so that it does not follow every little change. Unit: seconds.
 const SINK_STEP_S: f64 = 0.000_5;
-/// The sink's need falls when it has been this much lower, for this long. Unit: seconds.
-const SINK_FALL_S: f64 = 0.002;
-const SINK_CALM_S: f64 = 60.0;
 
 /// What the user wants of the delay.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,11 +87,15 @@ pub struct Target {
     chunks: u64,
     reserve_s: f64,
     reviewed_s: Option<f64>,
-    incident_s: f64,
-    outlier_s: Option<f64>,
+    /// The largest lateness that counted.
+    worst_s: f64,
+    /// When the last outlier was, and whether it was a rare one.
+    outlier: Option<(f64, bool)>,
+    /// The reserve before it was last raised, and when that was.
+    raised: Option<(f64, f64)>,
+    /// What the sink needs, and the most it needed since sound last began.
     sink_s: f64,
     sink_peak_s: f64,
-    sink_calm_s: f64,
 }
 
 impl Target {
@@ -103,11 +107,11 @@ impl Target {
             chunks: 0,
             reserve_s: wishes.profile.reserve_s().0.max(wishes.least_reserve_s),
             reviewed_s: None,
-            incident_s: f64::MIN,
-            outlier_s: None,
+            worst_s: 0.0,
+            outlier: None,
+            raised: None,
             sink_s: 0.0,
             sink_peak_s: 0.0,
-            sink_calm_s: 0.0,
         }
     }
 
@@ -115,31 +119,45 @@ impl Target {
     ///
     /// Real-time safe; once a second it looks through 400 bins.
     pub fn chunk(&mut self, now_s: f64, late_s: f64) {
+        if self.is_rare(now_s, late_s) {
+            return;
+        }
+        self.worst_s = self.worst_s.max(late_s.min(LONGEST_S));
         let bin = ((late_s / BIN_S).max(0.0) as usize).min(BINS - 1);
         self.histogram[bin] += 1.0;
         self.chunks = self.chunks.saturating_add(1);
         let since_s = now_s - *self.reviewed_s.get_or_insert(now_s);
         if since_s >= REVIEW_S {
             self.reviewed_s = Some(now_s);
-            self.review(now_s, since_s);
+            self.review(since_s);
         }
     }
 
-    fn review(&mut self, now_s: f64, since_s: f64) {
+    fn review(&mut self, since_s: f64) {
         let kept = 0.5_f64.powf(since_s / HALF_LIFE_S);
         self.histogram.iter_mut().for_each(|count| *count *= kept);
-        if self.chunks < MIN_CHUNKS {
-            return;
+        if let Some(learned_s) = self.learned_s() {
+            self.reserve_s = self.reserve_s.max(learned_s);
         }
+    }
+
+    /// The reserve that what was seen so far calls for, once that is enough to tell. Unit: seconds.
+    fn learned_s(&self) -> Option<f64> {
         let (_, least_s) = self.wishes.profile.reserve_s();
-        let wanted_s = self.quantile().max(least_s).max(self.wishes.least_reserve_s);
-        if wanted_s > self.reserve_s {
-            self.reserve_s = wanted_s;
-            self.incident_s = now_s;
-        } else if now_s - self.incident_s > CALM_S {
-            let fall_s = since_s * 0.001 / FALL_S_PER_MS;
-            self.reserve_s = (self.reserve_s - fall_s).max(wanted_s);
+        (self.chunks >= MIN_CHUNKS).then(|| self.quantile().max(least_s).max(self.wishes.least_reserve_s))
+    }
+
+    /// Sound is about to begin: the moment to come down from what was needed once.
+    ///
+    /// Real-time safe.
+    pub fn settle(&mut self) {
+        if let Some(learned_s) = self.learned_s() {
+            self.reserve_s = learned_s;
         }
+        if self.sink_peak_s > 0.0 {
+            self.sink_s = rounded_up(self.sink_peak_s);
+        }
+        self.sink_peak_s = 0.0;
     }
 
     /// The lateness that all but the profile's share keep within. Unit: seconds.
@@ -155,39 +173,54 @@ impl Target {
         0.0
     }
 
-    /// There was a gap because a chunk came `late_s` late. Raises the reserve at once, unless such a thing is rare.
-    pub fn gap(&mut self, now_s: f64, late_s: f64) {
-        self.incident_s = now_s;
-        if late_s > OUTLIER_S {
-            let before = self.outlier_s.replace(now_s);
-            if before.is_none_or(|b| now_s - b > RARE_S) {
-                return;
-            }
+    /// There was a gap of `short_s`: a chunk came later than the reserve by that much. Raises the reserve at once, unless
+    /// such a thing is rare.
+    pub fn gap(&mut self, now_s: f64, short_s: f64) {
+        let late_s = self.reserve_s + short_s;
+        if self.is_rare(now_s, late_s) || late_s.is_nan() {
+            return;
         }
-        let longest_s = BINS as f64 * BIN_S;
-        self.reserve_s = self.reserve_s.max((late_s + 0.002).min(longest_s));
+        self.raised = Some((self.reserve_s, now_s));
+        self.reserve_s = self.reserve_s.max((late_s + 0.002).min(LONGEST_S)).max(self.worst_s);
     }
 
-    /// Right after taking frames for `elapsed_s` the sink had `queued_s` of sound before it.
+    /// Whether so late an arrival is one of those that hardly ever happen, or comes in the wake of one.
+    fn is_rare(&mut self, now_s: f64, late_s: f64) -> bool {
+        match self.outlier {
+            Some((at_s, rare)) if now_s - at_s < WAKE_S => rare,
+            before if late_s > OUTLIER_S => {
+                let rare = before.is_none_or(|(at_s, _)| now_s - at_s > RARE_S);
+                self.outlier = Some((now_s, rare));
+                rare
+            }
+            _ => false,
+        }
+    }
+
+    /// The guest skipped, or was away: what looked like lateness was none.
+    pub fn forget_lateness(&mut self, now_s: f64) {
+        if let Some((before_s, at_s)) = self.raised.take()
+            && now_s - at_s < UNDO_S
+        {
+            self.reserve_s = before_s;
+        }
+        self.histogram.fill(0.0);
+        (self.chunks, self.worst_s) = (0, 0.0);
+    }
+
+    /// Right after taking frames the sink had `queued_s` of sound before it.
     ///
     /// Real-time safe.
-    pub fn sink(&mut self, queued_s: f64, elapsed_s: f64) {
+    pub fn sink(&mut self, queued_s: f64) {
         if queued_s > self.sink_s {
-            self.sink_s = (queued_s / SINK_STEP_S).ceil() * SINK_STEP_S;
+            self.sink_s = rounded_up(queued_s);
         }
         self.sink_peak_s = self.sink_peak_s.max(queued_s);
-        self.sink_calm_s += elapsed_s;
-        if self.sink_calm_s > SINK_CALM_S {
-            if self.sink_peak_s < self.sink_s - SINK_FALL_S {
-                self.sink_s = (self.sink_peak_s / SINK_STEP_S).ceil() * SINK_STEP_S;
-            }
-            (self.sink_peak_s, self.sink_calm_s) = (0.0, 0.0);
-        }
     }
 
     /// Another sink: what was known of the last one means nothing.
     pub fn forget_sink(&mut self) {
-        (self.sink_s, self.sink_peak_s, self.sink_calm_s) = (0.0, 0.0, 0.0);
+        (self.sink_s, self.sink_peak_s) = (0.0, 0.0);
     }
 
     /// The delay to hold, from the guest playing a frame to its being heard, with chunks of `chunk_s` and a resampler that
@@ -201,6 +234,10 @@ impl Target {
         };
         wanted_s.min(self.wishes.longest_s).max(floor_s)
     }
+}
+
+fn rounded_up(sink_s: f64) -> f64 {
+    (sink_s / SINK_STEP_S).ceil() * SINK_STEP_S
 }
 
 #[cfg(test)]
@@ -223,7 +260,7 @@ mod tests {
     #[test]
     fn the_sum_is_what_chunk_lateness_sink_and_filter_need() {
         let mut t = target(Profile::Balanced);
-        t.sink(0.0101, 0.005);
+        t.sink(0.0101);
         assert!((t.delay_s(CHUNK_S, 0.0013) - (0.020 + 0.006 + 0.0105 + 0.0013 + 0.001)).abs() < 1e-9);
         for (profile, reserve_s) in [(Profile::Low, 0.003), (Profile::Safe, 0.012)] {
             let t = target(profile);
@@ -240,33 +277,39 @@ mod tests {
     }
 
     #[test]
-    fn the_reserve_falls_slowly_and_only_in_calm() {
+    fn the_reserve_falls_only_where_sound_begins() {
         let mut t = target(Profile::Balanced);
-        let mut now_s = chunks(&mut t, 0.0, 2.0, |k| if k % 100 == 0 { 0.010 } else { 0.0 });
+        let now_s = chunks(&mut t, 0.0, 2.0, |k| if k % 100 == 0 { 0.010 } else { 0.0 });
         let stormy_s = t.delay_s(0.0, 0.0);
-        now_s = chunks(&mut t, now_s, 2.0, |_| 0.0);
-        assert_eq!(t.delay_s(0.0, 0.0), stormy_s, "not yet");
-        let mut before_s = stormy_s;
-        for _ in 0..90 {
-            now_s = chunks(&mut t, now_s, 1.0, |_| 0.0);
-            let after_s = t.delay_s(0.0, 0.0);
-            assert!(after_s <= before_s && before_s - after_s < 0.0021, "{before_s} {after_s}");
-            before_s = after_s;
-        }
-        assert!((before_s - MARGIN_S - 0.003).abs() < 1e-9, "the least of the profile is reached: {before_s}");
+        assert!(stormy_s > 0.010);
+        chunks(&mut t, now_s, 90.0, |_| 0.0);
+        assert_eq!(t.delay_s(0.0, 0.0), stormy_s, "what plays is left alone");
+        t.settle();
+        assert!((t.delay_s(0.0, 0.0) - MARGIN_S - 0.003).abs() < 1e-9, "the least of the profile");
     }
 
     #[test]
     fn gaps_are_paid_for_unless_they_are_rare() {
         let mut t = target(Profile::Balanced);
-        t.gap(10.0, 0.012);
+        t.gap(10.0, 0.006);
         assert!((t.reserve_s - 0.014).abs() < 1e-9);
         t.gap(20.0, 0.080);
         assert!((t.reserve_s - 0.014).abs() < 1e-9, "the first stall is hidden");
-        t.gap(60.0, 0.045);
+        t.gap(60.0, 0.031);
         assert!((t.reserve_s - 0.047).abs() < 1e-9, "the second in five minutes is not");
         t.gap(70.0, 1e9);
         assert!(t.reserve_s <= 0.1);
+    }
+
+    #[test]
+    fn lateness_that_turns_out_to_be_a_skip_is_forgotten() {
+        let mut t = target(Profile::Balanced);
+        let now_s = chunks(&mut t, 0.0, 1.0, |_| 0.0);
+        t.gap(now_s, 0.014);
+        assert!(t.reserve_s > 0.021);
+        chunks(&mut t, now_s, 0.01, |_| 0.020);
+        t.forget_lateness(now_s + 0.6);
+        assert_eq!((t.reserve_s, t.learned_s()), (0.006, None));
     }
 
     #[test]
@@ -274,26 +317,28 @@ mod tests {
         let fixed = |ms: f64| Wishes { fixed_s: Some(ms / 1000.0), ..Wishes::default() };
         for (wish_ms, expected_ms) in [(60.0, 60.0), (5.0, 31.0), (900.0, 200.0)] {
             let mut t = Target::new(fixed(wish_ms));
-            t.sink(0.010, 0.005);
+            t.sink(0.010);
             t.gap(0.0, 0.020);
             assert!((t.delay_s(CHUNK_S, 0.0) * 1000.0 - expected_ms).abs() < 1e-6, "{wish_ms}");
         }
     }
 
     #[test]
-    fn the_sinks_need_rises_at_once_and_falls_after_a_minute() {
+    fn the_sinks_need_rises_at_once_and_falls_where_sound_begins() {
         let mut t = target(Profile::Balanced);
-        let need_ms = |t: &Target| (t.delay_s(0.0, 0.0) - MARGIN_S - t.reserve_s) * 1000.0;
-        t.sink(0.0202, 0.005);
-        assert!((need_ms(&t) - 20.5).abs() < 1e-6);
-        for _ in 0..12_002 {
-            t.sink(0.0203, 0.005);
-        }
-        assert!((need_ms(&t) - 20.5).abs() < 1e-6, "small changes move nothing");
-        for _ in 0..26_000 {
-            t.sink(0.0101, 0.005);
-        }
-        assert!((need_ms(&t) - 10.5).abs() < 1e-6);
+        let need_ms = |t: &Target| ((t.delay_s(0.0, 0.0) - MARGIN_S - t.reserve_s) * 1e6).round() / 1e3;
+        t.sink(0.0202);
+        t.sink(0.0203);
+        assert_eq!(need_ms(&t), 20.5, "small changes move nothing");
+        t.sink(0.0101);
+        assert_eq!(need_ms(&t), 20.5);
+        t.settle();
+        t.sink(0.0101);
+        assert_eq!(need_ms(&t), 20.5, "it was that much until now");
+        t.settle();
+        assert_eq!(need_ms(&t), 10.5);
+        t.settle();
+        assert_eq!(need_ms(&t), 10.5, "nothing was learned in between");
     }
 
     #[test]
@@ -302,7 +347,7 @@ mod tests {
         for (k, late_s) in [f64::NAN, f64::INFINITY, -1e9, 1e9, f64::MIN].into_iter().cycle().take(5000).enumerate() {
             t.chunk(k as f64, late_s);
             t.gap(k as f64, late_s);
-            t.sink(late_s.clamp(-1.0, 1.0), 0.005);
+            t.sink(late_s.clamp(-1.0, 1.0));
             assert!(t.delay_s(CHUNK_S, 0.0).is_finite());
         }
     }
