@@ -21,7 +21,7 @@ const SEARCH_HZ: u32 = 12_000;
 /// Where a period follows the last one, the difference to what came before is let out within this time, and its
 /// steady part sooner. Unit: tenths of a millisecond.
 const SEAM: u32 = 25;
-const STEADY: u32 = 20;
+const STEADY: u32 = 10;
 
 /// How the gap is being filled.
 #[derive(Clone, Copy, Debug, PartialEq)]
