@@ -391,7 +391,7 @@ impl Source for Playout {
         Filled { frames: self.end(whole, channels, sounding), sounding }
     }
 
-    fn keep_up(&mut self, now: HostTime) {
+    fn keep_up(&mut self, now: HostTime) -> bool {
         self.take_streams();
         self.observe();
         let now_s = self.seconds(now);
@@ -402,10 +402,17 @@ impl Source for Playout {
             self.promote();
         }
         let Playout { current, next, target, .. } = self;
+        let mut playing = false;
         for stream in [current, next].into_iter().flatten() {
             let held_s = target.delay_s(0.0, stream.filter_s()).max(0.1);
             let position = stream.clock().frame_at(now_s - held_s);
             stream.skip_before(position.max(0.0) as u64);
+            playing |= now_s - stream.last_arrival_s() < SILENT_AFTER_S;
         }
+        playing
+    }
+
+    fn guest_bits(&self) -> Option<u8> {
+        self.current.as_ref().map(|s| s.format().bits().bits())
     }
 }

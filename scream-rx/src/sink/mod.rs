@@ -2,11 +2,25 @@
 //! [`Source`] for frames whenever the device wants some, telling how much sound lies before them. All decisions are the
 //! source's. Each sink is one file; names of sound libraries stay inside it.
 
+
+
+pub mod null;
+pub mod paced;
+#[cfg(feature = "pulse")]
+pub mod pulse;
+pub mod raw;
+pub mod wav;
+
 use crate::channels::Layout;
+use crate::counters::Counters;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use rx_host::signals::Stop;
 use shm_proto::HostTime;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 /// What a sink plays: float frames at its own rate, in its own order of channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +58,85 @@ pub trait Source: Send {
     /// Real-time safe: no allocation, no lock, no system call.
     fn fill(&mut self, out: &mut [f32], now: HostTime, sink_delay: Duration) -> Filled;
 
-    /// The sink has no device and plays nothing. To be called a few times a second meanwhile, so that no backlog grows.
-    fn keep_up(&mut self, now: HostTime);
+    /// The sink plays nothing. To be called a few times a second meanwhile, so that no backlog grows. Whether there is
+    /// something to play.
+    fn keep_up(&mut self, now: HostTime) -> bool;
+
+    /// Bits of the guest's samples, if it plays. For files, which keep what the guest has.
+    fn guest_bits(&self) -> Option<u8>;
+}
+
+/// Something that plays frames. Made by `open` functions of the sinks' own; run on the playout thread.
+pub trait Sink {
+    /// Plays what `source` gives until the sound ends or a stop is asked for.
+    ///
+    /// Blocks. A device that goes away is waited for and opened again.
+    ///
+    /// # Errors
+    /// [`SinkError`] when there is no use in waiting.
+    fn run(&mut self, source: Box<dyn Source>, control: &Control) -> Result<(), SinkError>;
+}
+
+/// What a sink needs besides its source.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// When to end.
+    pub stop: Stop,
+    /// Where to count.
+    pub counters: Arc<Counters>,
+    /// Where to tell how it stands; at changes only.
+    pub notices: Sender<Notice>,
+}
+
+impl Control {
+    /// Tells how it stands. Nobody may listen any more.
+    pub fn tell(&self, notice: Notice) {
+        let _ = self.notices.send(notice);
+    }
+}
+
+/// How it stands with a sink, for the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// It is open.
+    Open {
+        /// What was opened, by the name it has for people.
+        name: String,
+        /// What it plays.
+        format: SinkFormat,
+    },
+    /// There is no device or server; it is looked for again and again.
+    Absent {
+        /// What was tried and what happened.
+        reason: String,
+    },
+}
+
+/// Why a sink cannot play, ever.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The device does not exist or cannot be used. Choosing another one helps.
+    #[error("cannot play on {device}: {reason}")]
+    Device {
+        /// The device.
+        device: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The file cannot be made or written: no permission, no room.
+    #[error("cannot write {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A float sample as a 16-bit integer, as [`convert`](crate::convert) would read it.
+pub(crate) fn to_i16(x: f32) -> i16 {
+    // `as` saturates, and a NaN becomes 0.
+    (x * 32_768.0).round() as i16
 }
 
 /// The format of the open sink, for the intake thread: one word, zero while no sink was open.
