@@ -102,11 +102,11 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>
     }
 }
 
-/// Whether [`write`] has a chance: for a program that will write only at its end, and should fail at its start.
+/// Whether [`write()`] has a chance: for a program that will write only at its end, and should fail at its start.
 /// Leaves nothing behind.
 ///
 /// # Errors
-/// What [`write`] would fail with.
+/// What [`write()`] would fail with.
 pub fn check(path: &Path) -> Result<(), WriteError> {
     let told = |source| WriteError::new(path, source);
     if let Target::Replace { path: real, .. } = target(path).map_err(told)? {

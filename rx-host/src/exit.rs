@@ -262,3 +262,55 @@ fn stdout_failure(app: &str, text: &str) -> Exit {
     tell(app, text, Some("make room, or send the output elsewhere"));
     Exit::Environment
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{Context, anyhow};
+
+    #[test]
+    fn the_outermost_explanation_decides() {
+        let inner = || Failure::environment("connecting", "start the server").because(anyhow!("refused"));
+        let outer = || anyhow::Error::from(inner()).context("opening the sink");
+        let verdict = |exit, hint: Option<&str>| Verdict { exit, hint: hint.map(str::to_owned) };
+        let bug = Some("this is a bug; please report it with this line");
+        let cases = [
+            (inner().into(), "connecting: refused", verdict(Exit::Environment, Some("start the server"))),
+            (outer(), "opening the sink: connecting: refused", verdict(Exit::Environment, Some("start the server"))),
+            (
+                Failure::usage("both", "choose").because(outer()).into(),
+                "both: opening the sink: connecting: refused",
+                verdict(Exit::Usage, Some("choose")),
+            ),
+            (
+                anyhow::Error::from(io::Error::from(io::ErrorKind::NotFound)).context("reading"),
+                "reading: entity not found",
+                verdict(Exit::Environment, None),
+            ),
+            (anyhow!("odd"), "odd", verdict(Exit::Internal, bug)),
+            (
+                MapError::Missing { path: "/x".into() }.into(),
+                "/x does not exist",
+                verdict(Exit::Environment, Some("see: doctor")),
+            ),
+        ];
+        for (error, line, expected) in cases {
+            assert_eq!((chain_line(&error), classify(&error)), (line.to_owned(), expected));
+        }
+    }
+
+    #[test]
+    fn a_cause_that_is_spelt_out_already_is_not_repeated() {
+        let error = Err::<(), _>(anyhow!("refused")).context("connecting: refused").unwrap_err();
+        assert_eq!(chain_line(&error), "connecting: refused");
+    }
+
+    #[test]
+    fn a_failed_call_can_be_explained_whatever_its_error() {
+        let failed = || Err::<(), _>(anyhow!("refused"));
+        let e = failed().or_usage("connecting", "choose another").unwrap_err();
+        assert_eq!((e.exit(), e.hint(), e.to_string().as_str()), (Exit::Usage, Some("choose another"), "connecting"));
+        let e = failed().or_environment("connecting", "start it").unwrap_err();
+        assert_eq!((e.exit().code(), e.source().unwrap().to_string().as_str()), (2, "refused"));
+    }
+}

@@ -1,7 +1,7 @@
 //! What both receivers need of the host: settings, the watch over a region's file, counters and reports, signals,
 //! real-time rights, the service manager, logs, the doctor, and the way a program ends.
 //!
-//! Nothing here knows a protocol, a sound server or a window. No thread is spawned here: whoever wants one spawns it in
+//! Nothing here knows a sound server or a window, and of the protocols only what tells them apart. No thread is spawned here: whoever wants one spawns it in
 //! its own `main.rs` and hands it a [`signals::Stop`]. All calls that block take a bound and end at once when a stop is
 //! asked for. The clock is read in [`clock`] and by the calls that block; policies take the time as an argument.
 //!
@@ -24,9 +24,14 @@
 #![forbid(unsafe_code)]
 
 pub mod atomic_file;
+pub mod cli;
 pub mod clock;
+pub mod doctor;
 pub mod exit;
+pub mod log;
+pub mod notify;
 pub mod people;
+pub mod realtime;
 pub mod report;
 pub mod settings;
 pub mod signals;

@@ -55,11 +55,35 @@ impl User {
         self.groups.iter().any(|g| g.id == gid)
     }
 
+    /// How the user stands to the group of this name. Nothing if there is no such group.
+    pub fn membership(&self, group: &str) -> Option<Membership> {
+        let groups = read("/etc/group");
+        let gid = number_of(&groups, group)?;
+        Some(if self.is_in(gid) {
+            Membership::Now
+        } else if is_member(&groups, gid, &self.user.name) {
+            Membership::AtNextLogin
+        } else {
+            Membership::None
+        })
+    }
+
     /// `alice (groups alice, wheel)`.
     pub fn describe(&self) -> String {
         let groups: Vec<_> = self.groups.iter().map(|g| g.name.as_str()).collect();
         format!("{} (groups {})", self.user.name, groups.join(", "))
     }
+}
+
+/// How a user stands to a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// This process has the group.
+    Now,
+    /// The user has it, but got it after the login.
+    AtNextLogin,
+    /// Neither.
+    None,
 }
 
 /// The file or directory that keeps the user out.
@@ -193,6 +217,14 @@ fn name_in(table: &str, id: u32) -> Option<&str> {
     })
 }
 
+/// The number of a name in the text of `/etc/group`.
+fn number_of(groups: &str, wanted: &str) -> Option<u32> {
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next()? == wanted).then(|| fields.nth(1)?.parse().ok())?
+    })
+}
+
 /// Whether the text of `/etc/group` lists `user` as a member of group `gid`: `name:secret:number:member,member`.
 fn is_member(groups: &str, gid: u32, user: &str) -> bool {
     groups.lines().any(|line| {
@@ -213,6 +245,7 @@ mod tests {
         assert_eq!(named(GROUP, 108).name, "kvm");
         assert_eq!(named(GROUP, 5).name, "5", "an empty name is none");
         assert_eq!(named("", 7).name, "7");
+        assert_eq!((number_of(GROUP, "kvm"), number_of(GROUP, "broken line")), (Some(108), None));
         assert!(is_member(GROUP, 108, "alice") && is_member(GROUP, 108, "qemu"));
         assert!(!is_member(GROUP, 108, "ali") && !is_member(GROUP, 0, "alice") && !is_member(GROUP, 1000, ""));
     }
@@ -294,5 +327,9 @@ mod tests {
         let user = User::current();
         assert!(user.is_in(rustix::process::getegid().as_raw()));
         assert!(user.describe().contains("(groups "), "{}", user.describe());
+        assert_eq!(user.membership("no such group"), None);
+        if let Some(group) = user.groups.first().filter(|g| g.name != g.id.to_string()) {
+            assert_eq!(user.membership(&group.name), Some(Membership::Now));
+        }
     }
 }

@@ -9,7 +9,7 @@
 use crate::clock;
 use crate::wait::{self, Bell};
 use shm_proto::HostTime;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::{flag, low_level::pipe};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -128,7 +128,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Hears SIGINT, SIGTERM and SIGHUP from now on, for the rest of the process.
+    /// Hears SIGINT, SIGTERM and SIGHUP from now on, for the rest of the process. SIGXFSZ ends it no more.
     ///
     /// # Errors
     /// When the process has no file descriptor left.
@@ -144,6 +144,8 @@ impl Signals {
         }
         flag::register(SIGHUP, Arc::clone(&signals.reload))?;
         pipe::register(SIGHUP, signals.bell.ringer()?)?;
+        // Heard by nobody; but not fatal any more, so that a write past the limit on file sizes is an error like others.
+        flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         Ok(signals)
     }
 

@@ -1,1 +1,34 @@
-//! Placeholder.
+//! Which test belongs where.
+//!
+//! | question | where | runs against |
+//! |---|---|---|
+//! | does one function, type or file keep its word? | at the end of that file, `mod tests` | values |
+//! | does a protocol or an engine survive any sequence of guest actions? | the same file, or that crate's `tests/`, with proptest | a simulated guest, virtual time |
+//! | do two threads keep their word in every interleaving? | the same file, `cfg(loom)` | the model checker |
+//! | does one crate's public face do what its users need? | that crate's `tests/` | a real region, sink, GPU or server |
+//! | are the workspace's own rules kept? | `tests/tests/layout.rs` | the source text, README and manifests |
+//! | do whole programs work, and fail well? | `tests/tests/programs.rs` | release binaries, processes, PulseAudio, Xvfb |
+//! | does it work from a real guest? | `tests/tests/vm.rs` | the same, and QEMU with a Linux guest |
+//! | how fast is it? | `benches/` | ratios within one run; never here |
+//!
+//! This library holds the rigs: private servers, displays, machines and processes for those tests. Each rig makes what
+//! it needs in a folder of its own, waits for conditions and never for a time, and takes everything down when it is
+//! dropped: processes, folders and files in `/dev/shm`. A test that is killed takes its servers with it.
+//!
+//! A rig whose program is not installed answers `None` after printing the skip; with `CI=true` it fails instead.
+#![forbid(unsafe_code)]
+
+pub mod cpio;
+pub mod gpu;
+pub mod guest;
+pub mod image;
+pub mod kernel;
+pub mod place;
+pub mod process;
+pub mod programs;
+pub mod pulse;
+pub mod require;
+pub mod source;
+pub mod tone;
+pub mod vm;
+pub mod xvfb;

@@ -85,17 +85,13 @@ impl RegionWatch {
     ///
     /// Does not block. Mostly a comparison of times; a system call at most every 20 ms.
     pub fn poll(&mut self, now: HostTime) -> Option<RegionEvent> {
-        if self.looked.is_some_and(|looked| now.since(looked) < LOOK_GAP) {
+        if self.looked.is_some() && now < self.rests_until() {
             return None;
         }
-        if self.next_look().is_some_and(|at| now < at) {
-            if now.since(self.listened) < LOOK_GAP {
-                return None;
-            }
-            self.listened = now;
-            if !self.notices.as_mut().is_some_and(Notices::take) {
-                return None;
-            }
+        self.listened = now;
+        let told = self.notices.as_mut().is_some_and(Notices::take);
+        if !told && self.next_look().is_some_and(|at| now < at) {
+            return None;
         }
         self.looked = Some(now);
         self.look()
@@ -114,16 +110,24 @@ impl RegionWatch {
             if now >= deadline || stop.is_requested() {
                 return None;
             }
-            let gap_ends = self.listened.max(self.looked.unwrap_or_default()) + LOOK_GAP;
-            let next_look = self.next_look().unwrap_or(gap_ends).max(gap_ends).min(deadline);
+            let rests_until = self.rests_until().min(deadline);
+            let until = self.next_look().map_or(rests_until, |at| at.max(rests_until)).min(deadline);
             match &self.notices {
-                Some(notices) if now >= gap_ends => {
-                    wait::until([stop.as_fd(), notices.as_fd()], next_look);
+                Some(notices) => {
+                    let [_, told] = wait::until([stop.as_fd(), notices.as_fd()], until);
+                    if told {
+                        // Told again so soon: a flood is met once for every rest.
+                        stop.wait_until(rests_until);
+                    }
                 }
-                Some(_) => drop(stop.wait_until(gap_ends.min(deadline))),
-                None => drop(stop.wait_until(next_look)),
+                None => drop(stop.wait_until(until)),
             }
         }
+    }
+
+    /// Until when nothing is asked of the system.
+    fn rests_until(&self) -> HostTime {
+        self.listened + LOOK_GAP
     }
 
     /// When the file is looked at without being told; nothing if at once.

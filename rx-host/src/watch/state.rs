@@ -131,38 +131,36 @@ impl RegionState {
 
     /// One plain sentence for the user: how it stands and what to do.
     pub fn sentence(&self) -> String {
+        match self.remedy() {
+            Some(remedy) => format!("{}: {remedy}", self.situation()),
+            None => self.situation(),
+        }
+    }
+
+    /// How it stands: the first half of the sentence.
+    pub fn situation(&self) -> String {
         match self {
-            RegionState::Absent { path, missing_dir: None } if is_kvmfr(path) => format!(
-                "waiting for {}: load its kernel module (sudo modprobe kvmfr static_size_mb=64), or pass the right path",
-                path.display()
-            ),
-            RegionState::Absent { path, missing_dir: None } => {
-                format!("waiting for {}: start the VM (it creates the file), or pass the right path", path.display())
+            RegionState::Absent { path, missing_dir: None } => format!("waiting for {}", path.display()),
+            RegionState::Absent { path, missing_dir: Some(dir) } => {
+                format!("waiting for {} (there is no directory {} yet)", path.display(), dir.display())
             }
-            RegionState::Absent { path, missing_dir: Some(dir) } => format!(
-                "waiting for {}: there is no directory {} yet; start the VM, or pass the right path",
-                path.display(),
-                dir.display()
-            ),
-            RegionState::Gone { path } => {
-                format!("{} was deleted: start the VM again (it creates the file anew)", path.display())
+            RegionState::Gone { path } => format!("{} was deleted", path.display()),
+            RegionState::NoPermission { path, access, barrier } => {
+                let wanted = match access {
+                    Access::ReadOnly => "reading",
+                    Access::ReadWrite => "reading and writing",
+                };
+                let who = |b: &Barrier| format!(" ({}, and you are {})", b.describe(), User::current().describe());
+                let who = barrier.as_deref().map(who).unwrap_or_default();
+                format!("no permission to open {} for {wanted}{who}", path.display())
             }
-            RegionState::NoPermission { path, access, barrier } => no_permission(path, *access, barrier.as_deref()),
-            RegionState::WrongKind { path, kind } => format!(
-                "{} is {kind}, not shared memory: pass the file of the VM's ivshmem device, or remove what is in its place",
-                path.display()
-            ),
-            RegionState::Empty { path } => {
-                format!("{} is still empty: start the VM, which gives it its size", path.display())
+            RegionState::WrongKind { path, kind } => format!("{} is {kind}, not shared memory", path.display()),
+            RegionState::Empty { path } => format!("{} is still empty", path.display()),
+            RegionState::TooSmall { path, len, needed } => {
+                format!("{} has only {}, at least {} are needed", path.display(), ByteSize(*len), ByteSize(*needed))
             }
-            RegionState::TooSmall { path, len, needed } => format!(
-                "{} has only {}, at least {} are needed: give the VM's ivshmem device a larger size, or pass the right path",
-                path.display(),
-                ByteSize(*len),
-                ByteSize(*needed)
-            ),
             RegionState::TooLarge { path, len } => format!(
-                "{} has {}, more than the {} that can be addressed: pass the file of the VM's ivshmem device",
+                "{} has {}, more than the {} that can be addressed",
                 path.display(),
                 ByteSize(*len),
                 ByteSize(MAX_REGION_BYTES)
@@ -171,21 +169,27 @@ impl RegionState {
             RegionState::Ready(region) => format!("the shared memory is open, {}", ByteSize(region.len())),
         }
     }
-}
 
-fn no_permission(path: &Path, access: Access, barrier: Option<&Barrier>) -> String {
-    let wanted = match access {
-        Access::ReadOnly => "reading",
-        Access::ReadWrite => "reading and writing",
-    };
-    let path = path.display();
-    match barrier {
-        Some(barrier) => {
-            let user = User::current();
-            let (is, fix) = (barrier.describe(), barrier.fix(&user, access));
-            format!("no permission to open {path} for {wanted}: {is}, and you are {}; {fix}", user.describe())
-        }
-        None => format!("no permission to open {path} for {wanted}; see who may: ls -l {path}"),
+    /// What the user can do about it: the second half of the sentence. Nothing when it is ready or nobody knows.
+    pub fn remedy(&self) -> Option<String> {
+        Some(match self {
+            RegionState::Absent { path, missing_dir: None } if is_kvmfr(path) => {
+                "load its kernel module (sudo modprobe kvmfr static_size_mb=64), or pass the right path".into()
+            }
+            RegionState::Absent { .. } => "start the VM (it creates the file), or pass the right path".into(),
+            RegionState::Gone { .. } => "start the VM again (it creates the file anew)".into(),
+            RegionState::NoPermission { path, access, barrier } => match barrier {
+                Some(barrier) => barrier.fix(&User::current(), *access),
+                None => format!("see who may: ls -l {}", path.display()),
+            },
+            RegionState::WrongKind { .. } => {
+                "pass the file of the VM's ivshmem device, or remove what is in its place".into()
+            }
+            RegionState::Empty { .. } => "start the VM, which gives it its size".into(),
+            RegionState::TooSmall { .. } => "give the VM's ivshmem device a larger size, or pass the right path".into(),
+            RegionState::TooLarge { .. } => "pass the file of the VM's ivshmem device".into(),
+            RegionState::Failed { .. } | RegionState::Ready(_) => return None,
+        })
     }
 }
 

@@ -198,6 +198,26 @@ fn a_wait_ends_with_an_event_a_stop_or_its_time() {
     });
 }
 
+/// How often this thread went to sleep so far. Source: proc(5).
+fn sleeps() -> u64 {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+    line.trim().parse().unwrap()
+}
+
+#[test]
+fn a_wait_without_news_sleeps_through() {
+    both(|notices| {
+        let mut rig = Rig::new("region", notices);
+        let stop = Stop::new().unwrap();
+        rig.watch.wait(Duration::from_millis(30), &stop);
+        let before = sleeps();
+        assert_eq!(rig.watch.wait(Duration::from_millis(400), &stop), None);
+        // Once or twice; a look every 20 ms would be twenty times.
+        assert!(sleeps() - before <= 8, "{}", sleeps() - before);
+    });
+}
+
 #[test]
 fn every_state_has_one_sentence_that_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
@@ -209,8 +229,8 @@ fn every_state_has_one_sentence_that_says_what_to_do() {
     rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let cases = [
         (at("none"), "absent", "waiting for ", "start the VM (it creates the file), or pass the right path"),
-        (at("no/dir"), "absent", "waiting for ", "start the VM, or pass the right path"),
-        (at("good/below"), "absent", "waiting for ", "start the VM, or pass the right path"),
+        (at("no/dir"), "absent", "(there is no directory ", "start the VM"),
+        (at("good/below"), "absent", "(there is no directory ", "start the VM"),
         ("/dev/kvmfr999".into(), "absent", "waiting for ", "(sudo modprobe kvmfr static_size_mb=64)"),
         (at("empty"), "empty", "is still empty", "start the VM"),
         (at("small"), "too-small", "has only 100 bytes, at least 4 KiB are needed", "give the VM's ivshmem device"),

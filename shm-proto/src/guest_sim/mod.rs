@@ -10,8 +10,16 @@
 //! | [`pacing`] | when sound is published: ticks, drift, lateness, stalls |
 //! | [`sound`] | a guest with a Scream driver, and the lies it can tell |
 //! | [`tone`] | what it plays |
+//! | [`picture`] | a guest with a capture program |
+//! | [`pattern`], [`stamp`], [`pointer`] | what it shows: picture, frame number and time in it, cursor |
+//! | [`lies`] | the lies a capture program can tell |
 
 pub mod dice;
+pub mod lies;
 pub mod pacing;
+pub mod pattern;
+pub mod picture;
+pub mod pointer;
 pub mod sound;
+pub mod stamp;
 pub mod tone;

@@ -1,0 +1,55 @@
+# What a person does here, one word each. `make` or `make help` lists them.
+#
+#   PREFIX   where `make install` puts things         (default /usr/local)
+#   DESTDIR  put in front of it, for packagers        (default empty)
+#   MINUTES  how long `make soak` goes on             (default 30)
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+MINUTES ?= 30
+CARGO ?= cargo
+
+PROGRAMS := scream-rx frame-rx rx-bench
+BIN := $(DESTDIR)$(PREFIX)/bin
+SHARE := $(DESTDIR)$(PREFIX)/share
+RELEASE := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/release
+
+.DEFAULT_GOAL := help
+.PHONY: help run test build bench soak install uninstall packages-run packages-test rust
+
+help: ## this list
+	@echo "Sound and picture of a virtual machine, out of shared memory."
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 18
+	@echo
+	@echo "run and test install what they need: they show it first, and ask through sudo unless you are root."
+
+run: rust ## build everything and see it work: a picture and a sound, no virtual machine needed
+	@scripts/packages.sh install build run
+	$(CARGO) build --release --workspace
+	@scripts/demo.sh $(RELEASE)
+
+test: rust ## run every check: lints, unit tests, real servers, a real virtual machine (about 15 minutes the first time)
+	@scripts/packages.sh install build run test
+	@scripts/test.sh
+
+build: rust ## only build the programs, into target/release
+	$(CARGO) build --release --workspace
+
+bench: rust ## measure: tables on this terminal, figures in out/bench.json
+	@scripts/packages.sh install build
+	@mkdir -p out
+	$(CARGO) run --release -p rx-bench -- run --json out/bench.json
+
+soak: rust ## repeat the random and the virtual-machine tests with new seeds for MINUTES
+	@scripts/packages.sh install build run test
+	@scripts/soak.sh $(MINUTES)
+
+install: ## put programs, manual pages, completions, units and rules under PREFIX (after `make build`)
+	@scripts/install.sh install "$(DESTDIR)" "$(PREFIX)" "$(RELEASE)"
+
+uninstall: ## take away again what `make install` put there
+	@scripts/install.sh uninstall "$(DESTDIR)" "$(PREFIX)" "$(RELEASE)"
+
+rust:
+	@scripts/rust.sh

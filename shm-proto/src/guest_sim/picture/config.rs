@@ -1,0 +1,62 @@
+//! What a simulated guest shows, how fast, and how it publishes it.
+
+use super::super::pattern::Motion;
+use super::super::pointer::PointerMode;
+use crate::kvmfr::{PictureSpec, PixelType, ProducerConfig};
+use core::time::Duration;
+
+/// In which steps the write pointer follows the pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Publish {
+    /// Every MiB and at the end, as full copies do.
+    #[default]
+    Steps,
+    /// At the ends of the bands of rows that changed, as damage copies do.
+    Bands,
+    /// Once, at the end.
+    AtEnd,
+}
+
+/// What the guest shows and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PictureConfig {
+    /// Size, pixel type and pitch.
+    pub spec: PictureSpec,
+    /// What moves.
+    pub motion: Motion,
+    /// Pictures per second; 0 is as fast as viewers take them.
+    pub rate_hz: u32,
+    /// When viewers learn about rows.
+    pub publish: Publish,
+    /// How long it takes to write one picture.
+    pub write_time: Duration,
+    /// The cursor's shape.
+    pub pointer: PointerMode,
+    /// Cursor moves per second; 0 is a cursor that stands.
+    pub pointer_rate_hz: u32,
+    /// Memory layout, identity, session.
+    pub producer: ProducerConfig,
+}
+
+impl PictureConfig {
+    /// A moving bar in BGRA, 60 pictures per second, with a colour cursor.
+    pub fn new(width: u32, height: u32) -> PictureConfig {
+        PictureConfig {
+            spec: PictureSpec::new(PixelType::Bgra, width, height),
+            motion: Motion::Bar,
+            rate_hz: 60,
+            publish: Publish::Steps,
+            write_time: Duration::ZERO,
+            pointer: PointerMode::Color,
+            pointer_rate_hz: 125,
+            producer: ProducerConfig::default(),
+        }
+    }
+
+    /// Bytes of shared memory that two of these pictures need, a power of two.
+    pub fn region_bytes(&self) -> u64 {
+        let align = u64::from(self.producer.align_bytes);
+        let slots = 2 * (self.spec.bytes().next_multiple_of(align) + 2 * align);
+        (slots + (4 << 20)).next_power_of_two()
+    }
+}

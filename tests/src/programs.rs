@@ -1,0 +1,53 @@
+//! The programs under test, built as users build them: in release, all at once, so that nothing is built twice.
+
+use crate::process;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Longest wait for a build from nothing on a slow machine.
+const BUILD: Duration = Duration::from_secs(1800);
+
+/// The workspace's own folder.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace")
+}
+
+/// Where cargo puts what it builds.
+pub fn target_folder() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => workspace().join(dir),
+        None => workspace().join("target"),
+    }
+}
+
+/// The release binary `name` of this workspace, built first if it is not up to date.
+///
+/// # Panics
+/// If the build fails.
+pub fn release(name: &str) -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        build(cargo.args(["build", "--quiet", "--release", "--workspace"]));
+    });
+    let path = target_folder().join("release").join(name);
+    assert!(path.is_file(), "{} is not among the programs built", path.display());
+    path
+}
+
+/// The program of the test VM, linked statically, built first if it is not up to date.
+///
+/// # Panics
+/// If the build fails.
+pub fn guest() -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| build(&mut Command::new(workspace().join("scripts/guest.sh"))));
+    workspace().join("target/guest/x86_64-unknown-linux-gnu/release/rx-guest")
+}
+
+fn build(command: &mut Command) {
+    let done = process::run("the build", command.current_dir(workspace()), BUILD);
+    assert!(done.status.success(), "{command:?} failed\n{}", done.err.join("\n"));
+}

@@ -1,0 +1,148 @@
+//! A virtual machine with one program in it: QEMU emulating a processor (no KVM needed), a Linux kernel, our guest
+//! program as its only process, and one or more `ivshmem-plain` devices, each a file that the host sees too.
+//!
+//! The guest tells how far it is by lines on its serial console, each beginning with `RIG-`.
+
+use crate::cpio::Archive;
+use crate::process::{Running, tied};
+use crate::{kernel, place, programs, require};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Longest wait for a boot. Two seconds on a free machine, twenty seen on a starved one.
+pub const BOOT: Duration = Duration::from_secs(120);
+
+/// The guest gives up by itself after this long, whatever happens to the test.
+const DEAD_MAN_S: u32 = 300;
+
+/// One shared-memory device: a file on the host, a PCI device in the guest.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// The file. QEMU makes it if it does not exist, and leaves it there at its end.
+    pub path: PathBuf,
+    /// Its size. Must be a power of two and at least 1 MiB: QEMU aborts otherwise.
+    pub bytes: u64,
+}
+
+/// Whether this machine can run a VM. Prints the skip if not.
+///
+/// # Panics
+/// If it cannot and `CI=true`.
+pub fn possible() -> bool {
+    require::programs(&["qemu-system-x86_64"])
+        && (kernel::locate().is_some() || require::skip("there is no kernel for the VM (run scripts/kernel.sh)"))
+}
+
+/// One VM at a time on this machine's few cores: held for the length of a test, also against other test processes.
+#[derive(Debug)]
+pub struct Turn {
+    _lock: File,
+}
+
+/// Waits for this test's turn. The longest wait is that of the tests before it, which all have bounds.
+///
+/// # Panics
+/// If the lock cannot be made.
+pub fn take_turn() -> Turn {
+    let folder = programs::target_folder().join("vm");
+    std::fs::create_dir_all(&folder).expect("a folder for the VM's files");
+    let lock = File::create(folder.join("lock")).expect("a lock file");
+    flock(&lock, FlockOperation::LockExclusive).expect("the lock");
+    Turn { _lock: lock }
+}
+
+/// A running VM. Killed when dropped.
+#[derive(Debug)]
+pub struct Vm {
+    qemu: Running,
+    _folder: tempfile::TempDir,
+}
+
+impl Vm {
+    /// Boots a VM with `devices`; `rig` is appended to the kernel's command line for the guest program to read.
+    ///
+    /// # Panics
+    /// If something that [`possible`] asks for is missing.
+    pub fn boot(devices: &[Device], rig: &str) -> Vm {
+        let folder = place::folder();
+        let initrd = folder.path().join("init.cpio");
+        std::fs::write(&initrd, archive()).expect("room for the VM's files");
+        let mut command = tied("qemu-system-x86_64");
+        command
+            .args(["-nodefaults", "-no-user-config", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"])
+            .args(["-smp", "1", "-m", "192", "-display", "none", "-no-reboot", "-serial", "stdio"])
+            .arg("-kernel")
+            .arg(kernel::locate().expect("a kernel"))
+            .arg("-initrd")
+            .arg(&initrd)
+            .arg("-append")
+            .arg(format!(
+                "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check rig.dead_man_s={DEAD_MAN_S} {rig}"
+            ));
+        for (n, device) in devices.iter().enumerate() {
+            let (path, bytes) = (device.path.display(), device.bytes);
+            command.arg("-object");
+            command.arg(format!("memory-backend-file,id=shm{n},share=on,mem-path={path},size={bytes}"));
+            command.arg("-device");
+            command.arg(format!("ivshmem-plain,memdev=shm{n},addr={:#x}", 0x10 + n));
+        }
+        let mut qemu = Running::start("qemu", &mut command);
+        qemu.fail_on(&["RIG-PANIC", "Kernel panic"]);
+        Vm { qemu, _folder: folder }
+    }
+
+    /// Waits for a line of the guest that holds `marker`, and gives it.
+    ///
+    /// # Panics
+    /// If it does not come in time, the guest panics or QEMU ends. The message holds the console's last lines.
+    pub fn wait(&self, marker: &str, within: Duration) -> String {
+        self.qemu.line(marker, within)
+    }
+
+    /// Everything on the console so far.
+    pub fn console(&self) -> String {
+        self.qemu.tail()
+    }
+
+    /// Pulls the plug: the guest stops between two instructions, and what it wrote stays as it is.
+    pub fn kill(self) {
+        drop(self);
+    }
+
+    /// Waits until the guest has powered itself off.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn end(mut self, within: Duration) -> ExitStatus {
+        self.qemu.end(within)
+    }
+
+    /// Stops the guest's processor, as a host that is out of memory does; [`Vm::thaw`] lets it go on.
+    pub fn freeze(&mut self) {
+        self.qemu.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Ends a [`Vm::freeze`].
+    pub fn thaw(&mut self) {
+        self.qemu.signal(rustix::process::Signal::CONT);
+    }
+}
+
+/// The guest's file system: its program and a console.
+fn archive() -> &'static [u8] {
+    static ARCHIVE: OnceLock<Vec<u8>> = OnceLock::new();
+    ARCHIVE.get_or_init(|| {
+        let program = std::fs::read(programs::guest()).expect("the guest's program");
+        let folders = ["dev", "proc", "sys"].iter().fold(Archive::new(), |archive, name| archive.folder(name));
+        folders.device("dev/console", 5, 1).program("init", &program).finish()
+    })
+}
+
+/// The size of the file at `path`, or 0.
+pub fn file_bytes(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |meta| meta.len())
+}

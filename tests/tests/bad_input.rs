@@ -1,0 +1,277 @@
+//! What a user gets who did something wrong, or whose machine lacks something: one line that says what was tried and
+//! what happened, one hint that says what to do, and exit code 2; or a receiver that waits and says for what.
+
+use rustix::process::Signal;
+use rx_tests::process::{Running, SOON, Stream, run, tied};
+use rx_tests::{gpu, guest, place, programs, require};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What a receiver does about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// It ends with code 2: waiting does not help.
+    Ends,
+    /// It waits: the guest may still come and put it right.
+    Waits,
+}
+
+/// A file that is no region of the right kind.
+struct Case {
+    name: &'static str,
+    make: fn(&Path),
+    then: Then,
+    /// One of these stands in what it says, in any case of letters.
+    says: &'static [&'static str],
+}
+
+const CASES: &[Case] = &[
+    Case { name: "missing", make: |_| {}, then: Then::Waits, says: &["does not exist", "wait"] },
+    Case {
+        name: "forbidden",
+        make: |path| {
+            fs::write(path, vec![0; 1 << 20]).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(0o000)).unwrap();
+        },
+        then: Then::Ends,
+        says: &["permission"],
+    },
+    Case { name: "directory", make: |path| fs::create_dir(path).unwrap(), then: Then::Ends, says: &["directory"] },
+    Case {
+        name: "empty",
+        make: |path| {
+            File::create(path).unwrap();
+        },
+        then: Then::Waits,
+        says: &["empty", "no bytes"],
+    },
+    Case {
+        name: "tiny",
+        make: |path| fs::write(path, [0; 10]).unwrap(),
+        then: Then::Waits,
+        says: &["small", "10 bytes"],
+    },
+    Case {
+        name: "unwritten",
+        make: |path| fs::write(path, vec![0; 4 << 20]).unwrap(),
+        then: Then::Waits,
+        says: &["wait", "nothing", "no "],
+    },
+    Case {
+        name: "foreign",
+        make: |path| {
+            let mut bytes = vec![0; 4 << 20];
+            rx_guest::pattern::fill(3, 0, &mut bytes);
+            fs::write(path, bytes).unwrap();
+        },
+        then: Then::Waits,
+        says: &["not ", "unknown", "other", "foreign", "no "],
+    },
+];
+
+/// What a receiver is called, and how it is told its file.
+#[derive(Clone, Copy, Debug)]
+enum Receiver {
+    Sound,
+    Picture,
+}
+
+impl Receiver {
+    fn name(self) -> &'static str {
+        match self {
+            Receiver::Sound => "scream-rx",
+            Receiver::Picture => "frame-rx",
+        }
+    }
+
+    /// A command for `file` that needs no server and no display. `None` where there is no software GPU.
+    fn command(self, file: &Path, home: &Path) -> Option<Command> {
+        let mut command = unprivileged(&programs::release(self.name()));
+        clean(&mut command, home);
+        match self {
+            Receiver::Sound => command.arg(file).args(["-o", "null"]),
+            Receiver::Picture => command.arg("-f").arg(file).arg("--headless"),
+        };
+        (matches!(self, Receiver::Sound) || gpu::software(&mut command)).then_some(command)
+    }
+}
+
+/// Runs `program` without root's right to open every file.
+fn unprivileged(program: &Path) -> Command {
+    if !rustix::process::geteuid().is_root() || require::find("setpriv").is_none() {
+        return tied(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--bounding-set=-dac_override,-dac_read_search", "--"]).arg(program);
+    command
+}
+
+fn clean(command: &mut Command, home: &Path) {
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("HOME", home).env("XDG_RUNTIME_DIR", home).env("XDG_CONFIG_HOME", home.join("config"));
+}
+
+/// Whether what a receiver said holds `path` and one of `words`.
+fn check_words(said: &str, path: &str, words: &[&str], case: &str) {
+    let lower = said.to_lowercase();
+    assert!(said.contains(path), "{case}: does not say which file\n{said}");
+    assert!(words.iter().any(|w| lower.contains(w)), "{case}: says none of {words:?}\n{said}");
+    assert!(!lower.contains("panicked") && !lower.contains("rust_backtrace"), "{case}\n{said}");
+}
+
+/// Whether an end is one that a user can act on.
+fn check_end(command: &mut Command, path: &str, words: &[&str], case: &str) {
+    let done = run(case, command, SOON);
+    let said = done.err.join("\n");
+    assert_eq!(done.status.code(), Some(2), "{case}\n{said}");
+    check_words(&said, path, words, case);
+    assert!(said.contains("hint: "), "{case}: does not say what to do\n{said}");
+    assert_eq!(done.out, Vec::<String>::new(), "{case}: words for people on stdout");
+    assert!(done.err.len() <= 3, "{case}: more than it takes\n{said}");
+}
+
+#[test]
+fn every_wrong_file_is_told_in_plain_words() {
+    for receiver in [Receiver::Sound, Receiver::Picture] {
+        for case in CASES {
+            let home = place::folder();
+            let path = home.path().join(case.name);
+            (case.make)(&path);
+            let Some(command) = receiver.command(&path, home.path()) else { return };
+            check_case(command, &path, case.then, case.says, &format!("{} {}", receiver.name(), case.name));
+        }
+    }
+}
+
+fn check_case(mut command: Command, path: &Path, then: Then, says: &[&str], case: &str) {
+    let name = path.display().to_string();
+    match then {
+        Then::Ends => check_end(&mut command, &name, says, case),
+        Then::Waits => {
+            let mut running = Running::start(case, &mut command);
+            running.line(&name, SOON);
+            check_words(&running.lines(Stream::Err).join("\n"), &name, says, case);
+            assert!(running.is_alive(), "{case}: ended\n{}", running.tail());
+            running.signal(Signal::TERM);
+            assert_eq!(running.end(SOON).code(), Some(0), "{case}\n{}", running.tail());
+        }
+    }
+}
+
+/// The two files of a VM, mixed up.
+#[test]
+fn a_region_of_the_other_kind_is_named() {
+    for (receiver, task, options, words) in [
+        (Receiver::Sound, "picture", &["--mode", "320x240"][..], &["looking glass", "lgmp", "kvmfr", "frame-rx"]),
+        (Receiver::Picture, "sound", &["--crash"], &["scream", "scream", "scream", "scream-rx"]),
+    ] {
+        let home = place::folder();
+        let path = home.path().join("region");
+        let _guest = guest::start(task, &path, options);
+        let Some(mut command) = receiver.command(&path, home.path()) else { return };
+        let mut running = Running::start(receiver.name(), &mut command);
+        let found = rx_tests::process::until(
+            "the other kind's name",
+            SOON,
+            || {
+                let said = running.lines(Stream::Err).join("\n").to_lowercase();
+                // Its own name stands in every line.
+                let said = said.replace(receiver.name(), "");
+                (words.iter().any(|w| said.contains(w))).then_some(said)
+            },
+            || running.tail(),
+        );
+        assert!(!found.contains("panicked"));
+        running.signal(Signal::TERM);
+        assert!(matches!(running.end(SOON).code(), Some(0 | 2)), "{}", running.tail());
+    }
+}
+
+#[test]
+fn a_version_that_is_not_spoken_is_named_by_its_number() {
+    let home = place::folder();
+    let path = home.path().join("region");
+    drop(guest::start("picture", &path, &["--mode", "320x240"]));
+    // The version stands behind the magic. Source: the wire reference of LGMP.
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[4..8].copy_from_slice(&77u32.to_le_bytes());
+    fs::write(&path, bytes).unwrap();
+    let Some(mut command) = Receiver::Picture.command(&path, home.path()) else { return };
+    let mut running = Running::start("frame-rx", &mut command);
+    running.line("77", SOON);
+    running.signal(Signal::TERM);
+    assert!(matches!(running.end(SOON).code(), Some(0 | 2)), "{}", running.tail());
+}
+
+#[test]
+fn a_missing_server_display_or_gpu_is_told_in_plain_words() {
+    let home = place::folder();
+    let (sound, picture) = (home.path().join("sound"), home.path().join("picture"));
+    let _guests = [guest::start("sound", &sound, &[]), guest::start("picture", &picture, &["--mode", "320x240"])];
+    let nowhere = home.path().join("nowhere");
+
+    let mut no_server = tied(programs::release("scream-rx"));
+    clean(&mut no_server, home.path());
+    no_server.env("PULSE_SERVER", format!("unix:{}", nowhere.display()));
+    check_end(no_server.arg(&sound).args(["-o", "pulse"]), "", &["pulseaudio", "sound server"], "no sound server");
+
+    let mut no_display = tied(programs::release("frame-rx"));
+    clean(&mut no_display, home.path());
+    check_end(no_display.arg("-f").arg(&picture), "", &["display"], "no display");
+
+    let mut no_gpu = tied(programs::release("frame-rx"));
+    clean(&mut no_gpu, home.path());
+    gpu::none(&mut no_gpu);
+    check_end(no_gpu.arg("-f").arg(&picture).arg("--headless"), "", &["gpu", "vulkan"], "no GPU");
+}
+
+/// A command that runs `program` with a file system of 16 KiB over `folder`. `None`, after printing the skip, where
+/// mounting is not allowed.
+fn on_a_full_disk(program: &Path, folder: &Path) -> Option<Command> {
+    let script = format!("mount -t tmpfs -o size=16k none {} && exec \"$0\" \"$@\"", folder.display());
+    let root = rustix::process::geteuid().is_root();
+    let unshare = || {
+        let mut command = tied("unshare");
+        command.args(if root { &["-m"][..] } else { &["-r", "-m"] }).args(["--", "sh", "-c", &script]);
+        command
+    };
+    if require::find("unshare").is_none() || !run("unshare", unshare().arg("true"), SOON).status.success() {
+        require::skip("this user may not mount a small file system");
+        return None;
+    }
+    let mut command = unshare();
+    command.arg(program);
+    Some(command)
+}
+
+#[test]
+fn a_full_disk_is_told_in_plain_words() {
+    let home = place::folder();
+    let (region, full) = (home.path().join("region"), home.path().join("full"));
+    fs::create_dir(&full).unwrap();
+    let _guest = guest::start("picture", &region, &["--mode", "640x480"]);
+    let png: PathBuf = full.join("out.png");
+    let Some(mut command) = on_a_full_disk(&programs::release("frame-rx"), &full) else { return };
+    clean(&mut command, home.path());
+    if !gpu::software(&mut command) {
+        return;
+    }
+    command.arg("-f").arg(&region).args(["--headless", "--frames", "3", "--screenshot"]).arg(&png);
+    check_end(&mut command, &png.display().to_string(), &["space"], "a full disk");
+}
+
+#[test]
+fn a_wrong_command_line_is_a_usage_error() {
+    for (program, arguments) in [
+        ("scream-rx", &["--no-such-flag"][..]),
+        ("scream-rx", &["-o", "trumpet", "/dev/shm/x"]),
+        ("frame-rx", &["--no-such-flag"]),
+        ("frame-rx", &["--scale", "sideways"]),
+    ] {
+        let done = run(program, tied(programs::release(program)).args(arguments), SOON);
+        assert_eq!(done.status.code(), Some(1), "{program} {arguments:?}: {:?}", done.err);
+        assert!(done.err.iter().any(|l| l.contains(arguments.last().unwrap()) || l.contains(arguments[0])), "{done:?}");
+    }
+}
