@@ -106,7 +106,7 @@ impl Cadence {
     /// An estimator that knows nothing yet. The same seed gives the same spread of looks.
     pub fn new(profile: &Profile, seed: u64) -> Cadence {
         let estimate = match profile.nominal {
-            Some(nominal) => Estimate::Periodic(Envelope::new(nominal)),
+            Some(nominal) => Estimate::Periodic(Box::new(Envelope::new(nominal))),
             None => Estimate::Irregular(Shortest::default()),
         };
         Cadence {
@@ -123,7 +123,7 @@ impl Cadence {
     /// second, and fewer when it does not come.
     pub fn reset(&mut self, now: HostTime) {
         match &mut self.estimate {
-            Estimate::Periodic(envelope) => *envelope = Envelope::new(Duration::from_nanos(envelope.nominal_ns)),
+            Estimate::Periodic(envelope) => **envelope = Envelope::new(Duration::from_nanos(envelope.nominal_ns)),
             Estimate::Irregular(shortest) => *shortest = Shortest::default(),
         }
         self.quiet_since = Some(now);
@@ -214,7 +214,7 @@ impl Cadence {
 
 #[derive(Clone, Debug)]
 enum Estimate {
-    Periodic(Envelope),
+    Periodic(Box<Envelope>),
     Irregular(Shortest),
 }
 

@@ -1,5 +1,8 @@
 //! A PulseAudio server of our own: one null sink, no hardware, no D-Bus, nothing shared with the user's own server. What
 //! is played into the sink can be recorded from its monitor, bit for bit.
+//!
+//! Where PulseAudio is not installed, PipeWire takes its place, with its own program for PulseAudio's clients: many
+//! desktops have that one instead, and installing the other would take the user's own sound away.
 
 use crate::process::{Running, SOON, run, tied, until};
 use crate::{place, require};
@@ -17,58 +20,79 @@ pub const RATE_HZ: u32 = 48_000;
 /// Channels of the sink and of recordings.
 pub const CHANNELS: usize = 2;
 
+/// Which programs make up the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// PulseAudio itself.
+    PulseAudio,
+    /// PipeWire, a session manager and PipeWire's PulseAudio server.
+    PipeWire,
+}
+
+impl Kind {
+    const fn programs(self) -> &'static [&'static str] {
+        match self {
+            Kind::PulseAudio => &["pulseaudio"],
+            Kind::PipeWire => &["pipewire", "wireplumber", "pipewire-pulse"],
+        }
+    }
+}
+
 /// A private server. Ends when dropped.
 #[derive(Debug)]
 pub struct PulseRig {
     // Declared before the folder: the server ends before its folder goes.
-    server: Running,
+    servers: Vec<Running>,
+    kind: Kind,
     realtime: bool,
     folder: tempfile::TempDir,
 }
 
 impl PulseRig {
-    /// Starts a server and waits until it answers. `None`, after printing the skip, where PulseAudio is not installed.
+    /// Starts a server and waits until it answers. `None`, after printing the skip, where none is installed.
+    /// `RX_SOUND_SERVER=pipewire` chooses PipeWire where both are.
     ///
     /// # Panics
     /// If it does not come up, or is not installed and `CI=true`.
     pub fn start() -> Option<PulseRig> {
-        if !require::programs(&["pulseaudio", "parec", "pactl"]) {
+        let has = |kind: Kind| kind.programs().iter().all(|program| require::find(program).is_some());
+        let asked = std::env::var("RX_SOUND_SERVER").is_ok_and(|name| name == "pipewire");
+        let kind =
+            if has(Kind::PipeWire) && (asked || !has(Kind::PulseAudio)) { Kind::PipeWire } else { Kind::PulseAudio };
+        if !require::programs(kind.programs()) || !require::programs(&["parec", "pactl"]) {
             return None;
         }
-        let folder = place::folder();
-        Some(PulseRig::start_in(folder))
+        Some(PulseRig::start_in(place::folder(), kind))
     }
 
-    fn start_in(folder: tempfile::TempDir) -> PulseRig {
+    fn start_in(folder: tempfile::TempDir, kind: Kind) -> PulseRig {
         let dir = folder.path();
-        for sub in ["run", "run/pulse", "home"] {
+        for sub in ["run", "run/pulse", "home/.config/pipewire/pipewire.conf.d", "home/.config/wireplumber/main.lua.d"]
+        {
             private_folder(&dir.join(sub));
         }
-        let mut command = tied("pulseaudio");
-        command
-            .args(["-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "--log-level=warn"])
-            .arg("--log-target=stderr")
-            // norewinds: otherwise an idle sink has played up to two seconds ahead, and a new stream waits for them.
-            .arg(format!(
-                "--load=module-null-sink sink_name={SINK} rate={RATE_HZ} format=s16le channels={CHANNELS} norewinds=1"
-            ))
-            .arg(format!("--load=module-native-protocol-unix auth-anonymous=1 socket={}", socket(dir).display()));
-        environment(dir, &mut command);
-        let mut server = Running::start("pulseaudio", &mut command);
-        let answers = || {
-            let mut pactl = Command::new("pactl");
-            environment(dir, pactl.arg("info"));
-            run("pactl", &mut pactl, SOON).status.success().then_some(())
+        let mut servers = match kind {
+            Kind::PulseAudio => vec![start_pulseaudio(dir)],
+            Kind::PipeWire => start_pipewire(dir),
         };
-        until("the sound server", SOON, || if server.is_alive() { answers() } else { Some(()) }, String::new);
-        assert!(server.is_alive(), "the sound server ended at once\n{}", server.tail());
-        // Only now: the server gives the priority away while it starts.
-        let realtime = require::find("chrt").is_some_and(|chrt| {
-            let mut command = Command::new(chrt);
-            command.args(["-a", "-r", "-p", "30", &server.pid().to_string()]);
-            run("chrt", &mut command, SOON).status.success()
-        });
-        PulseRig { server, realtime, folder }
+        let there = || {
+            let mut pactl = Command::new("pactl");
+            environment(dir, pactl.args(["list", "short", "sinks"]));
+            let done = run("pactl", &mut pactl, SOON);
+            done.out.iter().any(|line| line.split('\t').nth(1) == Some(SINK)).then_some(())
+        };
+        // An end of the server also ends the wait.
+        let mut up = || if servers.iter_mut().all(Running::is_alive) { there().map(|()| true) } else { Some(false) };
+        let up = until("the sound server", SOON, &mut up, String::new);
+        let tails = || servers.iter().map(Running::tail).collect::<String>();
+        assert!(up, "the sound server ended at once\n{}", tails());
+        let realtime = servers.iter().all(make_realtime);
+        PulseRig { servers, kind, realtime, folder }
+    }
+
+    /// Which server it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Lets `command` find this server, and no other.
@@ -88,10 +112,10 @@ impl PulseRig {
     /// If the new one does not come up.
     #[must_use]
     pub fn restart(self) -> PulseRig {
-        let PulseRig { server, folder, .. } = self;
-        drop(server);
+        let PulseRig { servers, folder, kind, .. } = self;
+        drop(servers);
         let _ = std::fs::remove_file(socket(folder.path()));
-        PulseRig::start_in(folder)
+        PulseRig::start_in(folder, kind)
     }
 
     /// Starts to record what the sink plays.
@@ -115,7 +139,7 @@ impl PulseRig {
 
     /// The server's log so far.
     pub fn log(&self) -> String {
-        self.server.tail()
+        self.servers.iter().map(Running::tail).collect()
     }
 }
 
@@ -156,6 +180,62 @@ impl Recording {
         let bytes = std::fs::read(path).unwrap_or_default();
         bytes.as_chunks::<2>().0.iter().map(|b| i16::from_le_bytes(*b)).collect()
     }
+}
+
+fn start_pulseaudio(dir: &Path) -> Running {
+    let mut command = tied("pulseaudio");
+    command
+        .args(["-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "--log-level=warn"])
+        .arg("--log-target=stderr")
+        // norewinds: otherwise an idle sink has played up to two seconds ahead, and a new stream waits for them.
+        .arg(format!(
+            "--load=module-null-sink sink_name={SINK} rate={RATE_HZ} format=s16le channels={CHANNELS} norewinds=1"
+        ))
+        .arg(format!("--load=module-native-protocol-unix auth-anonymous=1 socket={}", socket(dir).display()));
+    environment(dir, &mut command);
+    Running::start("pulseaudio", &mut command)
+}
+
+fn start_pipewire(dir: &Path) -> Vec<Running> {
+    let config = dir.join("home/.config");
+    let sink = format!(
+        "context.properties = {{ support.dbus = false default.clock.rate = {RATE_HZ} }}
+         context.objects = [ {{ factory = adapter args = {{
+            factory.name = support.null-audio-sink node.name = {SINK} media.class = Audio/Sink
+            audio.position = \"FL,FR\" audio.rate = {RATE_HZ} monitor.channel-volumes = true object.linger = true
+         }} }} ]"
+    );
+    std::fs::write(config.join("pipewire/pipewire.conf.d/10-rx.conf"), sink).expect("room for settings");
+    // No hardware, no D-Bus, nothing remembered. For WirePlumber 0.4; 0.5 needs none of it and reads other files.
+    let manager = "alsa_monitor.enabled = false
+        v4l2_monitor.enabled = false
+        libcamera_monitor.enabled = false
+        default_access.properties[\"enable-flatpak-portal\"] = false
+        device_defaults.properties[\"use-persistent-storage\"] = false\n";
+    std::fs::write(config.join("wireplumber/main.lua.d/51-rx.lua"), manager).expect("room for settings");
+    let bluetooth = config.join("wireplumber/bluetooth.lua.d");
+    private_folder(&bluetooth);
+    std::fs::write(bluetooth.join("51-rx.lua"), "bluez_monitor.enabled = false\n").expect("room for settings");
+    let start = |program: &&str| {
+        let mut command = tied(program);
+        environment(dir, &mut command);
+        let running = Running::start(program, &mut command);
+        if *program == "pipewire" {
+            let socket = dir.join("run/pipewire-0");
+            until("PipeWire", SOON, || socket.exists().then_some(()), || running.tail());
+        }
+        running
+    };
+    Kind::PipeWire.programs().iter().map(start).collect()
+}
+
+/// Gives a server real-time priority, if this user may. Only once it runs: PulseAudio gives it away while it starts.
+fn make_realtime(server: &Running) -> bool {
+    require::find("chrt").is_some_and(|chrt| {
+        let mut command = Command::new(chrt);
+        command.args(["-a", "-r", "-p", "30", &server.pid().to_string()]);
+        run("chrt", &mut command, SOON).status.success()
+    })
 }
 
 fn socket(dir: &Path) -> PathBuf {

@@ -1,6 +1,7 @@
 //! Lies: what a hostile or broken guest can write, each under a name that tests and the command line use. The rows are
 //! those of the wire reference's table 4.1 and its traps.
 
+use super::dice::roll;
 use crate::kvmfr::producer::Tampering;
 use crate::kvmfr::wire::V20;
 use crate::lgmp::host::Block;
@@ -205,13 +206,14 @@ impl Lie {
 /// Writes the lies that are told by storing into the region.
 #[derive(Debug)]
 pub struct Scribbler {
-    state: u64,
+    seed: u64,
+    index: u64,
 }
 
 impl Scribbler {
     /// What it writes at random is decided by `seed`.
     pub fn new(seed: u32) -> Scribbler {
-        Scribbler { state: u64::from(seed) }
+        Scribbler { seed: u64::from(seed), index: 0 }
     }
 
     /// Tells `lie` once more.
@@ -263,11 +265,8 @@ impl Scribbler {
     }
 
     fn draw(&mut self) -> u64 {
-        // SplitMix64.
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        self.index += 1;
+        roll(self.seed, self.index)
     }
 }
 

@@ -480,3 +480,7 @@ pub fn with_field(header: WireHeader, field: Field, value: u32) -> WireHeader {
         Field::ChannelMap => WireHeader { channel_map: word, ..header },
     }
 }
+
+#[cfg(test)]
+#[path = "sound_tests.rs"]
+mod tests;

@@ -326,3 +326,42 @@ fn a_ring_does_not_fit_in_a_smaller_region() {
     let region = Region::memfd("ring-test", geometry.region_bytes() - 1).unwrap();
     assert!(matches!(Producer::create(&region, geometry), Err(PublishError::Access(AccessError::OutOfBounds { .. }))));
 }
+
+/// Publishes in the middle of a reader's copy, which no thread could do so exactly.
+#[test]
+fn a_copy_that_the_writer_runs_over_is_dropped_and_counted() {
+    let (region, mut producer, _) = ring(4, 64);
+    let memory = memory::Mapped::new(&region, producer.geometry());
+    let mut at = protocol::Position::before_newest(&memory, producer.generation(), 4).unwrap();
+    publish(&mut producer, "torn");
+    let mut slots = Vec::new();
+    let outcome = at.next(&memory, |slot| {
+        // The first copy sees four more publications come, so the last of them is written over the one being copied.
+        if slots.is_empty() {
+            for text in ["2", "3", "4", "5"] {
+                publish(&mut producer, text);
+            }
+        }
+        slots.push(slot);
+        Ok::<_, AccessError>(slot)
+    });
+    // Half a ring behind the newest.
+    let got = outcome.unwrap().unwrap();
+    assert_eq!((got.number, got.lapped, got.value, at.torn), (4, 3, 3, 1));
+    // A writer that does it every time is given up on.
+    at.accept(5);
+    publish(&mut producer, "6");
+    let outcome = at.newest(&memory, |slot| {
+        for text in ["a", "b", "c", "d"] {
+            publish(&mut producer, text);
+        }
+        Ok::<_, AccessError>(slot)
+    });
+    assert_eq!((outcome.unwrap(), at.torn), (Err(protocol::Miss::Overrun), 5));
+    // A restart in the middle is a restart, not a tear.
+    let outcome = at.newest(&memory, |slot| {
+        Producer::create(&region, Geometry::new(2, 64).unwrap()).unwrap();
+        Ok::<_, AccessError>(slot)
+    });
+    assert_eq!((outcome.unwrap(), at.torn), (Err(protocol::Miss::Restarted), 5));
+}
