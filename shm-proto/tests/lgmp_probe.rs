@@ -74,17 +74,35 @@ fn lgmp_other_versions_are_named_with_what_they_carry() {
 #[test]
 fn lgmp_a_moving_heartbeat_beats_stale_bytes_of_another_version() {
     let region = region();
-    put_magic(&region, 0, 6);
-    put_magic(&region, 3, 12);
     let mut prober = Prober::new();
-    assert_eq!(prober.look(&region, ms(0)), Ok(Finding::Spoken { lgmp: 6 }), "nothing moves: what is spoken");
+    put_magic(&region, 3, 12);
     beat(&region, 3, 250);
     let twelve = Finding::Other { lgmp: 12, kvmfr: None, place: 9664 };
-    assert_eq!(prober.look(&region, ms(250)), Ok(twelve));
-    assert_eq!(prober.look(&region, ms(1200)), Ok(twelve), "for a second");
-    assert_eq!(prober.look(&region, ms(1250)), Ok(Finding::Spoken { lgmp: 6 }));
+    assert_eq!(prober.look(&region, ms(0)), Ok(twelve));
+    // An older producer starts in the same memory; its magic lies on the newer one's heartbeat.
+    put_magic(&region, 0, 6);
     beat(&region, 0, 10);
-    assert_eq!(prober.look(&region, ms(1260)), Ok(Finding::Spoken { lgmp: 6 }));
+    prober.look(&region, ms(10)).unwrap();
+    beat(&region, 0, 20);
+    assert_eq!(prober.look(&region, ms(20)), Ok(Finding::Spoken { lgmp: 6 }));
+    assert_eq!(prober.look(&region, ms(5000)), Ok(Finding::Spoken { lgmp: 6 }), "nothing moves: what is spoken");
+    // And the newer one again: its first heartbeat wipes the older magic.
+    beat(&region, 3, 500);
+    assert_eq!(prober.look(&region, ms(6000)), Ok(twelve));
+}
+
+#[test]
+fn lgmp_an_unspoken_version_that_moves_beats_a_spoken_one_that_stands() {
+    let region = region();
+    let at = put_recovery(&region, 12, 34);
+    put_magic(&region, 0, 6);
+    let mut prober = Prober::new();
+    assert_eq!(prober.look(&region, ms(0)), Ok(Finding::Spoken { lgmp: 6 }));
+    put(&region, at + recovery::HEARTBEAT, 5);
+    let other = Finding::Other { lgmp: 12, kvmfr: Some(34), place: 9664 };
+    assert_eq!(prober.look(&region, ms(250)), Ok(other));
+    assert_eq!(prober.look(&region, ms(1200)), Ok(other), "for a second");
+    assert_eq!(prober.look(&region, ms(1250)), Ok(Finding::Spoken { lgmp: 6 }));
 }
 
 #[test]
@@ -112,6 +130,9 @@ fn lgmp_other_regions_are_named_and_small_ones_survived() {
     let scream = region();
     put(&scream, 0, 0x1111_2014);
     assert_eq!(Prober::new().look(&scream, ms(0)), Ok(Finding::Foreign(Foreign::Scream)));
+    let ring = region();
+    ring.whole().word::<u64>(0).unwrap().store_release(shm_proto::ring::wire::MAGIC);
+    assert_eq!(Prober::new().look(&ring, ms(0)), Ok(Finding::Foreign(Foreign::Ring)));
     assert_eq!(Prober::new().look(&region(), ms(0)), Ok(Finding::Nothing));
     for len in [1, 3, 4, 7, 8, 20, 24, 4096, 8068, 65536, 65537] {
         let region = Region::memfd("small", len).unwrap();

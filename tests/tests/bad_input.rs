@@ -89,7 +89,7 @@ impl Receiver {
     /// A command for `file` that needs no server and no display. `None` where there is no software GPU.
     fn command(self, file: &Path, home: &Path) -> Option<Command> {
         let mut command = unprivileged(&programs::release(self.name()));
-        clean(&mut command, home);
+        programs::clean(&mut command, home);
         match self {
             Receiver::Sound => command.arg(file).args(["-o", "null"]),
             Receiver::Picture => command.arg("-f").arg(file).arg("--headless"),
@@ -106,11 +106,6 @@ fn unprivileged(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--bounding-set=-dac_override,-dac_read_search", "--"]).arg(program);
     command
-}
-
-fn clean(command: &mut Command, home: &Path) {
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.env("HOME", home).env("XDG_RUNTIME_DIR", home).env("XDG_CONFIG_HOME", home.join("config"));
 }
 
 /// Whether what a receiver said holds `path` and one of `words`.
@@ -212,17 +207,14 @@ fn a_missing_server_display_or_gpu_is_told_in_plain_words() {
     let _guests = [guest::start("sound", &sound, &[]), guest::start("picture", &picture, &["--mode", "320x240"])];
     let nowhere = home.path().join("nowhere");
 
-    let mut no_server = tied(programs::release("scream-rx"));
-    clean(&mut no_server, home.path());
+    let mut no_server = programs::receiver("scream-rx", home.path());
     no_server.env("PULSE_SERVER", format!("unix:{}", nowhere.display()));
     check_end(no_server.arg(&sound).args(["-o", "pulse"]), "", &["pulseaudio", "sound server"], "no sound server");
 
-    let mut no_display = tied(programs::release("frame-rx"));
-    clean(&mut no_display, home.path());
+    let mut no_display = programs::receiver("frame-rx", home.path());
     check_end(no_display.arg("-f").arg(&picture), "", &["display"], "no display");
 
-    let mut no_gpu = tied(programs::release("frame-rx"));
-    clean(&mut no_gpu, home.path());
+    let mut no_gpu = programs::receiver("frame-rx", home.path());
     gpu::none(&mut no_gpu);
     check_end(no_gpu.arg("-f").arg(&picture).arg("--headless"), "", &["gpu", "vulkan"], "no GPU");
 }
@@ -254,7 +246,7 @@ fn a_full_disk_is_told_in_plain_words() {
     let _guest = guest::start("picture", &region, &["--mode", "640x480"]);
     let png: PathBuf = full.join("out.png");
     let Some(mut command) = on_a_full_disk(&programs::release("frame-rx"), &full) else { return };
-    clean(&mut command, home.path());
+    programs::clean(&mut command, home.path());
     if !gpu::software(&mut command) {
         return;
     }

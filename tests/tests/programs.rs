@@ -2,32 +2,18 @@
 //! `/dev/shm`, heard at a real sound server and seen on a real display.
 
 use rustix::process::Signal;
-use rx_tests::image::{self, Picture};
+use rx_tests::image;
 use rx_tests::place::{self, ShmName};
-use rx_tests::process::{Finished, Running, SOON, run, tied, until};
+use rx_tests::process::{Finished, Running, SOON, run, until};
+use rx_tests::programs::{frame_rx, receiver};
 use rx_tests::pulse::{self, PulseRig};
 use rx_tests::xvfb::XvfbRig;
-use rx_tests::{gpu, guest, programs, tone};
+use rx_tests::{guest, tone};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// Longest run of a receiver in these tests, its own length included.
 const RUN: Duration = Duration::from_secs(90);
-
-/// A receiver without the user's own settings, display, sound server and GPU.
-fn receiver(name: &str, home: &Path) -> Command {
-    let mut command = tied(programs::release(name));
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.env("HOME", home).env("XDG_RUNTIME_DIR", home).env("XDG_CONFIG_HOME", home.join("config"));
-    command
-}
-
-/// `frame-rx` with the software GPU; `None` where there is none.
-fn frame_rx(home: &Path) -> Option<Command> {
-    let mut command = receiver("frame-rx", home);
-    gpu::software(&mut command).then_some(command)
-}
 
 fn check_success(done: &Finished) {
     assert_eq!(done.status.code(), Some(0), "{}\n{}", done.out.join("\n"), done.err.join("\n"));
@@ -123,7 +109,7 @@ fn a_picture_from_another_process_is_shown_as_it_was_sent() {
         command.arg("-f").arg(file.path()).args(["--headless", "--frames", "10", "--screenshot"]).arg(&png);
         check_success(&run("frame-rx", command.arg("--stats").arg(&stats), RUN));
         check_figures(&stats);
-        guest::check_picture(&image::from_png(&png));
+        guest::check_picture(&image::from_png(&png)).unwrap();
     }
 }
 
@@ -157,31 +143,9 @@ fn a_window_shows_the_picture_pixel_by_pixel() {
     command.arg("-f").arg(file.path()).args(["-s", "--scale", "1:1"]);
     display.show(&mut command);
     let mut window = Running::start("frame-rx", &mut command);
-    let shown =
-        until("the picture in the window", SOON, || find_picture(&display.screen(), 640, 360), || window.tail());
-    guest::check_picture(&shown);
+    guest::wait_for_picture(&display, (640, 360), SOON);
     window.signal(Signal::TERM);
     assert_eq!(window.end(SOON).code(), Some(0), "{}", window.tail());
-}
-
-/// The guest's picture of `width` x `height` wherever it is on the screen: where two stamps are that agree.
-fn find_picture(screen: &Picture, width: u32, height: u32) -> Option<Picture> {
-    use shm_proto::guest_sim::stamp::Edge;
-    for y in 0..=screen.height.checked_sub(height)? {
-        for x in 0..=screen.width.checked_sub(width)? {
-            // The strip's first bit is set; nothing else needs a closer look.
-            if screen.pixel(x, y).is_some_and(|[_, green, _]| green >= 128)
-                && (x == 0 || y == 0 || screen.pixel(x - 1, y) != screen.pixel(x, y))
-            {
-                let part = screen.part(x, y, width, height);
-                let top = guest::stamp(&part, Edge::Top);
-                if top.is_some() && top == guest::stamp(&part, Edge::Bottom) {
-                    return Some(part);
-                }
-            }
-        }
-    }
-    None
 }
 
 /// A receiver that is started first waits, and says for what; it follows a file that appears, goes and appears again.
@@ -196,7 +160,7 @@ fn receivers_wait_for_a_guest_that_is_not_there_yet() {
     viewer.line(&name, SOON);
     let guest = guest::start("picture", file.path(), &["--mode", "320x240@30", "--cursor", "none"]);
     check_success(&viewer.finish(RUN));
-    guest::check_picture(&image::from_png(&png));
+    guest::check_picture(&image::from_png(&png)).unwrap();
     drop(guest);
 
     std::fs::remove_file(file.path()).unwrap();

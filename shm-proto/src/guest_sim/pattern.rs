@@ -58,38 +58,24 @@ impl Pattern {
         self.motion
     }
 
-    /// Red, green and blue of a pixel of the frame with this stamp. The definition everything else is compared with.
-    pub fn pixel(&self, stamp: Stamp, x: u32, y: u32) -> [u8; 3] {
-        let black_or_white = |on: bool| if on { [255; 3] } else { [0; 3] };
-        if let Some(cell) = self.cell {
-            for edge in [Edge::Top, Edge::Bottom] {
-                let strip = self.strip(edge, cell);
-                if strip.contains(x, y) {
-                    return black_or_white(stamp.bit(x - strip.x, y - strip.y, cell));
-                }
-            }
-            let area = self.text_area(cell);
-            if area.contains(x, y) {
-                let (dx, dy) = ((x - area.x) / cell, (y - area.y) / cell);
-                let glyph = text(stamp)
-                    .get((dy / GLYPH_ROWS) as usize)
-                    .and_then(|l| l.get((dx / GLYPH_COLUMNS) as usize).copied());
-                return black_or_white(glyph_dot(glyph.unwrap_or(b' '), dx % GLYPH_COLUMNS, dy % GLYPH_ROWS));
-            }
-        }
-        if self.motion == Motion::Bar && self.bar(stamp.frame).contains(x, y) {
-            return [255, 255, 255];
-        }
-        ramp(&self.spec, self.scrolled(stamp, x), y)
+    /// The frame with this stamp.
+    pub fn frame(&self, stamp: Stamp) -> PatternFrame<'_> {
+        PatternFrame { pattern: self, bits: stamp.rows(), text: text(stamp), bar: self.bar(stamp.frame), stamp }
     }
 
-    /// A whole frame by [`Pattern::pixel`], rows a pitch apart. Slow; for comparing.
+    /// Red, green and blue of a pixel of the frame with this stamp. For many pixels take [`Pattern::frame`] once.
+    pub fn pixel(&self, stamp: Stamp, x: u32, y: u32) -> [u8; 3] {
+        self.frame(stamp).pixel(x, y)
+    }
+
+    /// A whole frame by [`PatternFrame::pixel`], rows a pitch apart. Slow; for comparing.
     pub fn reference(&self, stamp: Stamp) -> Vec<u8> {
+        let frame = self.frame(stamp);
         let mut picture = vec![PADDING; self.base.len()];
         let bpp = self.spec.pixel_type.bytes_per_pixel() as usize;
         for (y, line) in (0..).zip(picture.chunks_exact_mut((self.spec.pitch_bytes as usize).max(1))) {
             for (x, pixel) in (0..self.spec.width).zip(line.chunks_exact_mut(bpp)) {
-                put(pixel, self.spec.pixel_type, self.pixel(stamp, x, y));
+                put(pixel, self.spec.pixel_type, frame.pixel(x, y));
             }
         }
         picture
@@ -97,11 +83,12 @@ impl Pattern {
 
     /// Draws `rows` of a frame into `into`, whose rows are a pitch apart and whose first row is the first of `rows`.
     pub fn render_rows(&self, stamp: Stamp, rows: Range<u32>, into: &mut [u8]) {
+        let frame = self.frame(stamp);
         let pitch = (self.spec.pitch_bytes as usize).max(1);
         let lines = self.base.chunks_exact(pitch).skip(rows.start as usize);
         for ((y, base), line) in rows.zip(lines).zip(into.chunks_exact_mut(pitch)) {
-            self.render_base(stamp, base, line);
-            self.render_overlays(stamp, y, line);
+            frame.render_base(base, line);
+            frame.render_overlays(y, line);
         }
     }
 
@@ -143,39 +130,6 @@ impl Pattern {
         rects
     }
 
-    fn render_base(&self, stamp: Stamp, base: &[u8], line: &mut [u8]) {
-        let row_bytes = self.spec.row_bytes() as usize;
-        let shift = self.scrolled(stamp, 0) as usize * self.spec.pixel_type.bytes_per_pixel() as usize;
-        let (Some(row), Some(padding)) = (base.get(..row_bytes), base.get(row_bytes..)) else { return };
-        let (Some(right), Some(left)) = (row.get(shift..), row.get(..shift)) else { return };
-        for (at, part) in [(0, right), (right.len(), left), (row_bytes, padding)] {
-            if let Some(place) = line.get_mut(at..at + part.len()) {
-                place.copy_from_slice(part);
-            }
-        }
-    }
-
-    fn render_overlays(&self, stamp: Stamp, y: u32, line: &mut [u8]) {
-        let mut areas = [None; 4];
-        if let Some(cell) = self.cell {
-            areas[0] = Some(self.strip(Edge::Top, cell));
-            areas[1] = Some(self.strip(Edge::Bottom, cell));
-            areas[2] = Some(self.text_area(cell));
-        }
-        if self.motion == Motion::Bar {
-            areas[3] = Some(self.bar(stamp.frame));
-        }
-        let bpp = self.spec.pixel_type.bytes_per_pixel() as usize;
-        for area in areas.into_iter().flatten().filter(|a| a.rows().contains(&y)) {
-            for x in area.x..(area.x + area.width).min(self.spec.width) {
-                let at = x as usize * bpp;
-                if let Some(pixel) = line.get_mut(at..at + bpp) {
-                    put(pixel, self.spec.pixel_type, self.pixel(stamp, x, y));
-                }
-            }
-        }
-    }
-
     fn strip(&self, edge: Edge, cell: u32) -> Rect {
         let y = strip_y(edge, self.spec.height, cell);
         Rect { x: 0, y, width: STRIP_COLUMNS * cell, height: STRIP_ROWS * cell }
@@ -201,15 +155,113 @@ impl Pattern {
         let x = (u64::from(frame) * step % room) as u32;
         Rect { x, y: self.spec.height / 2, width, height: self.spec.height / 4 }
     }
+}
+
+/// One frame of a [`Pattern`].
+#[derive(Clone, Copy, Debug)]
+pub struct PatternFrame<'p> {
+    pattern: &'p Pattern,
+    stamp: Stamp,
+    bits: [u32; STRIP_ROWS as usize],
+    text: [[u8; TEXT_COLUMNS as usize]; TEXT_LINES as usize],
+    bar: Rect,
+}
+
+impl PatternFrame<'_> {
+    /// Red, green and blue of a pixel. The definition everything else is compared with.
+    pub fn pixel(&self, x: u32, y: u32) -> [u8; 3] {
+        if let Some(cell) = self.pattern.cell {
+            for edge in [Edge::Top, Edge::Bottom] {
+                let strip = self.pattern.strip(edge, cell);
+                if strip.contains(x, y) {
+                    return black_or_white(self.bit((x - strip.x) / cell, (y - strip.y) / cell));
+                }
+            }
+            let area = self.pattern.text_area(cell);
+            if area.contains(x, y) {
+                return black_or_white(self.dot((x - area.x) / cell, (y - area.y) / cell));
+            }
+        }
+        if self.pattern.motion == Motion::Bar && self.bar.contains(x, y) {
+            return [255; 3];
+        }
+        ramp(&self.pattern.spec, self.scrolled(x), y)
+    }
+
+    fn bit(&self, column: u32, row: u32) -> bool {
+        let bits = self.bits.get(row as usize).copied().unwrap_or(0);
+        bits >> (STRIP_COLUMNS - 1 - column.min(STRIP_COLUMNS - 1)) & 1 != 0
+    }
+
+    fn dot(&self, column: u32, row: u32) -> bool {
+        let line = self.text.get((row / GLYPH_ROWS) as usize);
+        let glyph = line.and_then(|l| l.get((column / GLYPH_COLUMNS) as usize)).copied().unwrap_or(b' ');
+        glyph_dot(glyph, column % GLYPH_COLUMNS, row % GLYPH_ROWS)
+    }
 
     /// The column of the fixed picture that is shown at column `x`.
-    fn scrolled(&self, stamp: Stamp, x: u32) -> u32 {
-        if self.motion != Motion::Scroll || self.spec.width == 0 {
+    fn scrolled(&self, x: u32) -> u32 {
+        let width = u64::from(self.pattern.spec.width);
+        if self.pattern.motion != Motion::Scroll || width == 0 {
             return x;
         }
-        let shift = u64::from(stamp.frame) * u64::from(SCROLL_STEP);
-        ((u64::from(x) + shift) % u64::from(self.spec.width)) as u32
+        // The remainder is below the width, which fits.
+        ((u64::from(x) + u64::from(self.stamp.frame) * u64::from(SCROLL_STEP)) % width) as u32
     }
+
+    fn render_base(&self, base: &[u8], line: &mut [u8]) {
+        let spec = &self.pattern.spec;
+        let row_bytes = spec.row_bytes() as usize;
+        let shift = self.scrolled(0) as usize * spec.pixel_type.bytes_per_pixel() as usize;
+        let (Some(row), Some(padding)) = (base.get(..row_bytes), base.get(row_bytes..)) else { return };
+        let (Some(right), Some(left)) = (row.get(shift..), row.get(..shift)) else { return };
+        for (at, part) in [(0, right), (right.len(), left), (row_bytes, padding)] {
+            if let Some(place) = line.get_mut(at..at + part.len()) {
+                place.copy_from_slice(part);
+            }
+        }
+    }
+
+    /// The bar first, for strips and digits lie on top of it.
+    fn render_overlays(&self, y: u32, line: &mut [u8]) {
+        let pattern = self.pattern;
+        if pattern.motion == Motion::Bar && self.bar.rows().contains(&y) {
+            self.fill(line, self.bar.x, self.bar.width, [255; 3]);
+        }
+        let Some(cell) = pattern.cell else { return };
+        let area = pattern.text_area(cell);
+        if area.rows().contains(&y) {
+            for column in 0..area.width.div_ceil(cell) {
+                let width = cell.min(area.width - column * cell);
+                self.fill(line, column * cell, width, black_or_white(self.dot(column, (y - area.y) / cell)));
+            }
+        }
+        // The top strip wins where a tiny picture makes them overlap.
+        for edge in [Edge::Bottom, Edge::Top] {
+            let strip = pattern.strip(edge, cell);
+            if strip.rows().contains(&y) {
+                for column in 0..STRIP_COLUMNS {
+                    let bit = self.bit(column, (y - strip.y) / cell);
+                    self.fill(line, column * cell, cell, black_or_white(bit));
+                }
+            }
+        }
+    }
+
+    /// Fills a part of a line with one colour.
+    fn fill(&self, line: &mut [u8], x: u32, width: u32, rgb: [u8; 3]) {
+        let pixel_type = self.pattern.spec.pixel_type;
+        let bpp = pixel_type.bytes_per_pixel() as usize;
+        let mut one = [0; 8];
+        let Some(one) = one.get_mut(..bpp) else { return };
+        put(one, pixel_type, rgb);
+        let part = line.get_mut(x as usize * bpp..(x + width) as usize * bpp).unwrap_or_default();
+        part.chunks_exact_mut(bpp).for_each(|pixel| pixel.copy_from_slice(one));
+    }
+}
+
+fn black_or_white(on: bool) -> [u8; 3] {
+    if on { [255; 3] } else { [0; 3] }
 }
 
 /// The fixed part: red grows to the right, green downwards, and every pixel differs from its neighbours.

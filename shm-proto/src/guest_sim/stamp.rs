@@ -44,12 +44,6 @@ impl Stamp {
         let stamp = Stamp { frame, time_ns: u64::from(high) << 32 | u64::from(low) };
         (stamp.rows()[0] == head).then_some(stamp)
     }
-
-    /// Whether the pixel of the strip at column `x` and row `y`, counted from its corner, is set.
-    pub fn bit(self, x: u32, y: u32, cell: u32) -> bool {
-        let row = self.rows().get((y / cell) as usize).copied().unwrap_or(0);
-        row >> (STRIP_COLUMNS - 1 - (x / cell).min(STRIP_COLUMNS - 1)) & 1 != 0
-    }
 }
 
 /// A check sum of sixteen bits (Fletcher).

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! Absent --magic and version--> Attached --heartbeat moves--> Joined
-//!   ^                             |  ^                          |  |
-//!   |                             |  +-- stands for a second ---+  |
-//!   +--- magic, version or session id differ ----------------------+
+//!   ^                             |                             |
+//!   +--- magic, version or session id differ -------------------+
 //! ```
+//!
+//! A joined session whose heartbeat stands for a second is [`Status::Frozen`]: nothing may be read or written, but if
+//! the heartbeat goes on in the same session (the machine was paused), so does the viewer, under its old name.
 //!
 //! The end of a session is silent: nothing of it is written any more, for the memory may already belong to the next.
 
@@ -25,7 +27,7 @@ pub enum Status {
     Absent,
     /// Magic and version are there; the heartbeat was not yet seen to move.
     Waiting,
-    /// As before, and it has been standing for a second: the producer is not running.
+    /// The heartbeat has been standing for a second: the producer is not running. Also while joined.
     Frozen,
     /// Joined; the heartbeat moves.
     Joined,
@@ -82,12 +84,7 @@ impl Client {
                     return self.leave(Status::Waiting);
                 }
                 heartbeat.observe(timestamp, now);
-                if !heartbeat.is_alive(now) {
-                    // Should it go on (a paused machine), it is joined again under a new name.
-                    self.phase = Phase::Attached { session_id, heartbeat: *heartbeat };
-                    return Ok(Status::Frozen);
-                }
-                Ok(Status::Joined)
+                Ok(if heartbeat.is_alive(now) { Status::Joined } else { Status::Frozen })
             }
             // A new start stores a timestamp too, so only a change inside one session counts.
             Phase::Attached { session_id: id, heartbeat } if *id == session_id => {

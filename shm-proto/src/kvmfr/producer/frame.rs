@@ -55,8 +55,9 @@ impl Producer {
         let numbers = FrameNumbers { serial, format_ver: self.format_ver, rows, offset: self.plan.write_pointer };
         let mut header = spec.encode(self.wire, numbers, damage);
         Tampering::spoil(self.tampering.frame_header, &mut header);
-        self.host.region().span(u64::from(block.offset), header.len() as u64)?.copy_from(&header)?;
+        // The write pointer first: whoever sees the new header waits for the new pixels.
         self.store_write_pointer(block, 0)?;
+        self.host.region().span(u64::from(block.offset), header.len() as u64)?.copy_from(&header)?;
         match self.post(self.frames, 0, self.tampering.frame_block.unwrap_or(block), now)? {
             Posted::Sent => {}
             Posted::Full if self.tampering.ignores_viewers => {}
@@ -78,9 +79,9 @@ impl Producer {
     pub fn write_rows(&self, rows: Range<u32>, bytes: &[u8]) -> Result<(), AccessError> {
         let Some(writing) = self.writing else { return Ok(()) };
         let pitch = u64::from(writing.spec.pitch_bytes);
-        let end = rows.end.min(writing.rows);
-        let len = (u64::from(end.saturating_sub(rows.start)) * pitch).min(bytes.len() as u64);
-        let at = self.pixels_at(self.slot) + u64::from(rows.start) * pitch;
+        let (start, end) = (rows.start.min(writing.rows), rows.end.min(writing.rows));
+        let len = (u64::from(end.saturating_sub(start)) * pitch).min(bytes.len() as u64);
+        let at = self.pixels_at(self.slot) + u64::from(start) * pitch;
         let bytes = usize::try_from(len).ok().and_then(|n| bytes.get(..n)).unwrap_or_default();
         self.host.region().span(at, len)?.copy_from(bytes)
     }

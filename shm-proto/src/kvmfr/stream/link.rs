@@ -11,6 +11,8 @@ use core::time::Duration;
 
 /// How long after a failed step the next try is made.
 const RETRY: Duration = Duration::from_millis(5);
+/// How long after a place was taken anew the next one is.
+const RETAKE: Duration = Duration::from_millis(20);
 /// How long after a session that made no sense the next one is tried.
 const RETRY_CORRUPT: Duration = Duration::from_millis(100);
 /// From when on a held lock is reported.
@@ -35,8 +37,6 @@ pub(super) type Place = Option<Subscription>;
 pub(super) enum End {
     /// We go: give the places back.
     Polite,
-    /// The heartbeat stands: write nothing, keep looking at it.
-    Silent,
     /// Another session is there, or none, or nonsense: write nothing, look for a version anew.
     Over,
 }
@@ -63,17 +63,20 @@ impl Viewer {
             },
             Link::Joined { client, frames, pointer, .. } => {
                 if client.poll(now)? != Status::Joined {
-                    self.drop_link(End::Silent);
-                    return Ok(State::Frozen);
+                    // The places are kept, untouched, for a machine that was only paused.
+                    return Ok(frozen(self.prober.look(&self.region, now)?));
                 }
-                let mut taken = 0;
+                if now < self.retake_at {
+                    return Ok(State::Live);
+                }
                 for (id, place) in [(POINTER_QUEUE, pointer), (FRAME_QUEUE, frames)] {
                     if place.is_none() {
+                        // Once at once, but a guest that takes every place away again is not followed at every poll.
+                        self.retake_at = now + RETAKE;
                         *place = Some(Subscription::take(client, id)?);
-                        taken += 1;
+                        self.counters.resubscribed += 1;
                     }
                 }
-                self.counters.resubscribed += taken;
                 Ok(State::Live)
             }
         }
@@ -98,6 +101,7 @@ impl Viewer {
             }
         };
         queues?;
+        let info = Box::new(SessionInfo::parse(user_data, wire)?);
         let pointer = Subscription::take(client, POINTER_QUEUE)?;
         let frames = match Subscription::take(client, FRAME_QUEUE) {
             Ok(frames) => frames,
@@ -107,7 +111,6 @@ impl Viewer {
                 return Err(trouble);
             }
         };
-        let info = Box::new(SessionInfo::parse(client.user_data(), wire)?);
         client.check_session(session)?;
         let Link::Joining(client) = core::mem::replace(&mut self.link, Link::None) else { return Ok(self.state) };
         self.link = Link::Joined { client, wire, info, frames: Some(frames), pointer: Some(pointer) };
@@ -174,7 +177,7 @@ impl Viewer {
         }
     }
 
-    /// Ends what was joined. The client is kept unless the session is over, for it knows the heartbeat.
+    /// Ends what was joined, or was to be.
     pub(super) fn drop_link(&mut self, end: End) {
         self.last = None;
         let Link::Joined { client, frames, pointer, .. } = core::mem::replace(&mut self.link, Link::None) else {
@@ -186,9 +189,6 @@ impl Viewer {
             if end == End::Polite {
                 let _best_effort = place.unsubscribe(&client);
             }
-        }
-        if end == End::Silent {
-            self.link = Link::Joining(client);
         }
     }
 }

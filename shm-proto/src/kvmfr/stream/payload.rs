@@ -16,6 +16,9 @@ impl Viewer {
     /// The newest frame that is worth taking.
     pub(super) fn next_frame(&mut self) -> Result<Option<(Message, Frame)>, Trouble> {
         let Link::Joined { client, wire, frames: Some(place), .. } = &mut self.link else { return Ok(None) };
+        if !self.state.is_live() {
+            return Ok(None);
+        }
         let Some(message) = place.peek_newest(client, &mut self.counters.skipped)? else { return Ok(None) };
         let mut frame = match read_frame(&self.region, wire, &message) {
             Ok(frame) => frame,
@@ -42,6 +45,9 @@ impl Viewer {
     /// One cursor message; whether it changed the cursor, or nothing if there is none.
     pub(super) fn next_cursor(&mut self, cursor: &mut CursorState) -> Result<Option<bool>, Trouble> {
         let Link::Joined { client, wire, pointer: Some(place), .. } = &mut self.link else { return Ok(None) };
+        if !self.state.is_live() {
+            return Ok(None);
+        }
         let Some(message) = place.peek(client)? else { return Ok(None) };
         self.counters.cursor_messages += 1;
         let taken = read_cursor(&self.region, wire, &message, &mut self.scratch);

@@ -1,0 +1,333 @@
+//! What is drawn: the picture at its place, the pointer on it, words over it. The same into a window and into memory.
+
+use super::Gpu;
+use super::upload::PictureTexture;
+use crate::cursor::{CursorKind, Pointer, Shape};
+use crate::picture::Size;
+use crate::text::TextBox;
+use crate::view::Place;
+
+/// How pixels between the picture's pixels are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum)]
+pub enum Filter {
+    /// The nearest pixel: hard edges.
+    Nearest,
+    /// Four pixels blended: soft edges. Where one pixel is one pixel, the same as nearest.
+    #[default]
+    Linear,
+}
+
+/// How the picture is shown this time.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Where, in pixels of the target.
+    pub place: Place,
+    /// How pixels in between are made.
+    pub filter: Filter,
+    /// Where the guest's pointer is; it shows if it is visible and has a shape.
+    pub pointer: Option<Pointer>,
+    /// 255 is as the guest sent it, 0 is black.
+    pub brightness: u8,
+}
+
+/// What is drawn into: a window, or a band of one.
+pub(super) struct Target<'a> {
+    /// Its pixels.
+    pub view: &'a wgpu::TextureView,
+    /// How many there are.
+    pub size: Size,
+    /// The size of the window that it is, or is a band of.
+    pub window: Size,
+    /// The row of the window that is its first.
+    pub top: u32,
+}
+
+/// As `struct Look` in `picture.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct LookUniform {
+    origin: [i32; 2],
+    size: [u32; 2],
+    picture: [u32; 2],
+    stored: [u32; 2],
+    desktop: [u32; 2],
+    pointer_at: [i32; 2],
+    pointer_size: [u32; 2],
+    quarters: u32,
+    linear: u32,
+    pointer_kind: u32,
+    brightness: u32,
+}
+
+/// Everything that is needed to draw into targets of one format.
+#[derive(Debug)]
+pub struct Scene {
+    picture_pipeline: wgpu::RenderPipeline,
+    words_pipeline: wgpu::RenderPipeline,
+    look: wgpu::Buffer,
+    words_at: wgpu::Buffer,
+    pointer: PointerTexture,
+    words: Option<Words>,
+    bound: Option<Bound>,
+}
+
+#[derive(Debug)]
+struct PointerTexture {
+    texture: wgpu::Texture,
+    room: Size,
+    size: Size,
+    kind: CursorKind,
+}
+
+#[derive(Debug)]
+struct Words {
+    bind: wgpu::BindGroup,
+    size: Size,
+}
+
+/// The bind group of the picture, kept until the picture's or the pointer's texture is another.
+#[derive(Debug)]
+struct Bound {
+    bind: wgpu::BindGroup,
+    generation: u64,
+    pointer_room: Size,
+}
+
+impl Scene {
+    /// Pipelines for targets of `format`. Compiles the shaders; takes some milliseconds.
+    pub(super) fn new(gpu: &Gpu, format: wgpu::TextureFormat) -> Scene {
+        let uniform = |label, size| {
+            gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        };
+        let picture = wgpu::include_wgsl!("shaders/picture.wgsl");
+        let words = wgpu::include_wgsl!("shaders/words.wgsl");
+        let over = Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING);
+        Scene {
+            picture_pipeline: pipeline(gpu, "picture", picture, format, None),
+            words_pipeline: pipeline(gpu, "words", words, format, over),
+            look: uniform("look", size_of::<LookUniform>() as u64),
+            words_at: uniform("words at", 8),
+            pointer: PointerTexture::new(gpu, Size::new(64, 64)),
+            words: None,
+            bound: None,
+        }
+    }
+
+    /// From now on the pointer looks like this.
+    pub fn set_shape(&mut self, gpu: &Gpu, shape: &Shape) {
+        self.pointer.set(gpu, shape);
+    }
+
+    /// From now on these words are shown, or none.
+    pub fn set_words(&mut self, gpu: &Gpu, words: Option<&TextBox>) {
+        self.words = words.map(|words| {
+            let texture = texture(gpu, "words", words.size, wgpu::TextureFormat::Rgba8Unorm);
+            write(gpu, &texture, words.size, &words.rgba);
+            let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
+            let bind = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("words"),
+                layout: &self.words_pipeline.get_bind_group_layout(0),
+                entries: &[
+                    wgpu::BindGroupEntry { binding: 0, resource: self.words_at.as_entire_binding() },
+                    view_entry(1, &view),
+                ],
+            });
+            Words { bind, size: words.size }
+        });
+    }
+
+    /// Draws everything into `target`. What the picture does not cover is black.
+    pub(super) fn draw(
+        &mut self,
+        gpu: &Gpu,
+        target: &Target<'_>,
+        picture: Option<(&PictureTexture, u64)>,
+        look: &Look,
+    ) {
+        let size = target.size;
+        if let Some((picture, generation)) = picture {
+            self.bind_picture(gpu, picture, generation);
+            let uniform = self.uniform(picture, look, target.top);
+            gpu.queue.write_buffer(&self.look, 0, bytemuck::bytes_of(&uniform));
+        }
+        let words_at = self.words.as_ref().map(|w| above(centred(w.size, target.window), target.top));
+        if let Some(at) = words_at {
+            gpu.queue.write_buffer(&self.words_at, 0, bytemuck::bytes_of(&[at.x, at.y]));
+        }
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+                label: Some("scene"),
+                color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                    view: target.view,
+                    depth_slice: None,
+                    resolve_target: None,
+                    ops: wgpu::Operations {
+                        load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
+                        store: wgpu::StoreOp::Store,
+                    },
+                })],
+                ..Default::default()
+            });
+            if let (Some(_), Some(bound)) = (picture, &self.bound) {
+                paint(&mut pass, &self.picture_pipeline, &bound.bind, above(look.place, target.top), size);
+            }
+            if let (Some(at), Some(words)) = (words_at, &self.words) {
+                paint(&mut pass, &self.words_pipeline, &words.bind, at, size);
+            }
+        }
+        gpu.queue.submit([encoder.finish()]);
+    }
+
+    fn bind_picture(&mut self, gpu: &Gpu, picture: &PictureTexture, generation: u64) {
+        let pointer_room = self.pointer.room;
+        if self.bound.as_ref().is_some_and(|b| b.generation == generation && b.pointer_room == pointer_room) {
+            return;
+        }
+        let pointer = self.pointer.texture.create_view(&wgpu::TextureViewDescriptor::default());
+        let bind = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("picture"),
+            layout: &self.picture_pipeline.get_bind_group_layout(0),
+            entries: &[
+                wgpu::BindGroupEntry { binding: 0, resource: self.look.as_entire_binding() },
+                view_entry(1, picture.view()),
+                view_entry(2, &pointer),
+            ],
+        });
+        self.bound = Some(Bound { bind, generation, pointer_room });
+    }
+
+    fn uniform(&self, picture: &PictureTexture, look: &Look, top: u32) -> LookUniform {
+        let pair = |size: Size| [size.width, size.height];
+        let format = picture.format();
+        let shown = format.shown();
+        let pointer = look.pointer.filter(|p| p.visible);
+        LookUniform {
+            origin: [look.place.x, above(look.place, top).y],
+            size: pair(look.place.size),
+            picture: pair(shown),
+            stored: pair(format.stored),
+            desktop: pair(format.desktop),
+            pointer_at: pointer.map_or([0, 0], |p| [p.x.into(), p.y.into()]),
+            pointer_size: pointer.map_or([0, 0], |_| pair(self.pointer.size)),
+            quarters: format.rotation.quarters(),
+            linear: u32::from(look.filter == Filter::Linear && look.place.size != shown),
+            pointer_kind: match self.pointer.kind {
+                CursorKind::Blend => 0,
+                CursorKind::Mask => 1,
+            },
+            brightness: look.brightness.into(),
+        }
+    }
+}
+
+impl PointerTexture {
+    fn new(gpu: &Gpu, room: Size) -> Self {
+        let texture = texture(gpu, "pointer", room, wgpu::TextureFormat::Rgba8Uint);
+        PointerTexture { texture, room, size: Size::default(), kind: CursorKind::Blend }
+    }
+
+    /// The bytes are stored as they are; the shader knows that blue comes first.
+    fn set(&mut self, gpu: &Gpu, shape: &Shape) {
+        if shape.size.width > self.room.width || shape.size.height > self.room.height {
+            let side = |a: u32, b: u32| a.max(b).next_power_of_two();
+            let room = Size::new(side(shape.size.width, self.room.width), side(shape.size.height, self.room.height));
+            *self = PointerTexture::new(gpu, room);
+        }
+        if !shape.size.is_empty() {
+            write(gpu, &self.texture, shape.size, &shape.bgra);
+        }
+        self.size = shape.size;
+        self.kind = shape.kind;
+    }
+}
+
+fn texture(gpu: &Gpu, label: &str, size: Size, format: wgpu::TextureFormat) -> wgpu::Texture {
+    gpu.device.create_texture(&wgpu::TextureDescriptor {
+        label: Some(label),
+        size: wgpu::Extent3d { width: size.width, height: size.height, depth_or_array_layers: 1 },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format,
+        usage: wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::TEXTURE_BINDING,
+        view_formats: &[],
+    })
+}
+
+/// Stores `size` pixels of four bytes in the texture's upper left corner.
+fn write(gpu: &Gpu, texture: &wgpu::Texture, size: Size, bytes: &[u8]) {
+    gpu.queue.write_texture(
+        texture.as_image_copy(),
+        bytes,
+        wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(size.width * 4), rows_per_image: None },
+        wgpu::Extent3d { width: size.width, height: size.height, depth_or_array_layers: 1 },
+    );
+}
+
+fn view_entry(binding: u32, view: &wgpu::TextureView) -> wgpu::BindGroupEntry<'_> {
+    wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::TextureView(view) }
+}
+
+fn pipeline(
+    gpu: &Gpu,
+    label: &str,
+    shader: wgpu::ShaderModuleDescriptor<'_>,
+    format: wgpu::TextureFormat,
+    blend: Option<wgpu::BlendState>,
+) -> wgpu::RenderPipeline {
+    let module = gpu.device.create_shader_module(shader);
+    gpu.device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+        label: Some(label),
+        layout: None,
+        vertex: wgpu::VertexState {
+            module: &module,
+            entry_point: Some("corner"),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            buffers: &[],
+        },
+        primitive: wgpu::PrimitiveState::default(),
+        depth_stencil: None,
+        multisample: wgpu::MultisampleState::default(),
+        fragment: Some(wgpu::FragmentState {
+            module: &module,
+            entry_point: Some("paint"),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            targets: &[Some(wgpu::ColorTargetState { format, blend, write_mask: wgpu::ColorWrites::ALL })],
+        }),
+        multiview_mask: None,
+        cache: None,
+    })
+}
+
+/// Runs a pipeline over the part of `place` that is inside a target of `size`.
+fn paint(
+    pass: &mut wgpu::RenderPass<'_>,
+    pipeline: &wgpu::RenderPipeline,
+    bind: &wgpu::BindGroup,
+    place: Place,
+    size: Size,
+) {
+    let (x, y, part) = place.visible(size);
+    if part.is_empty() {
+        return;
+    }
+    pass.set_pipeline(pipeline);
+    pass.set_bind_group(0, bind, &[]);
+    pass.set_scissor_rect(x, y, part.width, part.height);
+    pass.draw(0..3, 0..1);
+}
+
+/// The same place in a band that starts `top` rows further down.
+fn above(place: Place, top: u32) -> Place {
+    Place { y: place.y.saturating_sub_unsigned(top), ..place }
+}
+
+fn centred(inner: Size, outer: Size) -> Place {
+    Place { size: inner, ..crate::view::place(inner, outer, crate::view::Scale::OneToOne) }
+}
