@@ -270,14 +270,15 @@ fn lgmp_only_a_moving_heartbeat_is_joined() {
 
 #[test]
 fn lgmp_the_first_timestamp_of_a_new_session_is_not_a_heartbeat() {
-    let rig = Rig::new(2);
-    let mut client = Client::new(rig.region.clone(), &V6, 1);
+    let mut old = Rig::new(2);
+    old.beat_for(500);
+    let mut client = Client::new(old.region.clone(), &V6, 1);
     client.poll(ms(0)).unwrap();
     // A new session stores its number and a first timestamp; nothing else of it may be there yet.
-    let mut rig = Rig::in_region(rig.region.clone(), 2, 99);
+    let mut new = Rig::in_region(old.region.clone(), 2, 99);
+    assert_ne!((old.host.session_id(), old.now_ms), (new.host.session_id(), new.now_ms));
     assert_eq!(client.poll(ms(10)), Ok(Status::Waiting));
-    rig.now_ms = 500;
-    rig.beat_for(10);
+    new.beat_for(10);
     assert_eq!(client.poll(ms(20)), Ok(Status::Joined));
 }
 

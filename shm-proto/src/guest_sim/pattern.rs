@@ -338,9 +338,10 @@ mod tests {
                     let stamp = |n: u32| Stamp { frame: n, time_ns: u64::from(n) * 1_000_003 };
                     let damage = pattern.damage(frame - 1, stamp(frame));
                     let rows: Vec<_> = pattern.moving_rows().collect();
+                    let (before, after) = (pattern.frame(stamp(frame - 1)), pattern.frame(stamp(frame)));
                     for y in 0..height {
                         for x in 0..width {
-                            if pattern.pixel(stamp(frame - 1), x, y) != pattern.pixel(stamp(frame), x, y) {
+                            if before.pixel(x, y) != after.pixel(x, y) {
                                 let case = format!("{width}x{height} {motion:?} {frame} at {x},{y}");
                                 assert!(damage.is_empty() || damage.iter().any(|r| r.contains(x, y)), "{case}");
                                 assert!(rows.iter().any(|r| r.contains(&y)), "{case}");

@@ -118,7 +118,7 @@ pub struct Counters {
     pub lock_busy: u64,
     /// Places taken anew within a session.
     pub resubscribed: u64,
-    /// Messages that somebody else acknowledged in our name.
+    /// Messages that somebody else acknowledged in our name; counted when a place is given up.
     pub not_ours: u64,
     /// Cursor messages.
     pub cursor_messages: u64,

@@ -8,7 +8,7 @@ use super::client::{Client, Session};
 use super::queue::{LOCK_TRIES, QueueConfig, QueueWords, Ring};
 use super::wire::Subs;
 use crate::cycle;
-use crate::guest::{Corrupt, Guest};
+use crate::guest::{Allowed, Corrupt, Guest};
 use crate::raw::map::Region;
 use crate::span::{AccessError, Span};
 
@@ -35,7 +35,7 @@ impl Message {
         let outside = Corrupt {
             field: "message offset + size",
             value: u64::from(offset) + u64::from(size),
-            allowed: crate::guest::Allowed::Range(0, region.len()),
+            allowed: Allowed::Range(0, region.len()),
         };
         region.span(u64::from(offset), u64::from(size)).map_err(|_| outside)
     }
@@ -71,6 +71,8 @@ impl Subscription {
         words.touch()?;
         let timestamp = client.timestamp()?;
         let held = words.try_lock(LOCK_TRIES)?.ok_or(Trouble::LockBusy { id })?;
+        // Once more under the lock: a producer that started anew meanwhile made everything new.
+        client.check_session(session)?;
         let mut subs = words.subs()?;
         if subs.on != 0 {
             subs = reap(&words, subs, timestamp, layout.queue.places)?;

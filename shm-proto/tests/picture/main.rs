@@ -8,6 +8,22 @@
 //! | `steady` | does anything allocate while frames flow? |
 //! | `torn` | is a frame accepted by one process whole, while another one writes? |
 //! | `screen` | the receiver they all share: it copies damaged rows, as a real one does |
+//!
+//! The traps of the wire reference (its section 7), and where each is set off:
+//!
+//! | trap | test |
+//! |---|---|
+//! | ring length is length + 1; magic moved; user data starts 4 bytes early | `lgmp_layout`, `lgmp_probe`, `kvmfr_layout` |
+//! | magic before content; restart in mid-frame | `lies`: magic-first, restart-in-frame |
+//! | message before pixels, the write pointer says "at least" | `viewer`: rows are ready only when they are there |
+//! | inherited bit; bad until reaped; a second for the oldest message | `lgmp_queues` |
+//! | version 20 names three layouts | `kvmfr::session` (the pair of versions decides) |
+//! | records are unaligned; texts have no end | `kvmfr_session` |
+//! | 24-bit rows; truncated frames claim too much; offset 4092 or 65532 | `kvmfr_frame`, `viewer` |
+//! | monochrome height counts both masks; masked alpha is a mode; signed hotspots | `kvmfr_cursor` |
+//! | session numbers repeat, names collide | `lgmp_queues`: a place with another name on it |
+//! | locks have no owner | `lgmp_queues`, `lies`: lock-held |
+//! | a static screen is posted again only for newcomers | `viewer`: a picture that stands still |
 #![cfg(feature = "guest-sim")]
 
 mod hostile;

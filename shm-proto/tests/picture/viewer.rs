@@ -1,6 +1,7 @@
 //! The simulated guest and the viewer together, in virtual time: what arrives is what was drawn, whatever happens.
 
 use crate::screen::{MS, Screen, ms};
+use shm_proto::guest_sim::lies::Lie;
 use shm_proto::guest_sim::pattern::Motion;
 use shm_proto::guest_sim::picture::{PictureConfig, PictureGuest, Publish};
 use shm_proto::guest_sim::pointer::{PointerMode, position_at, shape};
@@ -280,10 +281,24 @@ fn picture_frame_that_is_dropped_is_acknowledged_and_the_next_damages_everything
     }
     assert_eq!(guest.producer().unfinished(), Ok(0));
     assert_eq!(screen.viewer.counters().abandoned, 1);
+    // The guest posts the same frame again: half of it may have been copied, so all of it counts as damaged.
+    assert_eq!(guest.producer().repost(now), Ok(true));
+    assert!(screen.viewer.take_frame(now).is_some_and(|pending| pending.frame().damage().is_full()));
     screen.frames.clear();
     screen.run(&mut guest, now, Duration::from_millis(100));
     assert!(screen.frames[0].damage().is_full());
     screen.assert_shows(&guest);
+}
+
+#[test]
+fn picture_session_that_makes_no_sense_gets_its_places_back() {
+    let (region, mut guest, mut screen) = started(small());
+    let now = screen.run(&mut guest, ms(0), SECOND);
+    guest.lie(Lie::by_name("count-65"), now).unwrap();
+    screen.run(&mut guest, now, 3 * SECOND);
+    assert!(screen.viewer.counters().corrupt_sessions > 20);
+    let places = |queue| QueueWords::new(&region, &V6, queue).unwrap().subs().unwrap().on.count_ones();
+    assert!(places(0) <= 1 && places(1) <= 1, "{} {}", places(0), places(1));
 }
 
 #[test]

@@ -71,10 +71,10 @@ impl Viewer {
                 }
                 for (id, place) in [(POINTER_QUEUE, pointer), (FRAME_QUEUE, frames)] {
                     if place.is_none() {
-                        // Once at once, but a guest that takes every place away again is not followed at every poll.
-                        self.retake_at = now + RETAKE;
                         *place = Some(Subscription::take(client, id)?);
                         self.counters.resubscribed += 1;
+                        // Once at once, but a guest that takes every place away again is not followed at every poll.
+                        self.retake_at = now + RETAKE;
                     }
                 }
                 Ok(State::Live)

@@ -72,6 +72,8 @@ pub enum ViewerError {
 }
 
 /// A viewer of one region.
+///
+/// End it by [`Viewer::close`]. Dropping it writes nothing: the guest then waits a second for a viewer that is gone.
 #[derive(Debug)]
 pub struct Viewer {
     region: Region,
@@ -135,7 +137,8 @@ impl Viewer {
         self.state
     }
 
-    /// Where things stood at the last call.
+    /// Where things stood at the last call. [`State::Frozen`] while [`Viewer::session`] is there means that the machine
+    /// was paused: when it goes on, so does this session, with the same [`Viewer::generation`].
     pub fn state(&self) -> State {
         self.state
     }
