@@ -167,7 +167,8 @@ fn spawn<T: Send + 'static>(
 fn spawn_intake(mut intake: intake::shm::ShmIntake, stop: &Stop) -> Result<JoinHandle<()>, Failure> {
     let until = stop.clone();
     spawn("intake", stop, move || {
-        tracing::debug!("{}", realtime::ask_for_thread("intake", INTAKE_PRIORITY));
+        let rights = realtime::ask_for_thread("intake", INTAKE_PRIORITY);
+        tracing::debug!("{rights}");
         intake::run(&mut intake, &until);
     })
 }
@@ -179,7 +180,9 @@ fn spawn_playout(
 ) -> Result<JoinHandle<Result<(), SinkError>>, Failure> {
     let stop = control.stop.clone();
     spawn("playout", &stop, move || {
-        tracing::debug!("{}", realtime::ask_for_thread("playout", PLAYOUT_PRIORITY));
+        // Not inside the message: that is not made when nobody wants it.
+        let rights = realtime::ask_for_thread("playout", PLAYOUT_PRIORITY);
+        tracing::debug!("{rights}");
         sink.run(engine, &control)
     })
 }
