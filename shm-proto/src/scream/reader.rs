@@ -309,7 +309,8 @@ impl Reader {
         };
         let (step, lost) = stream.step(index, now, &self.region)?;
         let newest_is_new = stream.waiting > 0;
-        if lost > 0 {
+        // Of what was there when we came, nothing is lost.
+        if lost > 0 && !history {
             self.lose(lost);
         }
         match step {
@@ -328,7 +329,9 @@ impl Reader {
         let (Phase::Live(old) | Phase::History(old)) = self.phase else {
             return Ok(Poll::Nothing(Waiting::NoStream));
         };
-        self.lose(old.waiting.into());
+        if matches!(self.phase, Phase::Live(_)) {
+            self.lose(old.waiting.into());
+        }
         let stream = Stream::new(old.layout, old.snapshot, index, newest_is_new, now, &self.region)?;
         Ok(self.start(stream))
     }

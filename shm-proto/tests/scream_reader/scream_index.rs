@@ -243,6 +243,7 @@ fn a_stream_that_was_there_when_we_came_starts_with_its_next_chunk() {
     assert!(matches!(rig.poll(), Poll::Started(_)));
     let (chunk, got) = rig.chunk();
     assert_eq!((got, chunk.sequence, chunk.lost_before, chunk.waiting), (53, 0, 0, 0), "the newest, no backlog");
+    assert_eq!(rig.reader.counters(), Counters { chunks: 1, streams: 1, ..Counters::default() });
 }
 
 #[test]
