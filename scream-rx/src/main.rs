@@ -20,7 +20,7 @@ use scream_rx::sink::{Control, Sink, SinkError, Source};
 use scream_rx::{doctor, outputs, say, stats};
 use shm_proto::scream::{Format, Waiting, wire};
 use shm_proto::{Access, HostTime};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::{Builder, JoinHandle};
 
@@ -96,9 +96,7 @@ fn run(args: &RunArgs, wants_status: bool) -> anyhow::Result<Exit> {
     exit::join(intake);
     let played = exit::join(playout);
     main.round(&mut service);
-    main.finish(&settings.end, started, "real", "")?;
-    played.map_err(outputs::explain)?;
-    Ok(Exit::Done)
+    main.finish(played, &settings.end, started, Time::Real)
 }
 
 /// Ends with what to do if no waiting will help.
@@ -131,9 +129,7 @@ fn run_demo(args: &DemoArgs, wants_status: bool) -> anyhow::Result<Exit> {
         let played = sink.run(Box::new(parts.engine), &parts.control);
         let mut main = Main::new(parts.desk, file, false);
         main.round(&mut Service::from_env());
-        main.finish(&demo.end, started, "simulated", " (in simulated time)")?;
-        played.map_err(outputs::explain)?;
-        return Ok(Exit::Done);
+        return main.finish(played, &demo.end, started, Time::Simulated);
     }
     let sink = outputs::open(&demo.play, Box::new(RealTime), false)?;
     let playout = spawn_playout(sink, Box::new(parts.engine), parts.control)?;
@@ -151,9 +147,7 @@ fn run_demo(args: &DemoArgs, wants_status: bool) -> anyhow::Result<Exit> {
     exit::join(intake);
     let played = exit::join(playout);
     main.round(&mut Service::from_env());
-    main.finish(&demo.end, started, "real", "")?;
-    played.map_err(outputs::explain)?;
-    Ok(Exit::Done)
+    main.finish(played, &demo.end, started, Time::Real)
 }
 
 fn spawn<T: Send + 'static>(
@@ -173,7 +167,8 @@ fn spawn<T: Send + 'static>(
 fn spawn_intake(mut intake: intake::shm::ShmIntake, stop: &Stop) -> Result<JoinHandle<()>, Failure> {
     let until = stop.clone();
     spawn("intake", stop, move || {
-        tracing::debug!("{}", realtime::ask_for_thread("intake", INTAKE_PRIORITY));
+        let rights = realtime::ask_for_thread("intake", INTAKE_PRIORITY);
+        tracing::debug!("{rights}");
         intake::run(&mut intake, &until);
     })
 }
@@ -185,7 +180,9 @@ fn spawn_playout(
 ) -> Result<JoinHandle<Result<(), SinkError>>, Failure> {
     let stop = control.stop.clone();
     spawn("playout", &stop, move || {
-        tracing::debug!("{}", realtime::ask_for_thread("playout", PLAYOUT_PRIORITY));
+        // Not inside the message: that is not made when nobody wants it.
+        let rights = realtime::ask_for_thread("playout", PLAYOUT_PRIORITY);
+        tracing::debug!("{rights}");
         sink.run(engine, &control)
     })
 }
@@ -292,29 +289,36 @@ impl Main {
         }
     }
 
-    /// The end: summary and figures.
-    fn finish(mut self, end: &End, started: HostTime, clock_name: &str, how: &str) -> anyhow::Result<()> {
+    /// The end: figures, and a summary unless it failed.
+    fn finish(
+        mut self,
+        played: Result<(), SinkError>,
+        end: &End,
+        started: HostTime,
+        time: Time,
+    ) -> anyhow::Result<Exit> {
         self.status = StatusLine::silent("scream-rx");
         let counters = &self.desk.counters;
-        for line in say::summary(counters, self.format, how).lines() {
-            tell(line.to_owned());
+        if played.is_ok() {
+            let how = if time == Time::Simulated { " (in simulated time)" } else { "" };
+            say::summary(counters, self.format, how).lines().for_each(|line| tracing::info!("{line}"));
         }
         if let Some(path) = &end.stats {
-            write_stats(path, counters, self.format, clock::now().since(started), clock_name)?;
+            let clock_name = if time == Time::Simulated { "simulated" } else { "real" };
+            let figures = stats::figures(counters, self.format, clock::now().since(started), clock_name);
+            figures.write(path).map_err(|e| {
+                let hint = e.hint();
+                Failure::environment(e, hint)
+            })?;
         }
-        Ok(())
+        played.map_err(outputs::explain)?;
+        Ok(Exit::Done)
     }
 }
 
-fn write_stats(
-    path: &Path,
-    counters: &scream_rx::counters::Counters,
-    format: Option<Format>,
-    run_time: Duration,
-    clock_name: &str,
-) -> Result<(), Failure> {
-    stats::figures(counters, format, run_time, clock_name).write(path).map_err(|e| {
-        let hint = e.hint();
-        Failure::environment(e, hint)
-    })
+/// Whose time it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Time {
+    Real,
+    Simulated,
 }

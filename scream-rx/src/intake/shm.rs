@@ -127,6 +127,8 @@ impl ShmIntake {
         self.live = Some(Live { layout, rhythm, guessed: false, refused: false });
         self.state = State::Live { format: layout.format(), guessed: false };
         self.counters.intake.streams.inc();
+        // What was there before we could take anything is not lost to anybody.
+        self.counted.lost = self.reader.as_ref().map_or(0, |r| r.counters().lost);
         self.open_feed(now);
     }
 

@@ -52,7 +52,7 @@ type Idle<'a> = &'a mut dyn FnMut() -> bool;
 
 impl Sink for PulseSink {
     fn run(&mut self, mut source: Box<dyn Source>, control: &Control) -> Result<(), SinkError> {
-        let mut told = None;
+        let mut told = false;
         let mut sessions = 0u64;
         let mut device = self.device.clone();
         loop {
@@ -64,10 +64,10 @@ impl Sink for PulseSink {
                     continue;
                 }
                 Err(Lost::Gone(reason)) => {
-                    // Each reason once, until it was open again.
-                    if sessions > before || told.as_ref() != Some(&reason) {
-                        control.tell(Notice::Absent { reason: reason.clone() });
-                        told = Some(reason);
+                    // One line for each absence, whatever the reasons are later.
+                    if sessions > before || !told {
+                        control.tell(Notice::Absent { reason });
+                        told = true;
                     }
                     device = self.device.clone();
                 }

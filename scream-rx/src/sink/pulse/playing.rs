@@ -167,6 +167,7 @@ impl Playing {
         let (frames, sounding, last) = match self.delay(now) {
             Some(delay) => {
                 let filled = source.fill(&mut self.block, now, delay);
+                control.counters.sink.frames.add(filled.frames as u64);
                 (filled.frames, filled.sounding, filled.frames * self.frame_bytes < self.piece)
             }
             // The server has not yet told where it is: silence until it does.
@@ -184,7 +185,6 @@ impl Playing {
             self.stream.write(used, None, 0, SeekMode::Relative).map_err(gone)?;
             rest = later;
         }
-        control.counters.sink.frames.add(frames as u64);
         Ok((!last).then_some(sounding))
     }
 
