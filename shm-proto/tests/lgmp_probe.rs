@@ -130,6 +130,9 @@ fn lgmp_other_regions_are_named_and_small_ones_survived() {
     let scream = region();
     put(&scream, 0, 0x1111_2014);
     assert_eq!(Prober::new().look(&scream, ms(0)), Ok(Finding::Foreign(Foreign::Scream)));
+    let ring = region();
+    ring.whole().word::<u64>(0).unwrap().store_release(shm_proto::ring::wire::MAGIC);
+    assert_eq!(Prober::new().look(&ring, ms(0)), Ok(Finding::Foreign(Foreign::Ring)));
     assert_eq!(Prober::new().look(&region(), ms(0)), Ok(Finding::Nothing));
     for len in [1, 3, 4, 7, 8, 20, 24, 4096, 8068, 65536, 65537] {
         let region = Region::memfd("small", len).unwrap();

@@ -109,18 +109,23 @@ impl Finding {
 pub enum Foreign {
     /// Scream writes sound here.
     Scream,
+    /// Our own ring is here.
+    Ring,
 }
 
 impl core::fmt::Display for Foreign {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Foreign::Scream => f.write_str("Scream sound"),
+            Foreign::Ring => f.write_str("a ring of ours"),
         }
     }
 }
 
 /// Scream's magic, to name a region that was mixed up. Source: the Scream wire reference, section 2.
-const SCREAM_MAGIC: u32 = 0x1111_2014;
+const SCREAM_MAGIC: [u8; 4] = 0x1111_2014u32.to_le_bytes();
+/// Our own ring's magic.
+const RING_MAGIC: [u8; 8] = *b"RX-RING\0";
 
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
@@ -236,9 +241,15 @@ fn at_recovery_block(region: &Region) -> Result<Option<(Finding, u64)>, AccessEr
 }
 
 fn foreign(region: &Region) -> Result<Option<Foreign>, AccessError> {
-    if region.len() < 4 {
+    if region.len() < 8 {
         return Ok(None);
     }
-    let magic = region.whole().read_word::<u32>(0)?.load_acquire();
-    Ok((magic == SCREAM_MAGIC).then_some(Foreign::Scream))
+    let head = region.whole().read_array::<8>(0)?;
+    Ok(if head == RING_MAGIC {
+        Some(Foreign::Ring)
+    } else if head.starts_with(&SCREAM_MAGIC) {
+        Some(Foreign::Scream)
+    } else {
+        None
+    })
 }

@@ -55,8 +55,9 @@ impl Producer {
         let numbers = FrameNumbers { serial, format_ver: self.format_ver, rows, offset: self.plan.write_pointer };
         let mut header = spec.encode(self.wire, numbers, damage);
         Tampering::spoil(self.tampering.frame_header, &mut header);
-        self.host.region().span(u64::from(block.offset), header.len() as u64)?.copy_from(&header)?;
+        // The write pointer first: whoever sees the new header waits for the new pixels.
         self.store_write_pointer(block, 0)?;
+        self.host.region().span(u64::from(block.offset), header.len() as u64)?.copy_from(&header)?;
         match self.post(self.frames, 0, self.tampering.frame_block.unwrap_or(block), now)? {
             Posted::Sent => {}
             Posted::Full if self.tampering.ignores_viewers => {}

@@ -16,6 +16,7 @@ pub fn ms(n: u64) -> HostTime {
 /// The picture as the receiver has it: only damaged rows are copied, as a real one would.
 pub struct Screen {
     pub viewer: Viewer,
+    region_bytes: u64,
     pub cursor: CursorState,
     pub pixels: Vec<u8>,
     pub format: Option<PictureFormat>,
@@ -33,6 +34,7 @@ pub struct Screen {
 impl Screen {
     pub fn new(region: &Region) -> Screen {
         Screen {
+            region_bytes: region.len(),
             viewer: Viewer::new(region.clone(), 42).expect("a region for a viewer"),
             cursor: CursorState::new(),
             pixels: Vec::new(),
@@ -54,6 +56,8 @@ impl Screen {
         self.viewer.take_cursor(now, &mut self.cursor);
         let Some(pending) = self.viewer.take_frame(now) else { return state };
         let frame = *pending.frame();
+        let end = frame.pixels_at() + u64::from(frame.rows()) * u64::from(frame.pitch_bytes());
+        assert!(end <= self.region_bytes, "a frame ends outside the region");
         let mut at = now;
         while pending.ready_rows() < frame.rows() && at.since(now) < self.patience {
             at = at + MS;

@@ -1,11 +1,8 @@
 //! Every lie of the simulated guest against the viewer: told while it watches, and told before it comes. Whatever was
 //! told, a good producer afterwards is shown within a second.
-#![cfg(feature = "guest-sim")]
 
-mod picture_support;
-
+use crate::screen::{MS, Screen, ms};
 use Effect::{Drops, GivesUp, LosesPlaces, OnlyRepeats, Says, Shows, Survives};
-use picture_support::{MS, Screen, ms};
 use shm_proto::guest_sim::lies::LIES;
 use shm_proto::guest_sim::picture::{PictureConfig, PictureGuest};
 use shm_proto::{HostTime, Region};

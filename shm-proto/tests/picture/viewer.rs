@@ -1,9 +1,6 @@
 //! The simulated guest and the viewer together, in virtual time: what arrives is what was drawn, whatever happens.
-#![cfg(feature = "guest-sim")]
 
-mod picture_support;
-
-use picture_support::{MS, Screen, ms};
+use crate::screen::{MS, Screen, ms};
 use shm_proto::guest_sim::pattern::Motion;
 use shm_proto::guest_sim::picture::{PictureConfig, PictureGuest, Publish};
 use shm_proto::guest_sim::pointer::{PointerMode, position_at, shape};
