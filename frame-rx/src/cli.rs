@@ -4,7 +4,8 @@ use crate::gpu::GpuChoice;
 use crate::gpu::present::PresentChoice;
 use crate::gpu::scene::Filter;
 use crate::view::Scale;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rx_host::log::Verbosity;
 use rx_host::settings::units::{DisplayMode, Seconds};
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 /// Without a command it runs: it waits for the VM, shows its picture in a window, and comes back by itself when the
 /// guest is started again. Try `frame-rx demo` first: it needs no VM.
 #[derive(Debug, Parser)]
-#[command(name = "frame-rx", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+#[command(name = "frame-rx", version, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -26,6 +27,25 @@ pub struct Cli {
     /// How much is told on stderr.
     #[command(flatten)]
     pub verbosity: Verbosity,
+}
+
+impl Cli {
+    /// What was typed. Flags of `run` in front of another command are refused rather than ignored.
+    ///
+    /// # Errors
+    /// What clap says, a wish for help included.
+    pub fn read<I, T>(words: I) -> Result<Cli, clap::Error>
+    where
+        I: IntoIterator<Item = T>,
+        T: Into<std::ffi::OsString> + Clone,
+    {
+        let cli = Cli::try_parse_from(words)?;
+        if cli.command.is_some() && cli.run != RunArgs::default() {
+            let message = "flags of a command stand behind it, as in: frame-rx run --fullscreen";
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(cli)
+    }
 }
 
 /// What to do.
@@ -53,24 +73,24 @@ pub enum Command {
 }
 
 /// How to run.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Args)]
 pub struct RunArgs {
     /// The shared memory's file, or a kvmfr device [default: /dev/shm/looking-glass, as Looking Glass's manual has it]
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// Read settings from this file [default: ~/.config/frame-rx/config.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// How to show.
     #[command(flatten)]
     pub show: ShowArgs,
     /// How to end.
     #[command(flatten)]
     pub end: EndArgs,
-    /// Read settings from this file [default: ~/.config/frame-rx/config.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
 }
 
 /// How to show.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Args)]
 #[command(next_help_heading = "Showing")]
 pub struct ShowArgs {
     /// Fill a whole monitor (F11, or Scroll Lock with F, changes it)
@@ -100,7 +120,7 @@ pub struct ShowArgs {
 }
 
 /// How to end, and what to leave behind.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Args)]
 #[command(next_help_heading = "Ending")]
 pub struct EndArgs {
     /// Write the last picture to this PNG file, pixel for pixel; with --headless and no other end, the first picture
@@ -201,10 +221,9 @@ pub struct ConfigArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(std::iter::once("frame-rx").chain(line.split_whitespace()))
+        Cli::read(std::iter::once("frame-rx").chain(line.split_whitespace()))
     }
 
     #[test]
@@ -223,6 +242,7 @@ mod tests {
             "--scale fit --filter linear --present auto --gpu software -vv",
             "--scale integer --present mailbox --seconds 500ms",
             "--scale stretch --present fifo --window 800x600 -q",
+            "-v demo",
             "demo --headless --frames 120 --screenshot out.png --stats out.json",
             "demo --mode 4K@60 --motion scroll --pointer none -F",
             "doctor --json -f x",

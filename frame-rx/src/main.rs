@@ -1,7 +1,7 @@
 //! The command: parse, open, spawn the feed, show, end. The window's loop (or the headless one) is the main thread.
 #![forbid(unsafe_code)]
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use frame_rx::app::Loop;
 use frame_rx::cli::{Cli, Command, ConfigArgs, RunArgs, SizeArgs};
 use frame_rx::headless::{Headless, explain_gpu};
@@ -19,7 +19,7 @@ use std::thread::{self, JoinHandle};
 
 fn main() -> ExitCode {
     exit::run("frame-rx", || {
-        let Cli { command, run, verbosity } = Cli::try_parse()?;
+        let Cli { command, run, verbosity } = Cli::read(std::env::args_os())?;
         log::start("frame-rx", verbosity);
         match command.unwrap_or(Command::Run(run)) {
             Command::Run(args) => show(&args),

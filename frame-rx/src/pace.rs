@@ -100,7 +100,7 @@ impl Pace {
         }
     }
 
-    /// The window was drawn at `now`, with everything that was noted.
+    /// The window was drawn, beginning at `now`, with everything that was noted before.
     pub fn drawn(&mut self, now: HostTime) {
         self.guest_waits = false;
         self.window_waits = false;

@@ -144,7 +144,10 @@ pub fn lines(feed: &FeedStats, screen: &ScreenStats) -> Vec<String> {
         }
     };
     vec![
-        format!("frames shown    {} (drawn {} times)", screen.shown.get(), screen.drawn.get()),
+        match screen.drawn.get() {
+            0 => format!("frames shown    {} (brought to the GPU; there was no window)", screen.shown.get()),
+            drawn => format!("frames shown    {} (the window was drawn {drawn} times)", screen.shown.get()),
+        },
         format!(
             "frames dropped  {}: {} replaced by newer ones, {} passed over, {} missed, {} torn, {} late, {} refused",
             feed.dropped(),

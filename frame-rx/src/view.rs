@@ -9,7 +9,7 @@ pub enum Scale {
     /// As large as fits, shape kept, bars where it does not reach.
     #[default]
     Fit,
-    /// The largest whole factor that fits; where not even 1 fits, as [`Scale::Fit`].
+    /// The largest whole factor that fits; where not even 1 fits, as fit.
     Integer,
     /// One pixel is one pixel, centred, cut where the window is smaller.
     #[value(name = "1:1")]

@@ -121,7 +121,8 @@ impl Expected<'_> {
         }
         let (pw, ph) = (i64::from(shown.width), i64::from(shown.height));
         if filter == Filter::Nearest {
-            return self.pixel((2 * x + 1) * pw / (2 * w), (2 * y + 1) * ph / (2 * h)).map(f64::from);
+            let near = |i: i64, of: i64, on: i64| ((i as f32 + 0.5) * (of as f64 / on as f64) as f32).floor() as i64;
+            return self.pixel(near(x, pw, w), near(y, ph, h)).map(f64::from);
         }
         let px = (x as f64 + 0.5) * pw as f64 / w as f64 - 0.5;
         let py = (y as f64 + 0.5) * ph as f64 / h as f64 - 0.5;

@@ -228,9 +228,9 @@ impl App {
             Plan::Now if now < self.not_before => until(self.not_before),
             Plan::Now => {
                 let drawn = painter.draw(&self.link, &self.state).map_err(explain_gpu)?;
-                let now = clock::now();
+                let (start, now) = (now, clock::now());
                 if drawn.is_shown {
-                    self.pace.drawn(now);
+                    self.pace.drawn(start);
                 } else {
                     self.not_before = now + NOT_READY;
                     until(self.not_before);

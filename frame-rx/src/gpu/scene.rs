@@ -3,7 +3,7 @@
 use super::Gpu;
 use super::upload::PictureTexture;
 use crate::cursor::{CursorKind, Pointer, Shape};
-use crate::picture::Size;
+use crate::picture::{PictureFormat, Rotation, Size};
 use crate::text::TextBox;
 use crate::view::Place;
 
@@ -48,21 +48,21 @@ pub(super) struct Target<'a> {
 struct LookUniform {
     origin: [i32; 2],
     size: [u32; 2],
-    picture: [u32; 2],
-    stored: [u32; 2],
-    desktop: [u32; 2],
+    step: [f32; 2],
+    stored_at: [i32; 2],
+    stored_right: [i32; 2],
+    stored_down: [i32; 2],
+    desktop_step: [f32; 2],
     pointer_at: [i32; 2],
-    pointer_size: [u32; 2],
-    quarters: u32,
-    linear: u32,
+    pointer_size: [i32; 2],
     pointer_kind: u32,
-    brightness: u32,
+    brightness: f32,
 }
 
 /// Everything that is needed to draw into targets of one format.
 #[derive(Debug)]
 pub struct Scene {
-    picture_pipeline: wgpu::RenderPipeline,
+    pictures: PicturePipelines,
     words_pipeline: wgpu::RenderPipeline,
     look: wgpu::Buffer,
     words_at: wgpu::Buffer,
@@ -104,12 +104,11 @@ impl Scene {
                 mapped_at_creation: false,
             })
         };
-        let picture = wgpu::include_wgsl!("shaders/picture.wgsl");
-        let words = wgpu::include_wgsl!("shaders/words.wgsl");
+        let words = gpu.device.create_shader_module(wgpu::include_wgsl!("shaders/words.wgsl"));
         let over = Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING);
         Scene {
-            picture_pipeline: pipeline(gpu, "picture", picture, format, None),
-            words_pipeline: pipeline(gpu, "words", words, format, over),
+            pictures: PicturePipelines::new(gpu, format),
+            words_pipeline: pipeline(gpu, &words, None, &[], format, over),
             look: uniform("look", size_of::<LookUniform>() as u64),
             words_at: uniform("words at", 8),
             pointer: PointerTexture::new(gpu, Size::new(64, 64)),
@@ -150,8 +149,17 @@ impl Scene {
         look: &Look,
     ) {
         let size = target.size;
+        let mut pipelines = [None, None];
+        let place = above(look.place, target.top);
+        let mut pointer_place = Place::default();
         if let Some((picture, generation)) = picture {
             self.bind_picture(gpu, picture, generation);
+            let scaling = Scaling::of(look, picture.format().shown());
+            pipelines[0] = Some(self.pictures.get(gpu, false, scaling));
+            if let Some(on_target) = self.pointer_place(picture.format(), look) {
+                pointer_place = above(on_target, target.top);
+                pipelines[1] = Some(self.pictures.get(gpu, true, scaling));
+            }
             let uniform = self.uniform(picture, look, target.top);
             gpu.queue.write_buffer(&self.look, 0, bytemuck::bytes_of(&uniform));
         }
@@ -174,8 +182,11 @@ impl Scene {
                 })],
                 ..Default::default()
             });
-            if let (Some(_), Some(bound)) = (picture, &self.bound) {
-                paint(&mut pass, &self.picture_pipeline, &bound.bind, above(look.place, target.top), size);
+            // First all of it, then once more where the pointer is.
+            for (pipeline, place) in pipelines.iter().zip([place, pointer_place]) {
+                if let (Some(pipeline), Some(bound)) = (pipeline, &self.bound) {
+                    paint(&mut pass, pipeline, &bound.bind, place, size);
+                }
             }
             if let (Some(at), Some(words)) = (words_at, &self.words) {
                 paint(&mut pass, &self.words_pipeline, &words.bind, at, size);
@@ -192,7 +203,7 @@ impl Scene {
         let pointer = self.pointer.texture.create_view(&wgpu::TextureViewDescriptor::default());
         let bind = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("picture"),
-            layout: &self.picture_pipeline.get_bind_group_layout(0),
+            layout: &self.pictures.layout,
             entries: &[
                 wgpu::BindGroupEntry { binding: 0, resource: self.look.as_entire_binding() },
                 view_entry(1, picture.view()),
@@ -203,25 +214,141 @@ impl Scene {
     }
 
     fn uniform(&self, picture: &PictureTexture, look: &Look, top: u32) -> LookUniform {
-        let pair = |size: Size| [size.width, size.height];
         let format = picture.format();
         let shown = format.shown();
         let pointer = look.pointer.filter(|p| p.visible);
+        let far = [side(format.stored.width) - 1, side(format.stored.height) - 1];
+        // The turn is clockwise: after a quarter, the first row stands at the right, from top to bottom.
+        let (stored_at, stored_right, stored_down) = match format.rotation {
+            Rotation::None => ([0, 0], [1, 0], [0, 1]),
+            Rotation::Quarter => ([0, far[1]], [0, -1], [1, 0]),
+            Rotation::Half => (far, [-1, 0], [0, -1]),
+            Rotation::ThreeQuarters => ([far[0], 0], [0, 1], [-1, 0]),
+        };
         LookUniform {
             origin: [look.place.x, above(look.place, top).y],
-            size: pair(look.place.size),
-            picture: pair(shown),
-            stored: pair(format.stored),
-            desktop: pair(format.desktop),
+            size: [shown.width, shown.height],
+            step: steps(shown, look.place.size),
+            stored_at,
+            stored_right,
+            stored_down,
+            desktop_step: steps(format.desktop, shown),
             pointer_at: pointer.map_or([0, 0], |p| [p.x.into(), p.y.into()]),
-            pointer_size: pointer.map_or([0, 0], |_| pair(self.pointer.size)),
-            quarters: format.rotation.quarters(),
-            linear: u32::from(look.filter == Filter::Linear && look.place.size != shown),
+            pointer_size: pointer.map_or([0, 0], |_| [side(self.pointer.size.width), side(self.pointer.size.height)]),
             pointer_kind: match self.pointer.kind {
                 CursorKind::Blend => 0,
                 CursorKind::Mask => 1,
             },
-            brightness: look.brightness.into(),
+            brightness: f32::from(look.brightness) / 255.0,
+        }
+    }
+
+    /// The part of the target that the pointer touches, rather too large; nothing without a pointer.
+    fn pointer_place(&self, format: &PictureFormat, look: &Look) -> Option<Place> {
+        let pointer = look.pointer.filter(|p| p.visible && !self.pointer.size.is_empty())?;
+        let (shown, desktop, place) = (format.shown(), format.desktop, look.place);
+        let span = |at: i16, len: u32, desktop: u32, shown: u32, place_at: i32, place_len: u32, limit: u32| {
+            let to_picture = f64::from(shown) / f64::from(desktop.max(1));
+            let to_target = f64::from(place_len) / f64::from(shown.max(1));
+            // A blended pixel reaches one pixel of the picture further.
+            let from = (f64::from(at) * to_picture - 1.0) * to_target;
+            let to = ((f64::from(at) + f64::from(len)) * to_picture + 1.0) * to_target;
+            // Within the place, whose numbers fit.
+            let from = (from.floor() - 1.0).clamp(0.0, f64::from(limit)) as i32;
+            let to = (to.ceil() + 1.0).clamp(0.0, f64::from(limit)) as i32;
+            (place_at.saturating_add(from), u32::try_from(to - from).unwrap_or(0))
+        };
+        let size = self.pointer.size;
+        let (x, width) =
+            span(pointer.x, size.width, desktop.width, shown.width, place.x, place.size.width, place.size.width);
+        let (y, height) =
+            span(pointer.y, size.height, desktop.height, shown.height, place.y, place.size.height, place.size.height);
+        Some(Place { x, y, size: Size::new(width, height) })
+    }
+}
+
+/// A side in pixels as a signed number; sides of textures are far below its limit.
+fn side(pixels: u32) -> i32 {
+    i32::try_from(pixels).unwrap_or(i32::MAX)
+}
+
+/// Pixels of `of` in one pixel of `on`, each way. Rounded once, here.
+fn steps(of: Size, on: Size) -> [f32; 2] {
+    let step = |of: u32, on: u32| (f64::from(of) / f64::from(on.max(1))) as f32;
+    [step(of.width, on.width), step(of.height, on.height)]
+}
+
+/// How the picture is scaled this time; the numbers are those of the shader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scaling {
+    None = 0,
+    Nearest = 1,
+    Blended = 2,
+}
+
+impl Scaling {
+    fn of(look: &Look, shown: Size) -> Scaling {
+        match look.filter {
+            _ if look.place.size == shown => Scaling::None,
+            Filter::Nearest => Scaling::Nearest,
+            Filter::Linear => Scaling::Blended,
+        }
+    }
+}
+
+/// The pipelines that draw the picture, each compiled when it is first needed.
+#[derive(Debug)]
+struct PicturePipelines {
+    shader: wgpu::ShaderModule,
+    layout: wgpu::BindGroupLayout,
+    format: wgpu::TextureFormat,
+    made: [Option<wgpu::RenderPipeline>; 6],
+}
+
+impl PicturePipelines {
+    fn new(gpu: &Gpu, format: wgpu::TextureFormat) -> Self {
+        let texture = |binding, sample_type| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::FRAGMENT,
+            ty: wgpu::BindingType::Texture {
+                sample_type,
+                view_dimension: wgpu::TextureViewDimension::D2,
+                multisampled: false,
+            },
+            count: None,
+        };
+        let layout = gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("picture"),
+            entries: &[
+                wgpu::BindGroupLayoutEntry {
+                    binding: 0,
+                    visibility: wgpu::ShaderStages::FRAGMENT,
+                    ty: wgpu::BindingType::Buffer {
+                        ty: wgpu::BufferBindingType::Uniform,
+                        has_dynamic_offset: false,
+                        min_binding_size: None,
+                    },
+                    count: None,
+                },
+                texture(1, wgpu::TextureSampleType::Float { filterable: false }),
+                texture(2, wgpu::TextureSampleType::Uint),
+            ],
+        });
+        let shader = gpu.device.create_shader_module(wgpu::include_wgsl!("shaders/picture.wgsl"));
+        PicturePipelines { shader, layout, format, made: [const { None }; 6] }
+    }
+
+    /// Compiles the pipeline at the first time, which takes some milliseconds.
+    fn get(&mut self, gpu: &Gpu, with_pointer: bool, scaling: Scaling) -> wgpu::RenderPipeline {
+        let PicturePipelines { shader, layout, format, made } = self;
+        let [scaling, pointer] = [scaling as usize, usize::from(with_pointer)];
+        let make = || {
+            let constants = [("WITH_POINTER", pointer as f64), ("SCALING", scaling as f64)];
+            pipeline(gpu, shader, Some(layout), &constants, *format, None)
+        };
+        match made.get_mut(3 * pointer + scaling) {
+            Some(place) => place.get_or_insert_with(make).clone(),
+            None => make(),
         }
     }
 }
@@ -276,28 +403,36 @@ fn view_entry(binding: u32, view: &wgpu::TextureView) -> wgpu::BindGroupEntry<'_
 
 fn pipeline(
     gpu: &Gpu,
-    label: &str,
-    shader: wgpu::ShaderModuleDescriptor<'_>,
+    shader: &wgpu::ShaderModule,
+    bindings: Option<&wgpu::BindGroupLayout>,
+    constants: &[(&str, f64)],
     format: wgpu::TextureFormat,
     blend: Option<wgpu::BlendState>,
 ) -> wgpu::RenderPipeline {
-    let module = gpu.device.create_shader_module(shader);
+    let layout = bindings.map(|bindings| {
+        gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: None,
+            bind_group_layouts: &[Some(bindings)],
+            immediate_size: 0,
+        })
+    });
+    let options = wgpu::PipelineCompilationOptions { constants, ..Default::default() };
     gpu.device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-        label: Some(label),
-        layout: None,
+        label: None,
+        layout: layout.as_ref(),
         vertex: wgpu::VertexState {
-            module: &module,
+            module: shader,
             entry_point: Some("corner"),
-            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            compilation_options: options.clone(),
             buffers: &[],
         },
         primitive: wgpu::PrimitiveState::default(),
         depth_stencil: None,
         multisample: wgpu::MultisampleState::default(),
         fragment: Some(wgpu::FragmentState {
-            module: &module,
+            module: shader,
             entry_point: Some("paint"),
-            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            compilation_options: options,
             targets: &[Some(wgpu::ColorTargetState { format, blend, write_mask: wgpu::ColorWrites::ALL })],
         }),
         multiview_mask: None,
