@@ -50,8 +50,8 @@ pub struct PlayoutCounters {
     pub target_us: Gauge,
     /// The delay now; 0 while nothing plays. Unit: microseconds.
     pub delay_us: Gauge,
-    /// Guest frames taken beyond what the rates promise. Unit: parts per million, times 1000.
-    pub ratio_ppb: Gauge,
+    /// By how much the guest's clock is faster than the sink's. Unit: parts per billion.
+    pub drift_ppb: Gauge,
 }
 
 /// How the sink did.

@@ -107,6 +107,11 @@ impl Drift {
     pub fn ppm(&self) -> f64 {
         self.deviation * 1e6
     }
+
+    /// By how much the guest's clock is faster than the sink's, as far as was learned, in parts per million.
+    pub fn learned_ppm(&self) -> f64 {
+        self.integral * 1e6
+    }
 }
 
 #[cfg(test)]

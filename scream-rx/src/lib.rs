@@ -11,14 +11,22 @@
 #![forbid(unsafe_code)]
 
 pub mod channels;
+pub mod cli;
 pub mod clock;
 pub mod conceal;
 pub mod convert;
 pub mod counters;
+pub mod demo;
+pub mod doctor;
 pub mod drift;
 pub mod intake;
+pub mod outputs;
 pub mod playout;
+pub mod receiver;
 pub mod resample;
+pub mod say;
+pub mod settings;
 pub mod sink;
+pub mod stats;
 pub mod stream;
 pub mod target;

@@ -271,7 +271,7 @@ impl Playout {
         counters.delay.record(delay_s);
         counters.delay_us.set((delay_s * 1e6) as i64);
         counters.target_us.set((wanted_s * 1e6) as i64);
-        counters.ratio_ppb.set((self.drift.ppm() * 1e3) as i64);
+        counters.drift_ppb.set((self.drift.learned_ppm() * 1e3) as i64);
 
         self.gap.frames += rendered.missing;
         self.gap.late_frames += rendered.missing - rendered.lost;
@@ -410,6 +410,12 @@ impl Source for Playout {
             playing |= now_s - stream.last_arrival_s() < SILENT_AFTER_S;
         }
         playing
+    }
+
+    fn finish(&mut self) {
+        let rate_hz = self.sink.map_or(48_000, |s| u64::from(s.rate_hz));
+        let fade = END_FADE_MS * rate_hz / 1000;
+        self.left = Some(self.left.map_or(fade, |left| left.min(fade)));
     }
 
     fn guest_bits(&self) -> Option<u8> {

@@ -2,8 +2,8 @@
 //! [`Source`] for frames whenever the device wants some, telling how much sound lies before them. All decisions are the
 //! source's. Each sink is one file; names of sound libraries stay inside it.
 
-
-
+#[cfg(feature = "alsa")]
+pub mod device;
 pub mod null;
 pub mod paced;
 #[cfg(feature = "pulse")]
@@ -62,13 +62,18 @@ pub trait Source: Send {
     /// something to play.
     fn keep_up(&mut self, now: HostTime) -> bool;
 
+    /// The end is near: from now on the sound fades, and soon a fill gives fewer frames than it was asked for. Any number of
+    /// times.
+    fn finish(&mut self);
+
     /// Bits of the guest's samples, if it plays. For files, which keep what the guest has.
     fn guest_bits(&self) -> Option<u8>;
 }
 
 /// Something that plays frames. Made by `open` functions of the sinks' own; run on the playout thread.
 pub trait Sink {
-    /// Plays what `source` gives until the sound ends or a stop is asked for.
+    /// Plays what `source` gives until the sound ends. When a stop is asked for it tells the source to finish, and plays
+    /// what that still gives.
     ///
     /// Blocks. A device that goes away is waited for and opened again.
     ///

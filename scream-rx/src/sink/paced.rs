@@ -3,7 +3,6 @@
 use super::{Control, SinkError, SinkFormat, Source};
 use core::time::Duration;
 use rx_host::clock;
-use rx_host::signals::Stop;
 use shm_proto::HostTime;
 
 /// Frames are asked for in pieces of this length.
@@ -16,29 +15,30 @@ pub trait Pacer {
     /// Now.
     fn now(&self) -> HostTime;
 
-    /// Waits until `at`; false if it shall end.
-    fn wait_until(&mut self, at: HostTime) -> bool;
+    /// Waits until `at`.
+    fn wait_until(&mut self, at: HostTime);
 }
 
 /// The host's clock.
-#[derive(Clone, Debug)]
-pub struct RealTime(pub Stop);
+#[derive(Clone, Copy, Debug)]
+pub struct RealTime;
 
 impl Pacer for RealTime {
     fn now(&self) -> HostTime {
         clock::now()
     }
 
-    fn wait_until(&mut self, at: HostTime) -> bool {
+    fn wait_until(&mut self, at: HostTime) {
         // Periods are short: a stop is heeded soon enough after each.
         let _ = clock::sleep_until(at);
-        !self.0.is_requested()
     }
 }
 
-/// Asks `source` for a period every ten milliseconds and gives it to `write`: interleaved frames, whether they sound, and
-/// what the guest's samples have in bits. As if they were heard `ahead` later: so late the thread may be without harm.
-/// Ends when the source does, a stop is asked for, or `write` is done.
+/// Takes frames, whether they sound, and what the guest's samples have in bits.
+pub type Write<'a> = &'a mut dyn FnMut(&[f32], bool, Option<u8>) -> Result<Going, SinkError>;
+
+/// Asks `source` for a period every ten milliseconds and gives it to `write`, as if it were heard `ahead` later: so late the
+/// thread may be without harm. Ends when the source does, or `write` is done.
 ///
 /// # Errors
 /// Those of `write`.
@@ -48,7 +48,7 @@ pub fn run(
     ahead: Duration,
     pacer: &mut dyn Pacer,
     control: &Control,
-    write: &mut dyn FnMut(&[f32], bool, Option<u8>) -> Result<Going, SinkError>,
+    write: Write<'_>,
 ) -> Result<(), SinkError> {
     let channels = format.layout.channels();
     let frames = u64::from(format.rate_hz) * PERIOD.as_millis() as u64 / 1000;
@@ -58,8 +58,9 @@ pub fn run(
     let (mut start, mut asked) = (pacer.now(), 0u64);
     loop {
         let due = start + frames_to_duration(asked, format.rate_hz);
-        if !pacer.wait_until(due) {
-            return Ok(());
+        pacer.wait_until(due);
+        if control.stop.is_requested() {
+            source.finish();
         }
         let now = pacer.now();
         if now.since(due) > LOST {
