@@ -170,6 +170,11 @@ impl Running {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Whether it ends within `within` without being told to.
+    pub fn ends_by_itself(&mut self, within: Duration) -> bool {
+        until_or_late(within, || (!self.is_alive()).then_some(())).is_some()
+    }
+
     /// Sends a signal. Nothing happens if the process has ended.
     pub fn signal(&mut self, signal: Signal) {
         // `child` has not been waited for if it is alive, so the number is still its own.
