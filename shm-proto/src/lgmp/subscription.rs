@@ -182,6 +182,19 @@ impl Subscription {
         Ok(pending.load_acquire() & self.bit() != 0)
     }
 
+    /// Asks the producer to post its last message again, as it does for a newcomer: counts us as one more. Real-time
+    /// safe.
+    ///
+    /// # Errors
+    /// As [`Subscription::peek`].
+    pub fn ask_again(&self, client: &Client) -> Result<(), Trouble> {
+        let layout = client.layout();
+        let words = self.config.words(client.region(), layout)?;
+        self.check_place(client, &words)?;
+        words.u32(layout.queue.new_sub_count)?.fetch_add(1);
+        Ok(())
+    }
+
     /// Whether session and place are still ours. Writes nothing.
     ///
     /// # Errors

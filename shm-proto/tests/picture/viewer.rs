@@ -412,6 +412,47 @@ fn picture_goes_on_after_a_pause_of_the_machine() {
 }
 
 #[test]
+fn picture_that_stands_still_comes_again_after_a_pause_or_a_lost_frame() {
+    let mut config = small();
+    config.motion = Motion::Still;
+    let (_region, mut guest, mut screen) = started(config);
+    // The only frame is given up.
+    let mut now = ms(0);
+    loop {
+        guest.advance(now).unwrap();
+        screen.viewer.poll(now);
+        if screen.viewer.take_frame(now).is_some() {
+            break;
+        }
+        now = now + MS;
+    }
+    now = screen.run(&mut guest, now, Duration::from_millis(100));
+    assert_eq!(screen.frames.len(), 1, "asked for and posted again");
+    screen.assert_shows(&guest);
+    now = screen.run(&mut guest, now, 2 * SECOND);
+    assert_eq!(screen.frames.len(), 1, "asked once");
+    // The machine is paused.
+    for _ in 0..3000 {
+        screen.round(now, |_| {});
+        now = now + MS;
+    }
+    assert_eq!(screen.viewer.state(), State::Frozen);
+    now = screen.run(&mut guest, now, Duration::from_millis(100));
+    assert_eq!((screen.viewer.state(), screen.frames.len()), (State::Live, 2));
+    assert!(screen.frames[1].damage().is_full());
+    // A receiver that gives up everything asks once a second, not at every frame.
+    let before = guest.counters().replays;
+    for _ in 0..5000 {
+        guest.advance(now).unwrap();
+        screen.viewer.poll(now);
+        drop(screen.viewer.take_frame(now));
+        now = now + MS;
+    }
+    screen.viewer.poll(now);
+    assert!(guest.counters().replays - before <= 6);
+}
+
+#[test]
 fn picture_survives_a_receiver_that_was_itself_stopped() {
     let (_region, mut guest, mut screen) = started(small());
     let mut now = screen.run(&mut guest, ms(0), SECOND);

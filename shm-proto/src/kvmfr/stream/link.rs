@@ -13,6 +13,8 @@ use core::time::Duration;
 const RETRY: Duration = Duration::from_millis(5);
 /// How long after a place was taken anew the next one is.
 const RETAKE: Duration = Duration::from_millis(20);
+/// How often a frame that was lost is asked for again, at most.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How long after a session that made no sense the next one is tried.
 const RETRY_CORRUPT: Duration = Duration::from_millis(100);
 /// From when on a held lock is reported.
@@ -65,6 +67,16 @@ impl Viewer {
                 if client.poll(now)? != Status::Joined {
                     // The places are kept, untouched, for a machine that was only paused.
                     return Ok(frozen(self.prober.look(&self.region, now)?));
+                }
+                if self.state == State::Frozen {
+                    // Nobody knows what was missed; on a screen that stands still nothing would ever come.
+                    self.last = None;
+                    self.frame_lost = true;
+                }
+                if let (Some(frames), true) = (&*frames, self.frame_lost && now >= self.ask_at) {
+                    frames.ask_again(client)?;
+                    self.frame_lost = false;
+                    self.ask_at = now + ASK_AGAIN;
                 }
                 if now < self.retake_at {
                     return Ok(State::Live);

@@ -89,6 +89,9 @@ pub struct Viewer {
     last_corrupt: Option<Corrupt>,
     // Nothing after a frame that was torn or given up: the receiver may have copied half of it.
     last: Option<Shown>,
+    // A frame was lost and may be the last for a while: to be asked for again.
+    frame_lost: bool,
+    ask_at: HostTime,
     // Where a shape is copied to before it is known to be whole; changes places with the cursor's.
     scratch: Box<[u8]>,
 }
@@ -120,6 +123,8 @@ impl Viewer {
             counters: Counters::default(),
             last_corrupt: None,
             last: None,
+            frame_lost: false,
+            ask_at: HostTime::ZERO,
             scratch: vec![0; MAX_SHAPE_BYTES as usize].into_boxed_slice(),
         })
     }
@@ -170,7 +175,8 @@ impl Viewer {
     /// producer only posted again is acknowledged and not given. Real-time safe.
     ///
     /// Damage is relative to the frame accepted before; it is everything whenever that cannot be said. The pixels may
-    /// still be on their way: see [`PendingFrame::ready_rows`].
+    /// still be on their way: see [`PendingFrame::ready_rows`]. A frame that was torn or given up is asked for again, at
+    /// most once a second, for it may be the last before the guest's screen stands still.
     pub fn take_frame(&mut self, now: HostTime) -> Option<PendingFrame<'_>> {
         match self.next_frame() {
             Ok(Some((message, frame))) => Some(PendingFrame::new(self, message, frame, now)),

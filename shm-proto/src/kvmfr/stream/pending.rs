@@ -108,7 +108,7 @@ impl<'v> PendingFrame<'v> {
             Outcome::Accepted => self.viewer.accept(&self.frame),
             Outcome::Torn => {
                 self.viewer.counters.torn += 1;
-                self.viewer.last = None;
+                self.viewer.lose_frame();
             }
             Outcome::SessionLost => self.viewer.last = None,
         }
@@ -120,7 +120,7 @@ impl Drop for PendingFrame<'_> {
     fn drop(&mut self) {
         if !self.done {
             self.viewer.counters.abandoned += 1;
-            self.viewer.last = None;
+            self.viewer.lose_frame();
             if let Err(trouble) = self.viewer.acknowledge_frame() {
                 self.viewer.settle(Err(trouble), self.now);
             }
@@ -152,6 +152,12 @@ impl Viewer {
         }
     }
 
+    /// What follows from a frame that was not accepted in a session that goes on.
+    fn lose_frame(&mut self) {
+        self.last = None;
+        self.frame_lost = true;
+    }
+
     fn accept(&mut self, frame: &Frame) {
         let shown = Shown::of(frame);
         if let Some(last) = self.last {
@@ -160,6 +166,7 @@ impl Viewer {
             self.counters.missed += if gap < 1 << 31 { u64::from(gap) } else { 0 };
         }
         self.counters.frames += 1;
+        self.frame_lost = false;
         self.last = Some(shown);
     }
 }
