@@ -41,7 +41,7 @@ bench: rust ## measure: tables on this terminal, figures in out/bench.json
 	@mkdir -p out
 	$(CARGO) run --release -p rx-bench -- run --json out/bench.json
 
-soak: rust ## repeat the random and the virtual-machine tests with new seeds for MINUTES
+soak: rust ## repeat the random tests (new seeds) and those with a virtual machine for MINUTES
 	@scripts/packages.sh install build run test
 	@scripts/soak.sh $(MINUTES)
 

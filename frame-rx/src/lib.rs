@@ -1,1 +1,34 @@
-//! Placeholder.
+//! Shows the picture that a guest's unmodified Looking Glass host writes into shared memory.
+//!
+//! ```text
+//! region --feed--> slots --app or headless--> gpu --> window, PNG
+//!                  pointer, conditions ------^
+//! ```
+//!
+//! The feed's thread follows the guest ([`mod@feed`]); the main thread shows ([`app`] with a window, [`headless`] without).
+//! Between them slots travel by value ([`slots`]), so neither waits for the other. Deciding is pure: [`view`], [`pace`],
+//! [`damage`], [`cursor`], [`text`], [`state`], [`size`]. wgpu is named in [`gpu`] alone, winit in [`app`] alone, the
+//! protocol in [`mod@feed`] alone (and in the demo, which is the other side).
+#![forbid(unsafe_code)]
+
+pub mod app;
+pub mod cli;
+pub mod cursor;
+pub mod damage;
+pub mod demo;
+pub mod doctor;
+pub mod feed;
+pub mod gpu;
+pub mod headless;
+pub mod link;
+pub mod offscreen;
+pub mod pace;
+pub mod picture;
+pub mod pointer;
+pub mod settings;
+pub mod size;
+pub mod slots;
+pub mod state;
+pub mod stats;
+pub mod text;
+pub mod view;

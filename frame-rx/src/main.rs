@@ -1,2 +1,120 @@
-//! Placeholder.
-fn main() {}
+//! The command: parse, open, spawn the feed, show, end. The window's loop (or the headless one) is the main thread.
+#![forbid(unsafe_code)]
+
+use clap::CommandFactory;
+use frame_rx::app::Loop;
+use frame_rx::cli::{Cli, Command, ConfigArgs, RunArgs, SizeArgs};
+use frame_rx::headless::{Headless, explain_gpu};
+use frame_rx::link::{self, FeedEnd};
+use frame_rx::offscreen::Offscreen;
+use frame_rx::picture::Size;
+use frame_rx::settings::{self, Settings};
+use frame_rx::stats::{self, FeedStats, ScreenStats};
+use frame_rx::{demo, doctor, size};
+use rx_host::exit::{self, Exit, Explain, Failure};
+use rx_host::signals::Signals;
+use rx_host::{cli, log};
+use std::process::ExitCode;
+use std::thread::{self, JoinHandle};
+
+fn main() -> ExitCode {
+    exit::run("frame-rx", || {
+        let Cli { command, run, verbosity } = Cli::read(std::env::args_os())?;
+        log::start("frame-rx", verbosity);
+        match command.unwrap_or(Command::Run(run)) {
+            Command::Run(args) => show(&args),
+            Command::Demo(args) => demo::run(&args),
+            Command::Doctor(args) => doctor::run(&args),
+            Command::Devices => doctor::devices(),
+            Command::Size(args) => print_sizes(&args),
+            Command::Config(args) => print_config(&args),
+            Command::Completions { shell } => {
+                cli::print_completions(shell, Cli::command())?;
+                Ok(Exit::Done)
+            }
+            Command::Man => {
+                cli::print_man(Cli::command())?;
+                Ok(Exit::Done)
+            }
+        }
+    })
+}
+
+/// Shows the guest until the end.
+fn show(args: &RunArgs) -> anyhow::Result<Exit> {
+    let (settings, _) = Settings::from_args(args).map_err(settings::explain)?;
+    settings.end.check_files()?;
+    let signals = Signals::install()?;
+    if settings.headless {
+        without_window(&settings, &signals)?
+    } else {
+        with_window(&settings, &signals)?
+    };
+    Ok(Exit::Done)
+}
+
+fn without_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> {
+    let screen = Offscreen::open(&settings.show.gpu).map_err(explain_gpu)?;
+    let gpu = screen.info().to_string();
+    let waker = signals.waker();
+    let (feed_end, link) = link::connect(&settings.file, Box::new(move |_| waker.wake()), signals.stop());
+    let feed = link.feed.clone();
+    let mut headless = Headless::new(screen, link, settings.end.clone());
+    let thread = spawn_feed(feed_end)?;
+    let ran = headless.run(signals);
+    signals.stop().request();
+    exit::join(thread);
+    ran.map_err(explain_gpu)?;
+    let done = headless.finish()?;
+    let hash = done.hash.map(|hash| format!("{hash:016x}"));
+    report(settings, &feed, &done.stats, [("gpu", Some(gpu)), ("picture_hash", hash)])
+}
+
+fn with_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> {
+    let event_loop = Loop::new()?;
+    let (feed_end, link) = link::connect(&settings.file, event_loop.teller(), signals.stop());
+    let feed = link.feed.clone();
+    let thread = spawn_feed(feed_end)?;
+    let done = event_loop.run(link, settings.show.clone(), settings.end.clone(), signals.stop());
+    signals.stop().request();
+    exit::join(thread);
+    report(settings, &feed, &done?.stats, [("gpu", None), ("picture_hash", None)])
+}
+
+fn spawn_feed(feed: FeedEnd) -> Result<JoinHandle<()>, Failure> {
+    let thread = thread::Builder::new().name("feed".into()).spawn(move || feed.run());
+    thread.or_environment("cannot start the feed", "end other programs: the system allows no more threads")
+}
+
+fn report(
+    settings: &Settings,
+    feed: &FeedStats,
+    screen: &ScreenStats,
+    texts: [(&str, Option<String>); 2],
+) -> anyhow::Result<()> {
+    for line in stats::lines(feed, screen) {
+        tracing::debug!("{line}");
+    }
+    if let Some(path) = &settings.end.stats {
+        let mut figures = stats::figures(feed, screen);
+        for (name, text) in texts {
+            if let Some(text) = text {
+                figures.text(name, &text);
+            }
+        }
+        stats::write(&figures, path)?;
+    }
+    Ok(())
+}
+
+fn print_sizes(args: &SizeArgs) -> anyhow::Result<Exit> {
+    let modes: Vec<Size> = args.modes.iter().map(|m| Size::new(m.width_px, m.height_px)).collect();
+    exit::print(size::table(&modes))?;
+    Ok(Exit::Done)
+}
+
+fn print_config(args: &ConfigArgs) -> anyhow::Result<Exit> {
+    let (_, layers) = Settings::from_args(&args.run).map_err(settings::explain)?;
+    exit::print(if args.explain { layers.explain() } else { layers.to_toml() })?;
+    Ok(Exit::Done)
+}

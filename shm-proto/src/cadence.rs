@@ -29,6 +29,9 @@ const BINS_FOR_RATE: usize = 5;
 const BINS_FOR_PHASE: usize = 2;
 /// The largest plausible offset of a guest's clock. Unit: parts per million.
 const MAX_DRIFT_PPM: f64 = 2_000.0;
+/// Arrivals before a phase is trusted: a guest with slow ticks repeats its lateness after 25 chunks, and the first may
+/// have been the latest of them.
+const LEARN_ARRIVALS: u32 = 25;
 /// So many arrivals in a row, each later than half a period, are a new phase and no longer lateness.
 const LATE_ARRIVALS: u32 = 3;
 /// The shortest distance of arrivals is forgotten at this pace: each one moves it by so small a part.
@@ -106,7 +109,7 @@ impl Cadence {
     /// An estimator that knows nothing yet. The same seed gives the same spread of looks.
     pub fn new(profile: &Profile, seed: u64) -> Cadence {
         let estimate = match profile.nominal {
-            Some(nominal) => Estimate::Periodic(Envelope::new(nominal)),
+            Some(nominal) => Estimate::Periodic(Box::new(Envelope::new(nominal))),
             None => Estimate::Irregular(Shortest::default()),
         };
         Cadence {
@@ -123,7 +126,7 @@ impl Cadence {
     /// second, and fewer when it does not come.
     pub fn reset(&mut self, now: HostTime) {
         match &mut self.estimate {
-            Estimate::Periodic(envelope) => *envelope = Envelope::new(Duration::from_nanos(envelope.nominal_ns)),
+            Estimate::Periodic(envelope) => **envelope = Envelope::new(Duration::from_nanos(envelope.nominal_ns)),
             Estimate::Irregular(shortest) => *shortest = Shortest::default(),
         }
         self.quiet_since = Some(now);
@@ -214,7 +217,7 @@ impl Cadence {
 
 #[derive(Clone, Debug)]
 enum Estimate {
-    Periodic(Envelope),
+    Periodic(Box<Envelope>),
     Irregular(Shortest),
 }
 
@@ -241,6 +244,8 @@ struct Envelope {
     /// Earliest arrival of the bin that is being filled.
     open: Option<Arrival>,
     open_since: HostTime,
+    /// Arrivals since the phase was last unknown.
+    learned: u32,
     late_in_a_row: u32,
 }
 
@@ -256,6 +261,7 @@ impl Envelope {
             bins_used: 0,
             open: None,
             open_since: HostTime::ZERO,
+            learned: 0,
             late_in_a_row: 0,
         }
     }
@@ -275,8 +281,9 @@ impl Envelope {
         self.late_in_a_row = if lateness > self.period_ns() / 2.0 { self.late_in_a_row + 1 } else { 0 };
         if self.late_in_a_row >= LATE_ARRIVALS {
             // A chunk was dropped, or the guest stood still: the same rate from another instant on.
-            (self.bins_used, self.late_in_a_row, self.open) = (0, 0, None);
+            (self.bins_used, self.late_in_a_row, self.learned, self.open) = (0, 0, 0, None);
         }
+        self.learned = self.learned.saturating_add(1);
         if now.since(self.open_since).as_nanos() >= u128::from(BIN_NS) {
             self.close_bin();
             self.open_since = now;
@@ -327,7 +334,7 @@ impl Envelope {
     }
 
     fn predicted(&self) -> Option<HostTime> {
-        let (first, since) = self.origin?;
+        let (first, since) = self.origin.filter(|_| self.learned >= LEARN_ARRIVALS)?;
         let due_ns = self.due_ns((self.newest - first) as f64 + 1.0)?;
         Some(since + Duration::from_nanos(due_ns.max(0.0) as u64))
     }
@@ -468,14 +475,26 @@ mod tests {
     #[test]
     fn a_dropped_chunk_is_a_new_phase_after_three_arrivals() {
         let mut cadence = Cadence::new(&Profile::SOUND, 1);
-        for n in 0..500 {
-            cadence.published(START + ms(20.0 * n as f64), n);
+        for n in 0..500u32 {
+            cadence.published(START + ms(20.0 * f64::from(n)), n.into());
         }
-        for n in 500..503 {
-            assert_eq!(cadence.predicted(), Some(START + ms(20.0 * n as f64)));
-            cadence.published(START + ms(20.0 * (n + 1) as f64), n);
+        for n in 500..503u32 {
+            let late = START + ms(20.0 * f64::from(n + 1));
+            assert_eq!(cadence.predicted(), Some(START + ms(20.0 * f64::from(n))));
+            cadence.published(late, n.into());
         }
-        assert_eq!(cadence.predicted(), Some(START + ms(20.0 * 504.0)));
+        assert_eq!(cadence.state(START + ms(20.0 * 503.0)), State::Learning);
+        for n in 503..530u32 {
+            cadence.published(START + ms(20.0 * f64::from(n + 1)), n.into());
+        }
+        assert_eq!(cadence.predicted(), Some(START + ms(20.0 * 531.0)));
+    }
+
+    #[test]
+    fn a_stream_that_began_with_its_latest_chunk_is_not_slept_through() {
+        // The first chunk comes 11 ms late, and each of the next is less so.
+        let bill = run(&Profile::SOUND, &on_ticks(15.625, 0.0, 2.0)[..40], 0.05);
+        assert!(bill.p99_unseen <= 1.1, "{bill:?}");
     }
 
     #[test]
@@ -494,18 +513,25 @@ mod tests {
             }
             assert!(looks <= most, "second {second}: {looks} looks");
         }
-        cadence.published(START + Duration::from_secs(200), 0);
-        cadence.published(START + Duration::from_millis(200_020), 1);
-        assert_eq!(cadence.state(START + Duration::from_millis(200_020)), State::Tracking);
+        let mut now = START + Duration::from_secs(200);
+        for number in 0..25 {
+            assert_ne!(cadence.state(now), State::Tracking);
+            cadence.published(now, number);
+            now = now + ms(20.0);
+        }
+        assert_eq!(cadence.state(now), State::Tracking);
     }
 
     #[test]
     fn no_two_first_looks_keep_the_same_distance() {
         let mut cadence = Cadence::new(&Profile::SOUND, 5);
         let mut early = Vec::new();
-        for n in 0..100 {
+        for n in 0..125 {
             let now = START + ms(20.0 * n as f64);
             cadence.published(now, n);
+            if n < 25 {
+                continue;
+            }
             early.push(cadence.predicted().unwrap().since(cadence.next_wake(now)).as_nanos() as u64);
         }
         early.sort_unstable();

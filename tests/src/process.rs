@@ -170,6 +170,11 @@ impl Running {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Whether it ends within `within` without being told to.
+    pub fn ends_by_itself(&mut self, within: Duration) -> bool {
+        until_or_late(within, || (!self.is_alive()).then_some(())).is_some()
+    }
+
     /// Sends a signal. Nothing happens if the process has ended.
     pub fn signal(&mut self, signal: Signal) {
         // `child` has not been waited for if it is alive, so the number is still its own.
@@ -233,23 +238,23 @@ pub fn run(name: &str, command: &mut Command, within: Duration) -> Finished {
     Running::start(name, command).finish(within)
 }
 
-/// Looks again and again until `look` finds something, and gives it. Between two looks the thread yields for some
-/// milliseconds: long enough not to take the processor from what is waited for.
+/// Looks again and again until `look` finds something, and gives it.
 ///
 /// # Panics
 /// If nothing is found within `within`; `describe` is called for the message then.
-pub fn until<T>(
-    what: &str,
-    within: Duration,
-    mut look: impl FnMut() -> Option<T>,
-    describe: impl FnOnce() -> String,
-) -> T {
+pub fn until<T>(what: &str, within: Duration, look: impl FnMut() -> Option<T>, describe: impl FnOnce() -> String) -> T {
+    until_or_late(within, look).unwrap_or_else(|| panic!("waited {within:?} for {what}\n{}", describe()))
+}
+
+/// As [`until`], but nothing instead of a panic. Between two looks the thread yields for some milliseconds: long enough
+/// not to take the processor from what is waited for.
+pub fn until_or_late<T>(within: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + within;
     loop {
-        if let Some(found) = look() {
+        let found = look();
+        if found.is_some() || Instant::now() >= deadline {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {within:?} for {what}\n{}", describe());
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }

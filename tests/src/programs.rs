@@ -1,6 +1,7 @@
 //! The programs under test, built as users build them: in release, all at once, so that nothing is built twice.
 
-use crate::process;
+use crate::gpu;
+use crate::process::{self, tied};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -45,6 +46,31 @@ pub fn guest() -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| build(&mut Command::new(workspace().join("scripts/guest.sh"))));
     workspace().join("target/guest/x86_64-unknown-linux-gnu/release/rx-guest")
+}
+
+/// The receiver `name` with `home` for a home, and without the user's settings, display, sound server and GPU.
+///
+/// # Panics
+/// As [`release`].
+pub fn receiver(name: &str, home: &Path) -> Command {
+    let mut command = tied(release(name));
+    clean(&mut command, home);
+    command
+}
+
+/// `frame-rx` as [`receiver`], with the software GPU. `None`, after printing the skip, where there is none.
+///
+/// # Panics
+/// As [`release`], and where there is none and `CI=true`.
+pub fn frame_rx(home: &Path) -> Option<Command> {
+    let mut command = receiver("frame-rx", home);
+    gpu::software(&mut command).then_some(command)
+}
+
+/// Takes from `command` what belongs to the user who runs the tests.
+pub fn clean(command: &mut Command, home: &Path) {
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("HOME", home).env("XDG_RUNTIME_DIR", home).env("XDG_CONFIG_HOME", home.join("config"));
 }
 
 fn build(command: &mut Command) {

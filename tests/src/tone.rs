@@ -28,6 +28,7 @@ pub struct Tone {
     /// one and this is the median, so single breaks do not count here but in `breaks`.
     pub impurity: f64,
     /// Windows of a hundredth of a second in which the wave does not continue the one before: a hole, a jump, a click.
+    /// The first and the last do not count, so that a tone may be faded in and out.
     pub breaks: usize,
 }
 
@@ -47,6 +48,7 @@ pub fn measure(samples: &[i16], channels: usize, rate_hz: u32) -> Tone {
     let windows: Vec<_> = sound.chunks_exact(window).map(|w| project(w, frequency_hz / rate)).collect();
     let mut impurities: Vec<f64> = windows.iter().map(|w| w.impurity).collect();
     impurities.sort_by(f64::total_cmp);
+    let inner = windows.get(1..windows.len().saturating_sub(1)).unwrap_or_default();
     let step = TAU * (frequency_hz / rate * window as f64).fract();
     let continues = |pair: &[Projection]| {
         let turn = (pair[1].phase - pair[0].phase - step).rem_euclid(TAU);
@@ -56,7 +58,7 @@ pub fn measure(samples: &[i16], channels: usize, rate_hz: u32) -> Tone {
         frequency_hz,
         length: Duration::from_secs_f64(sound.len() as f64 / rate),
         impurity: impurities.get(impurities.len() / 2).copied().unwrap_or(1.0),
-        breaks: windows.windows(2).filter(|pair| !continues(pair)).count(),
+        breaks: inner.windows(2).filter(|pair| !continues(pair)).count(),
     }
 }
 
@@ -132,6 +134,15 @@ mod tests {
         let mut samples = two_seconds();
         samples[48_000..48_960].fill(0);
         assert!(measure(&samples, 2, RATE).breaks >= 1);
+    }
+
+    #[test]
+    fn a_fade_at_the_start_is_no_break() {
+        let mut samples = two_seconds();
+        for (n, sample) in samples.iter_mut().take(480).enumerate() {
+            *sample = (i32::from(*sample) * n as i32 / 480) as i16;
+        }
+        assert_eq!(measure(&samples, 2, RATE).breaks, 0);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use rx_tests::process::{SOON, run};
 use rx_tests::source::{self, Source, has_word};
 use rx_tests::{place, programs};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::process::Command;
 
@@ -230,14 +230,93 @@ fn versions_and_lints_are_the_workspaces() {
 #[test]
 fn there_is_no_asynchronous_runtime() {
     // What is built here: the lock file also holds what other systems would need.
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut tree = Command::new(cargo);
-    tree.args(["tree", "--workspace", "--edges=normal,build", "--prefix=none"]).current_dir(programs::workspace());
+    let mut tree = cargo();
+    tree.args(["tree", "--workspace", "--edges=normal,build", "--prefix=none"]);
     let done = run("cargo tree", &mut tree, SOON);
     assert!(done.status.success() && done.out.len() > 50, "{}", done.err.join("\n"));
     let names = done.out.iter().filter_map(|line| line.split(' ').next());
     let runtimes: Vec<_> = names.filter(|n| ["tokio", "async-std", "smol", "async-executor"].contains(n)).collect();
     assert!(runtimes.is_empty(), "{runtimes:?}");
+}
+
+/// Licences that leave whoever uses these programs as free as our own two do.
+const LICENCES: &[&str] = &[
+    "MIT",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "0BSD",
+    "Unicode-3.0",
+];
+
+/// Whether an expression such as `(MIT OR Apache-2.0) AND Unicode-3.0` can be met with [`LICENCES`] alone.
+fn is_free(expression: &str) -> bool {
+    let outside = expression.trim();
+    let all = |separator: &str| split_outside_parentheses(outside, separator);
+    let parts = all(" AND ");
+    if parts.len() > 1 {
+        return parts.into_iter().all(is_free);
+    }
+    let parts = all(" OR ");
+    if parts.len() > 1 {
+        return parts.into_iter().any(is_free);
+    }
+    match outside.strip_prefix('(').and_then(|o| o.strip_suffix(')')) {
+        Some(inside) => is_free(inside),
+        // An old way to write OR.
+        None => outside.split('/').any(|name| LICENCES.contains(&name)),
+    }
+}
+
+fn split_outside_parentheses<'a>(text: &'a str, separator: &str) -> Vec<&'a str> {
+    let (mut parts, mut start) = (Vec::new(), 0);
+    for (at, _) in text.match_indices(separator) {
+        let before = &text[start..at];
+        if before.matches('(').count() == before.matches(')').count() {
+            parts.push(before);
+            start = at + separator.len();
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+#[test]
+fn every_dependency_is_free() {
+    for (expression, expected) in [
+        ("(MIT OR Apache-2.0) AND Unicode-3.0", true),
+        ("MIT/Apache-2.0", true),
+        ("GPL-3.0 OR MIT", true),
+        ("GPL-3.0 AND MIT", false),
+        ("(GPL-3.0 OR LGPL-2.1) AND MIT", false),
+        ("MPL-2.0", false),
+    ] {
+        assert_eq!(is_free(expression), expected, "{expression}");
+    }
+    let mut metadata = cargo();
+    metadata.args(["metadata", "--format-version=1", "--filter-platform=x86_64-unknown-linux-gnu"]);
+    let done = run("cargo metadata", &mut metadata, SOON);
+    let metadata: serde_json::Value = serde_json::from_str(&done.out.concat()).expect("JSON");
+    let used: BTreeSet<_> =
+        metadata["resolve"]["nodes"].as_array().expect("nodes").iter().map(|n| &n["id"]).map(text).collect();
+    for package in metadata["packages"].as_array().expect("packages").iter().filter(|p| used.contains(text(&p["id"]))) {
+        let (name, licence) = (text(&package["name"]), text(&package["license"]));
+        assert!(is_free(licence), "{name} has the licence {licence:?}");
+    }
+    assert!(used.len() > 50, "{} packages", used.len());
+}
+
+fn text(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(programs::workspace());
+    cargo
 }
 
 /// Text that no file may hold: places of one machine, and work that nobody wrote down.

@@ -2,32 +2,18 @@
 //! `/dev/shm`, heard at a real sound server and seen on a real display.
 
 use rustix::process::Signal;
-use rx_tests::image::{self, Picture};
+use rx_tests::image;
 use rx_tests::place::{self, ShmName};
-use rx_tests::process::{Finished, Running, SOON, run, tied, until};
+use rx_tests::process::{Finished, Running, SOON, run, until};
+use rx_tests::programs::{frame_rx, receiver};
 use rx_tests::pulse::{self, PulseRig};
 use rx_tests::xvfb::XvfbRig;
-use rx_tests::{gpu, guest, programs, tone};
+use rx_tests::{guest, tone};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// Longest run of a receiver in these tests, its own length included.
 const RUN: Duration = Duration::from_secs(90);
-
-/// A receiver without the user's own settings, display, sound server and GPU.
-fn receiver(name: &str, home: &Path) -> Command {
-    let mut command = tied(programs::release(name));
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.env("HOME", home).env("XDG_RUNTIME_DIR", home).env("XDG_CONFIG_HOME", home.join("config"));
-    command
-}
-
-/// `frame-rx` with the software GPU; `None` where there is none.
-fn frame_rx(home: &Path) -> Option<Command> {
-    let mut command = receiver("frame-rx", home);
-    gpu::software(&mut command).then_some(command)
-}
 
 fn check_success(done: &Finished) {
     assert_eq!(done.status.code(), Some(0), "{}\n{}", done.out.join("\n"), done.err.join("\n"));
@@ -55,10 +41,10 @@ fn read_wav(path: &Path) -> (Vec<i16>, usize, u32) {
     (samples, usize::from(spec.channels), spec.sample_rate)
 }
 
-/// Whether a recording is `seconds` of a tone of 440 Hz: pure, and without a break once it has begun.
-fn check_tone((samples, channels, rate_hz): (Vec<i16>, usize, u32), seconds: f64) {
+/// Whether a recording is `seconds` of a tone of `frequency_hz`: pure, and without a break once it has begun.
+fn check_tone((samples, channels, rate_hz): (Vec<i16>, usize, u32), frequency_hz: f64, seconds: f64) {
     let tone = tone::measure(&samples, channels, rate_hz);
-    assert!((tone.frequency_hz - 440.0).abs() < 0.5, "{tone:?}");
+    assert!((tone.frequency_hz - frequency_hz).abs() < 0.5, "{tone:?}");
     assert!(tone.impurity < 1e-4 && tone.breaks == 0, "{tone:?}");
     assert!(tone.length.as_secs_f64() > seconds, "{tone:?}");
 }
@@ -71,7 +57,7 @@ fn the_sound_demo_writes_five_seconds_of_a_clean_tone() {
     command.args(["demo", "--seconds", "5", "-o", "wav", "-d"]).arg(&wav);
     let done = run("scream-rx", &mut command, RUN);
     check_success(&done);
-    check_tone(read_wav(&wav), 4.5);
+    check_tone(read_wav(&wav), 440.0, 4.5);
     assert!(!done.err.is_empty(), "the demo says what it did");
 }
 
@@ -93,19 +79,20 @@ fn the_picture_demo_writes_the_picture_that_was_sent() {
 
 #[test]
 fn sound_from_another_process_is_played_clean() {
-    for (options, seconds) in [
-        (&["--tone", "440"][..], 2.0),
-        (&["--tone", "440", "--rate", "44100", "--bits", "24"], 2.0),
-        (&["--tone", "440", "--rate", "96000", "--bits", "32", "--channels", "6", "--ppm", "80"], 2.0),
+    for (frequency_hz, options) in [
+        (440.0, &[][..]),
+        (440.0, &["--rate", "44100", "--bits", "24"]),
+        (443.0, &["--rate", "96000", "--bits", "32", "--channels", "6", "--ppm", "80"]),
     ] {
         let (home, file) = (place::folder(), ShmName::new("sound"));
-        let _guest = guest::start("sound", file.path(), options);
+        let guest = guest::start("sound", file.path(), &[&["--tone", &frequency_hz.to_string()], options].concat());
         let (wav, stats) = (home.path().join("out.wav"), home.path().join("out.json"));
         let mut command = receiver("scream-rx", home.path());
         command.arg(file.path()).args(["-o", "wav", "-d"]).arg(&wav).args(["--seconds", "3", "--stats"]).arg(&stats);
         check_success(&run("scream-rx", &mut command, RUN));
         check_figures(&stats);
-        check_tone(read_wav(&wav), seconds);
+        check_tone(read_wav(&wav), frequency_hz, 2.0);
+        drop(guest);
     }
 }
 
@@ -123,7 +110,7 @@ fn a_picture_from_another_process_is_shown_as_it_was_sent() {
         command.arg("-f").arg(file.path()).args(["--headless", "--frames", "10", "--screenshot"]).arg(&png);
         check_success(&run("frame-rx", command.arg("--stats").arg(&stats), RUN));
         check_figures(&stats);
-        guest::check_picture(&image::from_png(&png));
+        guest::check_picture(&image::from_png(&png)).unwrap();
     }
 }
 
@@ -154,34 +141,12 @@ fn a_window_shows_the_picture_pixel_by_pixel() {
     let (home, file) = (place::folder(), ShmName::new("picture"));
     let _guest = guest::start("picture", file.path(), &["--mode", "640x360@30", "--cursor", "none"]);
     let Some(mut command) = frame_rx(home.path()) else { return };
-    command.arg("-f").arg(file.path()).args(["-s", "--scale", "1:1"]);
+    command.arg("-f").arg(file.path()).args(["--scale", "1:1"]);
     display.show(&mut command);
     let mut window = Running::start("frame-rx", &mut command);
-    let shown =
-        until("the picture in the window", SOON, || find_picture(&display.screen(), 640, 360), || window.tail());
-    guest::check_picture(&shown);
+    guest::wait_for_picture(&display, (640, 360), SOON);
     window.signal(Signal::TERM);
     assert_eq!(window.end(SOON).code(), Some(0), "{}", window.tail());
-}
-
-/// The guest's picture of `width` x `height` wherever it is on the screen: where two stamps are that agree.
-fn find_picture(screen: &Picture, width: u32, height: u32) -> Option<Picture> {
-    use shm_proto::guest_sim::stamp::Edge;
-    for y in 0..=screen.height.checked_sub(height)? {
-        for x in 0..=screen.width.checked_sub(width)? {
-            // The strip's first bit is set; nothing else needs a closer look.
-            if screen.pixel(x, y).is_some_and(|[_, green, _]| green >= 128)
-                && (x == 0 || y == 0 || screen.pixel(x - 1, y) != screen.pixel(x, y))
-            {
-                let part = screen.part(x, y, width, height);
-                let top = guest::stamp(&part, Edge::Top);
-                if top.is_some() && top == guest::stamp(&part, Edge::Bottom) {
-                    return Some(part);
-                }
-            }
-        }
-    }
-    None
 }
 
 /// A receiver that is started first waits, and says for what; it follows a file that appears, goes and appears again.
@@ -196,7 +161,7 @@ fn receivers_wait_for_a_guest_that_is_not_there_yet() {
     viewer.line(&name, SOON);
     let guest = guest::start("picture", file.path(), &["--mode", "320x240@30", "--cursor", "none"]);
     check_success(&viewer.finish(RUN));
-    guest::check_picture(&image::from_png(&png));
+    guest::check_picture(&image::from_png(&png)).unwrap();
     drop(guest);
 
     std::fs::remove_file(file.path()).unwrap();

@@ -1,17 +1,21 @@
 //! A real guest: QEMU with a Linux kernel and our guest program in it, writing through ivshmem devices. One machine at a
 //! time, since each keeps a core busy.
 
+use rustix::process::Signal;
 use rx_tests::place::{self, ShmName};
-use rx_tests::process::{SOON, until};
-use rx_tests::tone;
+use rx_tests::process::{Running, SOON, run, until};
+use rx_tests::pulse::{self, PulseRig};
 use rx_tests::vm::{self, BOOT, Device, Vm};
+use rx_tests::xvfb::XvfbRig;
+use rx_tests::{guest, image, programs, tone};
 use shm_proto::guest_sim::pattern::{Motion, Pattern};
 use shm_proto::guest_sim::stamp::{Edge, read_stamp};
 use shm_proto::kvmfr::stream::{Outcome, Viewer};
 use shm_proto::kvmfr::{PictureSpec, PixelType};
 use shm_proto::scream::{MAX_CHUNK_BYTES, Poll, Reader};
 use shm_proto::{Access, HostTime, Purpose, Region};
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Sizes as users choose them: sound, and a picture up to 1080p.
 const SOUND_BYTES: u64 = 2 << 20;
@@ -87,6 +91,65 @@ fn the_readers_understand_a_real_guest_and_its_successor() {
     second.wait("RIG-READY", BOOT);
     see(&mut viewer, now, &second);
     hear(&mut reader, now, &second);
+}
+
+/// The whole way, as a user has it: QEMU, the release binaries, a sound server, a window. The plug is pulled and the
+/// guest started again; sound and picture come back by themselves, and nothing is left behind.
+#[test]
+fn the_receivers_play_and_show_a_real_guest_and_its_successor() {
+    if !vm::possible() {
+        return;
+    }
+    let (Some(server), Some(display)) = (PulseRig::start(), XvfbRig::start(1280, 800)) else { return };
+    let home = place::folder();
+    let Some(mut viewer) = programs::frame_rx(home.path()) else { return };
+    let _turn = vm::take_turn();
+    let devices = Devices::new();
+    display.show(viewer.arg("-f").arg(devices.picture.path()).args(["--scale", "1:1"]));
+    let mut player = programs::receiver("scream-rx", home.path());
+    server.serve(player.arg(devices.sound.path()).args(["-o", "pulse", "-t", "200"]));
+    // Started first: both wait for a machine that is not there yet.
+    let mut viewer = Running::start("frame-rx", &mut viewer);
+    let mut player = Running::start("scream-rx", &mut player);
+    let recording = server.record();
+    let first = devices.boot(GUEST);
+    first.wait("RIG-READY", BOOT);
+    guest::wait_for_picture(&display, (WIDTH, HEIGHT), BOOT);
+    let heard = recording.wait_for_sound(Duration::from_secs(1), BOOT);
+    check_tone(&heard, &server);
+    first.kill();
+    let second = devices.boot("rig.0=sound,tone=440 rig.1=picture,mode=400x300@30,cursor=none,format=rgba");
+    second.wait("RIG-READY", BOOT);
+    guest::wait_for_picture(&display, (400, 300), BOOT);
+    recording.wait_for_sound(Duration::from_secs(1), BOOT);
+    for receiver in [&mut viewer, &mut player] {
+        receiver.signal(Signal::TERM);
+        assert_eq!(receiver.end(SOON).code(), Some(0), "{}", receiver.tail());
+    }
+    screenshot(&devices, home.path());
+    second.kill();
+    drop((devices, recording, server, display, home));
+    assert_eq!(place::left_in_shm(), Vec::<String>::new());
+}
+
+/// The tone of the guest, as the sound server's monitor heard it.
+fn check_tone(heard: &[i16], server: &PulseRig) {
+    let tone = tone::measure(heard, pulse::CHANNELS, pulse::RATE_HZ);
+    assert!((tone.frequency_hz - 440.0).abs() < 1.0, "{tone:?}");
+    // A guest under emulation is late now and then, and then there is a gap; but most of it is the tone and nothing else.
+    assert!(!server.is_realtime() || tone.impurity < 1e-3, "{tone:?}");
+}
+
+/// A second viewer, without a window, beside the running guest.
+fn screenshot(devices: &Devices, home: &Path) {
+    let png = home.join("guest.png");
+    let Some(mut command) = programs::frame_rx(home) else { return };
+    command.arg("-f").arg(devices.picture.path()).args(["--headless", "--frames", "5", "--screenshot"]).arg(&png);
+    let done = run("frame-rx", &mut command, BOOT);
+    assert_eq!(done.status.code(), Some(0), "{}", done.err.join("\n"));
+    let picture = image::from_png(&png);
+    assert_eq!((picture.width, picture.height), (400, 300));
+    guest::check_picture(&picture).unwrap();
 }
 
 /// Takes half a second of sound and looks whether it is the tone.

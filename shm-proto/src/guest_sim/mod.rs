@@ -11,7 +11,7 @@
 //! | [`sound`] | a guest with a Scream driver, and the lies it can tell |
 //! | [`tone`] | what it plays |
 //! | [`picture`] | a guest with a capture program |
-//! | [`pattern`], [`stamp`], [`mod@pointer`] | what it shows: picture, frame number and time in it, cursor |
+//! | [`pattern`], [`stamp`], [`pointer`](mod@pointer) | what it shows: picture, frame number and time in it, cursor |
 //! | [`lies`] | the lies a capture program can tell |
 
 pub mod dice;

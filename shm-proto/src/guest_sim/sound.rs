@@ -93,7 +93,7 @@ pub enum Lie {
 /// What one call of [`SoundGuest::advance`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Chunks published.
+    /// Chunks published, and those that were dropped in their stead.
     pub published: u64,
     /// Events that happened.
     pub events: usize,
@@ -480,3 +480,7 @@ pub fn with_field(header: WireHeader, field: Field, value: u32) -> WireHeader {
         Field::ChannelMap => WireHeader { channel_map: word, ..header },
     }
 }
+
+#[cfg(test)]
+#[path = "sound_tests.rs"]
+mod tests;

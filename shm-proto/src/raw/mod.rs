@@ -6,7 +6,7 @@
 //! * **Foreign.** The mapping is not a Rust allocation. It is reached through raw pointers by volatile accesses and by
 //!   assembly alone, which may race with any writer; torn bytes are just bytes. (The one exception, on processors other
 //!   than x86-64, is named in `word.rs`.)
-//! * **In bounds.** A pointer is made only by [`map::Region::at`], which compares offset and length with the mapped
+//! * **In bounds.** A pointer is made only by `Region::at`, which compares offset and length with the mapped
 //!   length. That length is ours: it was fixed when the region was mapped.
 //! * **Alive.** The mapping is taken down only when the last `Region` is dropped; words and spans borrow one.
 //! * **Writable.** A store goes only to a region opened with [`map::Access::ReadWrite`].

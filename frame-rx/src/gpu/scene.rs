@@ -1,0 +1,468 @@
+//! What is drawn: the picture at its place, the pointer on it, words over it. The same into a window and into memory.
+
+use super::Gpu;
+use super::upload::PictureTexture;
+use crate::cursor::{CursorKind, Pointer, Shape};
+use crate::picture::{PictureFormat, Rotation, Size};
+use crate::text::TextBox;
+use crate::view::Place;
+
+/// How pixels between the picture's pixels are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum)]
+pub enum Filter {
+    /// The nearest pixel: hard edges.
+    Nearest,
+    /// Four pixels blended: soft edges. Where one pixel is one pixel, the same as nearest.
+    #[default]
+    Linear,
+}
+
+/// How the picture is shown this time.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Where, in pixels of the target.
+    pub place: Place,
+    /// How pixels in between are made.
+    pub filter: Filter,
+    /// Where the guest's pointer is; it shows if it is visible and has a shape.
+    pub pointer: Option<Pointer>,
+    /// 255 is as the guest sent it, 0 is black.
+    pub brightness: u8,
+}
+
+/// What is drawn into: a window, or a band of one.
+pub(super) struct Target<'a> {
+    /// Its pixels.
+    pub view: &'a wgpu::TextureView,
+    /// How many there are.
+    pub size: Size,
+    /// The size of the window that it is, or is a band of.
+    pub window: Size,
+    /// The row of the window that is its first.
+    pub top: u32,
+}
+
+/// As `struct Look` in `picture.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct LookUniform {
+    origin: [i32; 2],
+    size: [u32; 2],
+    step: [f32; 2],
+    stored_at: [i32; 2],
+    stored_right: [i32; 2],
+    stored_down: [i32; 2],
+    desktop_step: [f32; 2],
+    pointer_at: [i32; 2],
+    pointer_size: [i32; 2],
+    pointer_kind: u32,
+    brightness: f32,
+}
+
+/// Everything that is needed to draw into targets of one format.
+#[derive(Debug)]
+pub struct Scene {
+    pictures: PicturePipelines,
+    words_pipeline: wgpu::RenderPipeline,
+    look: wgpu::Buffer,
+    words_at: wgpu::Buffer,
+    pointer: PointerTexture,
+    words: Option<Words>,
+    bound: Option<Bound>,
+}
+
+#[derive(Debug)]
+struct PointerTexture {
+    texture: wgpu::Texture,
+    room: Size,
+    size: Size,
+    kind: CursorKind,
+}
+
+#[derive(Debug)]
+struct Words {
+    bind: wgpu::BindGroup,
+    size: Size,
+}
+
+/// The bind group of the picture, kept until the picture's or the pointer's texture is another.
+#[derive(Debug)]
+struct Bound {
+    bind: wgpu::BindGroup,
+    generation: u64,
+    pointer_room: Size,
+}
+
+impl Scene {
+    /// Pipelines for targets of `format`. Compiles the shaders; takes some milliseconds.
+    pub(super) fn new(gpu: &Gpu, format: wgpu::TextureFormat) -> Scene {
+        let uniform = |label, size| {
+            gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        };
+        let words = gpu.device.create_shader_module(wgpu::include_wgsl!("shaders/words.wgsl"));
+        let over = Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING);
+        Scene {
+            pictures: PicturePipelines::new(gpu, format),
+            words_pipeline: pipeline(gpu, &words, None, &[], format, over),
+            look: uniform("look", size_of::<LookUniform>() as u64),
+            words_at: uniform("words at", 8),
+            pointer: PointerTexture::new(gpu, Size::new(64, 64)),
+            words: None,
+            bound: None,
+        }
+    }
+
+    /// From now on the pointer looks like this.
+    pub fn set_shape(&mut self, gpu: &Gpu, shape: &Shape) {
+        self.pointer.set(gpu, shape);
+    }
+
+    /// From now on these words are shown, or none.
+    pub fn set_words(&mut self, gpu: &Gpu, words: Option<&TextBox>) {
+        self.words = words.map(|words| {
+            let texture = texture(gpu, "words", words.size, wgpu::TextureFormat::Rgba8Unorm);
+            write(gpu, &texture, words.size, &words.rgba);
+            let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
+            let bind = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("words"),
+                layout: &self.words_pipeline.get_bind_group_layout(0),
+                entries: &[
+                    wgpu::BindGroupEntry { binding: 0, resource: self.words_at.as_entire_binding() },
+                    view_entry(1, &view),
+                ],
+            });
+            Words { bind, size: words.size }
+        });
+    }
+
+    /// Draws everything into `target`. What the picture does not cover is black.
+    pub(super) fn draw(
+        &mut self,
+        gpu: &Gpu,
+        target: &Target<'_>,
+        picture: Option<(&PictureTexture, u64)>,
+        look: &Look,
+    ) {
+        let size = target.size;
+        let mut pipelines = [None, None];
+        let place = above(look.place, target.top);
+        let mut pointer_place = Place::default();
+        if let Some((picture, generation)) = picture {
+            self.bind_picture(gpu, picture, generation);
+            let scaling = Scaling::of(look, picture.format().shown());
+            pipelines[0] = Some(self.pictures.get(gpu, false, scaling));
+            if let Some(on_target) = self.pointer_place(picture.format(), look) {
+                pointer_place = above(on_target, target.top);
+                pipelines[1] = Some(self.pictures.get(gpu, true, scaling));
+            }
+            let uniform = self.uniform(picture, look, target.top);
+            gpu.queue.write_buffer(&self.look, 0, bytemuck::bytes_of(&uniform));
+        }
+        let words_at = self.words.as_ref().map(|w| above(centred(w.size, target.window), target.top));
+        if let Some(at) = words_at {
+            gpu.queue.write_buffer(&self.words_at, 0, bytemuck::bytes_of(&[at.x, at.y]));
+        }
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+                label: Some("scene"),
+                color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                    view: target.view,
+                    depth_slice: None,
+                    resolve_target: None,
+                    ops: wgpu::Operations {
+                        load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
+                        store: wgpu::StoreOp::Store,
+                    },
+                })],
+                ..Default::default()
+            });
+            // First all of it, then once more where the pointer is.
+            for (pipeline, place) in pipelines.iter().zip([place, pointer_place]) {
+                if let (Some(pipeline), Some(bound)) = (pipeline, &self.bound) {
+                    paint(&mut pass, pipeline, &bound.bind, place, size);
+                }
+            }
+            if let (Some(at), Some(words)) = (words_at, &self.words) {
+                paint(&mut pass, &self.words_pipeline, &words.bind, at, size);
+            }
+        }
+        gpu.queue.submit([encoder.finish()]);
+    }
+
+    fn bind_picture(&mut self, gpu: &Gpu, picture: &PictureTexture, generation: u64) {
+        let pointer_room = self.pointer.room;
+        if self.bound.as_ref().is_some_and(|b| b.generation == generation && b.pointer_room == pointer_room) {
+            return;
+        }
+        let pointer = self.pointer.texture.create_view(&wgpu::TextureViewDescriptor::default());
+        let bind = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("picture"),
+            layout: &self.pictures.layout,
+            entries: &[
+                wgpu::BindGroupEntry { binding: 0, resource: self.look.as_entire_binding() },
+                view_entry(1, picture.view()),
+                view_entry(2, &pointer),
+            ],
+        });
+        self.bound = Some(Bound { bind, generation, pointer_room });
+    }
+
+    fn uniform(&self, picture: &PictureTexture, look: &Look, top: u32) -> LookUniform {
+        let format = picture.format();
+        let shown = format.shown();
+        let pointer = look.pointer.filter(|p| p.visible);
+        let far = [side(format.stored.width) - 1, side(format.stored.height) - 1];
+        // The turn is clockwise: after a quarter, the first row stands at the right, from top to bottom.
+        let (stored_at, stored_right, stored_down) = match format.rotation {
+            Rotation::None => ([0, 0], [1, 0], [0, 1]),
+            Rotation::Quarter => ([0, far[1]], [0, -1], [1, 0]),
+            Rotation::Half => (far, [-1, 0], [0, -1]),
+            Rotation::ThreeQuarters => ([far[0], 0], [0, 1], [-1, 0]),
+        };
+        LookUniform {
+            origin: [look.place.x, above(look.place, top).y],
+            size: [shown.width, shown.height],
+            step: steps(shown, look.place.size),
+            stored_at,
+            stored_right,
+            stored_down,
+            desktop_step: steps(format.desktop, shown),
+            pointer_at: pointer.map_or([0, 0], |p| [p.x.into(), p.y.into()]),
+            pointer_size: pointer.map_or([0, 0], |_| [side(self.pointer.size.width), side(self.pointer.size.height)]),
+            pointer_kind: match self.pointer.kind {
+                CursorKind::Blend => 0,
+                CursorKind::Mask => 1,
+            },
+            brightness: f32::from(look.brightness) / 255.0,
+        }
+    }
+
+    /// The part of the target that the pointer touches, rather too large; nothing without a pointer.
+    fn pointer_place(&self, format: &PictureFormat, look: &Look) -> Option<Place> {
+        let pointer = look.pointer.filter(|p| p.visible && !self.pointer.size.is_empty())?;
+        let (shown, desktop, place) = (format.shown(), format.desktop, look.place);
+        let span = |at: i16, len: u32, desktop: u32, shown: u32, place_at: i32, place_len: u32, limit: u32| {
+            let to_picture = f64::from(shown) / f64::from(desktop.max(1));
+            let to_target = f64::from(place_len) / f64::from(shown.max(1));
+            // A blended pixel reaches one pixel of the picture further.
+            let from = (f64::from(at) * to_picture - 1.0) * to_target;
+            let to = ((f64::from(at) + f64::from(len)) * to_picture + 1.0) * to_target;
+            // Within the place, whose numbers fit.
+            let from = (from.floor() - 1.0).clamp(0.0, f64::from(limit)) as i32;
+            let to = (to.ceil() + 1.0).clamp(0.0, f64::from(limit)) as i32;
+            (place_at.saturating_add(from), u32::try_from(to - from).unwrap_or(0))
+        };
+        let size = self.pointer.size;
+        let (x, width) =
+            span(pointer.x, size.width, desktop.width, shown.width, place.x, place.size.width, place.size.width);
+        let (y, height) =
+            span(pointer.y, size.height, desktop.height, shown.height, place.y, place.size.height, place.size.height);
+        Some(Place { x, y, size: Size::new(width, height) })
+    }
+}
+
+/// A side in pixels as a signed number; sides of textures are far below its limit.
+fn side(pixels: u32) -> i32 {
+    i32::try_from(pixels).unwrap_or(i32::MAX)
+}
+
+/// Pixels of `of` in one pixel of `on`, each way. Rounded once, here.
+fn steps(of: Size, on: Size) -> [f32; 2] {
+    let step = |of: u32, on: u32| (f64::from(of) / f64::from(on.max(1))) as f32;
+    [step(of.width, on.width), step(of.height, on.height)]
+}
+
+/// How the picture is scaled this time; the numbers are those of the shader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scaling {
+    None = 0,
+    Nearest = 1,
+    Blended = 2,
+}
+
+impl Scaling {
+    fn of(look: &Look, shown: Size) -> Scaling {
+        match look.filter {
+            _ if look.place.size == shown => Scaling::None,
+            Filter::Nearest => Scaling::Nearest,
+            Filter::Linear => Scaling::Blended,
+        }
+    }
+}
+
+/// The pipelines that draw the picture, each compiled when it is first needed.
+#[derive(Debug)]
+struct PicturePipelines {
+    shader: wgpu::ShaderModule,
+    layout: wgpu::BindGroupLayout,
+    format: wgpu::TextureFormat,
+    made: [Option<wgpu::RenderPipeline>; 6],
+}
+
+impl PicturePipelines {
+    fn new(gpu: &Gpu, format: wgpu::TextureFormat) -> Self {
+        let texture = |binding, sample_type| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::FRAGMENT,
+            ty: wgpu::BindingType::Texture {
+                sample_type,
+                view_dimension: wgpu::TextureViewDimension::D2,
+                multisampled: false,
+            },
+            count: None,
+        };
+        let layout = gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("picture"),
+            entries: &[
+                wgpu::BindGroupLayoutEntry {
+                    binding: 0,
+                    visibility: wgpu::ShaderStages::FRAGMENT,
+                    ty: wgpu::BindingType::Buffer {
+                        ty: wgpu::BufferBindingType::Uniform,
+                        has_dynamic_offset: false,
+                        min_binding_size: None,
+                    },
+                    count: None,
+                },
+                texture(1, wgpu::TextureSampleType::Float { filterable: false }),
+                texture(2, wgpu::TextureSampleType::Uint),
+            ],
+        });
+        let shader = gpu.device.create_shader_module(wgpu::include_wgsl!("shaders/picture.wgsl"));
+        PicturePipelines { shader, layout, format, made: [const { None }; 6] }
+    }
+
+    /// Compiles the pipeline at the first time, which takes some milliseconds.
+    fn get(&mut self, gpu: &Gpu, with_pointer: bool, scaling: Scaling) -> wgpu::RenderPipeline {
+        let PicturePipelines { shader, layout, format, made } = self;
+        let [scaling, pointer] = [scaling as usize, usize::from(with_pointer)];
+        let make = || {
+            let constants = [("WITH_POINTER", pointer as f64), ("SCALING", scaling as f64)];
+            pipeline(gpu, shader, Some(layout), &constants, *format, None)
+        };
+        match made.get_mut(3 * pointer + scaling) {
+            Some(place) => place.get_or_insert_with(make).clone(),
+            None => make(),
+        }
+    }
+}
+
+impl PointerTexture {
+    fn new(gpu: &Gpu, room: Size) -> Self {
+        let texture = texture(gpu, "pointer", room, wgpu::TextureFormat::Rgba8Uint);
+        PointerTexture { texture, room, size: Size::default(), kind: CursorKind::Blend }
+    }
+
+    /// The bytes are stored as they are; the shader knows that blue comes first.
+    fn set(&mut self, gpu: &Gpu, shape: &Shape) {
+        if shape.size.width > self.room.width || shape.size.height > self.room.height {
+            let side = |a: u32, b: u32| a.max(b).next_power_of_two();
+            let room = Size::new(side(shape.size.width, self.room.width), side(shape.size.height, self.room.height));
+            *self = PointerTexture::new(gpu, room);
+        }
+        if !shape.size.is_empty() {
+            write(gpu, &self.texture, shape.size, &shape.bgra);
+        }
+        self.size = shape.size;
+        self.kind = shape.kind;
+    }
+}
+
+fn texture(gpu: &Gpu, label: &str, size: Size, format: wgpu::TextureFormat) -> wgpu::Texture {
+    gpu.device.create_texture(&wgpu::TextureDescriptor {
+        label: Some(label),
+        size: wgpu::Extent3d { width: size.width, height: size.height, depth_or_array_layers: 1 },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format,
+        usage: wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::TEXTURE_BINDING,
+        view_formats: &[],
+    })
+}
+
+/// Stores `size` pixels of four bytes in the texture's upper left corner.
+fn write(gpu: &Gpu, texture: &wgpu::Texture, size: Size, bytes: &[u8]) {
+    gpu.queue.write_texture(
+        texture.as_image_copy(),
+        bytes,
+        wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(size.width * 4), rows_per_image: None },
+        wgpu::Extent3d { width: size.width, height: size.height, depth_or_array_layers: 1 },
+    );
+}
+
+fn view_entry(binding: u32, view: &wgpu::TextureView) -> wgpu::BindGroupEntry<'_> {
+    wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::TextureView(view) }
+}
+
+fn pipeline(
+    gpu: &Gpu,
+    shader: &wgpu::ShaderModule,
+    bindings: Option<&wgpu::BindGroupLayout>,
+    constants: &[(&str, f64)],
+    format: wgpu::TextureFormat,
+    blend: Option<wgpu::BlendState>,
+) -> wgpu::RenderPipeline {
+    let layout = bindings.map(|bindings| {
+        gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: None,
+            bind_group_layouts: &[Some(bindings)],
+            immediate_size: 0,
+        })
+    });
+    let options = wgpu::PipelineCompilationOptions { constants, ..Default::default() };
+    gpu.device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+        label: None,
+        layout: layout.as_ref(),
+        vertex: wgpu::VertexState {
+            module: shader,
+            entry_point: Some("corner"),
+            compilation_options: options.clone(),
+            buffers: &[],
+        },
+        primitive: wgpu::PrimitiveState::default(),
+        depth_stencil: None,
+        multisample: wgpu::MultisampleState::default(),
+        fragment: Some(wgpu::FragmentState {
+            module: shader,
+            entry_point: Some("paint"),
+            compilation_options: options,
+            targets: &[Some(wgpu::ColorTargetState { format, blend, write_mask: wgpu::ColorWrites::ALL })],
+        }),
+        multiview_mask: None,
+        cache: None,
+    })
+}
+
+/// Runs a pipeline over the part of `place` that is inside a target of `size`.
+fn paint(
+    pass: &mut wgpu::RenderPass<'_>,
+    pipeline: &wgpu::RenderPipeline,
+    bind: &wgpu::BindGroup,
+    place: Place,
+    size: Size,
+) {
+    let (x, y, part) = place.visible(size);
+    if part.is_empty() {
+        return;
+    }
+    pass.set_pipeline(pipeline);
+    pass.set_bind_group(0, bind, &[]);
+    pass.set_scissor_rect(x, y, part.width, part.height);
+    pass.draw(0..3, 0..1);
+}
+
+/// The same place in a band that starts `top` rows further down.
+fn above(place: Place, top: u32) -> Place {
+    Place { y: place.y.saturating_sub_unsigned(top), ..place }
+}
+
+fn centred(inner: Size, outer: Size) -> Place {
+    Place { size: inner, ..crate::view::place(inner, outer, crate::view::Scale::OneToOne) }
+}

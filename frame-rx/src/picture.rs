@@ -1,0 +1,209 @@
+//! What a picture is, to everything behind the feed: its size, its pixel format, which way is up, and which part of it
+//! changed. Plain checked numbers; no protocol and no GPU is named here. Pure.
+
+/// How one pixel lies in memory. Four bytes each; the fourth carries nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PixelFormat {
+    /// Blue, green, red, ignored.
+    Bgra8,
+    /// Red, green, blue, ignored.
+    Rgba8,
+}
+
+/// Bytes of one pixel in either format.
+pub const PIXEL_BYTES: u32 = 4;
+
+/// How far the stored picture must be turned clockwise to stand upright.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Rotation {
+    /// It stands upright as it is.
+    #[default]
+    None,
+    /// By 90 degrees.
+    Quarter,
+    /// By 180 degrees.
+    Half,
+    /// By 270 degrees.
+    ThreeQuarters,
+}
+
+impl Rotation {
+    /// Quarter turns, 0 to 3.
+    pub const fn quarters(self) -> u32 {
+        match self {
+            Rotation::None => 0,
+            Rotation::Quarter => 1,
+            Rotation::Half => 2,
+            Rotation::ThreeQuarters => 3,
+        }
+    }
+
+    /// Whether width and height change places.
+    pub const fn swaps_sides(self) -> bool {
+        self.quarters() % 2 == 1
+    }
+}
+
+/// Width and height in pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Size {
+    /// Pixels from left to right.
+    pub width: u32,
+    /// Pixels from top to bottom.
+    pub height: u32,
+}
+
+impl Size {
+    /// A size of `width` by `height` pixels.
+    pub const fn new(width: u32, height: u32) -> Self {
+        Size { width, height }
+    }
+
+    /// Whether there is no pixel in it.
+    pub const fn is_empty(self) -> bool {
+        self.width == 0 || self.height == 0
+    }
+}
+
+impl core::fmt::Display for Size {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
+/// Everything that must be known to store and show the rows of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PictureFormat {
+    /// Size as stored, before any turn.
+    pub stored: Size,
+    /// How a pixel lies in memory.
+    pub pixel: PixelFormat,
+    /// Which way is up.
+    pub rotation: Rotation,
+    /// Size of the guest's desktop, in which the pointer's place is given. Equal to the upright size unless the guest
+    /// scales its picture down before it sends it.
+    pub desktop: Size,
+}
+
+/// Copies from a buffer to a texture need rows at multiples of this many bytes. Source: the WebGPU specification.
+const SLOT_ROW_ALIGN_BYTES: u32 = 256;
+
+impl PictureFormat {
+    /// An upright picture whose pointer coordinates are its own pixels.
+    pub const fn upright(stored: Size, pixel: PixelFormat) -> Self {
+        PictureFormat { stored, pixel, rotation: Rotation::None, desktop: stored }
+    }
+
+    /// Size as it is shown, after the turn.
+    pub const fn shown(&self) -> Size {
+        if self.rotation.swaps_sides() { Size::new(self.stored.height, self.stored.width) } else { self.stored }
+    }
+
+    /// Bytes of pixels in one row.
+    pub const fn row_bytes(&self) -> u32 {
+        self.stored.width.saturating_mul(PIXEL_BYTES)
+    }
+
+    /// Distance between rows in a slot, in bytes: the row rounded up to what the GPU copies.
+    pub const fn slot_pitch_bytes(&self) -> u32 {
+        self.row_bytes().div_ceil(SLOT_ROW_ALIGN_BYTES).saturating_mul(SLOT_ROW_ALIGN_BYTES)
+    }
+
+    /// Bytes that a slot needs for the whole picture.
+    pub const fn slot_bytes(&self) -> u64 {
+        self.slot_pitch_bytes() as u64 * self.stored.height as u64
+    }
+}
+
+/// A rectangle of pixels of the stored picture. Built only inside a picture, see [`Rect::clipped`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Rect {
+    /// Leftmost column.
+    pub x: u32,
+    /// Topmost row.
+    pub y: u32,
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+}
+
+impl Rect {
+    /// The whole of a picture.
+    pub const fn whole(size: Size) -> Rect {
+        Rect { x: 0, y: 0, width: size.width, height: size.height }
+    }
+
+    /// The part of a claimed rectangle that lies in a picture of `size`, or nothing. Any numbers may be passed.
+    pub fn clipped(x: u32, y: u32, width: u32, height: u32, size: Size) -> Option<Rect> {
+        let right = x.saturating_add(width).min(size.width);
+        let bottom = y.saturating_add(height).min(size.height);
+        (right > x && bottom > y).then(|| Rect { x, y, width: right - x, height: bottom - y })
+    }
+
+    /// Whether `other` lies inside.
+    pub fn contains(&self, other: &Rect) -> bool {
+        self.x <= other.x && self.y <= other.y && self.right() >= other.right() && self.bottom() >= other.bottom()
+    }
+
+    /// The smallest rectangle around both.
+    pub fn around(&self, other: &Rect) -> Rect {
+        let (x, y) = (self.x.min(other.x), self.y.min(other.y));
+        let (right, bottom) = (self.right().max(other.right()), self.bottom().max(other.bottom()));
+        Rect { x, y, width: right - x, height: bottom - y }
+    }
+
+    /// Pixels in it.
+    pub fn pixels(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+
+    /// The column right of it.
+    pub const fn right(&self) -> u32 {
+        self.x.saturating_add(self.width)
+    }
+
+    /// The row below it.
+    pub const fn bottom(&self) -> u32 {
+        self.y.saturating_add(self.height)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_a_slot_lie_at_multiples_of_256_bytes() {
+        for (width, row, pitch) in [(1, 4, 256), (64, 256, 256), (65, 260, 512), (1366, 5464, 5632), (1920, 7680, 7680)]
+        {
+            let f = PictureFormat::upright(Size::new(width, 3), PixelFormat::Bgra8);
+            assert_eq!((f.row_bytes(), f.slot_pitch_bytes(), f.slot_bytes()), (row, pitch, u64::from(pitch) * 3));
+        }
+    }
+
+    #[test]
+    fn a_quarter_turn_swaps_the_sides() {
+        let mut f = PictureFormat::upright(Size::new(640, 360), PixelFormat::Rgba8);
+        for (rotation, shown) in [
+            (Rotation::None, Size::new(640, 360)),
+            (Rotation::Quarter, Size::new(360, 640)),
+            (Rotation::Half, Size::new(640, 360)),
+            (Rotation::ThreeQuarters, Size::new(360, 640)),
+        ] {
+            f.rotation = rotation;
+            assert_eq!(f.shown(), shown);
+        }
+    }
+
+    #[test]
+    fn a_claimed_rectangle_is_cut_at_the_picture() {
+        let size = Size::new(100, 50);
+        let cut = |x, y, w, h| Rect::clipped(x, y, w, h, size);
+        assert_eq!(cut(90, 40, 20, 20), Some(Rect { x: 90, y: 40, width: 10, height: 10 }));
+        assert_eq!(cut(0, 0, u32::MAX, u32::MAX), Some(Rect::whole(size)));
+        assert_eq!(cut(u32::MAX, 0, u32::MAX, 5), None);
+        assert_eq!(cut(100, 0, 5, 5), None);
+        assert_eq!(cut(3, 3, 0, 5), None);
+    }
+}

@@ -1,0 +1,265 @@
+//! Handing pictures from the feed to the screen: the newest complete picture wins, and the feed never waits.
+//!
+//! Three slots go round: the feed fills one, the mailbox holds at most one, the screen has at most one. The screen gives
+//! its slot back before it takes the next, so the feed always finds one: free, or the one nobody fetched.
+//!
+//! A slot holds only what changed since the picture the screen has. What was changed by pictures that the screen never
+//! fetched, or that turned out torn, is remembered and copied again, so a texture that applies each slot is complete.
+//! Slots travel by value through bounded channels: nothing is allocated, locked or shared.
+
+use crate::damage::Damage;
+use crate::picture::PictureFormat;
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use shm_proto::HostTime;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Slots in circulation: one filled, one waiting, one with the screen.
+pub const SLOTS: usize = 3;
+
+/// Memory that takes the rows of a picture.
+pub trait Rows: Send {
+    /// How many bytes fit.
+    fn capacity_bytes(&self) -> u64;
+
+    /// Stores `bytes` from `at_bytes` on. Whether they fitted; if not, nothing was stored. Real-time safe.
+    fn write(&mut self, at_bytes: u64, bytes: &[u8]) -> bool;
+}
+
+/// When things happened to a picture, by the host's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// The feed found its message.
+    pub found: HostTime,
+    /// Its rows were all copied.
+    pub copied: HostTime,
+}
+
+/// A picture on its way to the screen.
+#[derive(Debug)]
+pub struct Slot<R> {
+    /// The pixels; only those in `damage` are of this picture.
+    pub rows: R,
+    /// Size, pixel format and turn.
+    pub format: PictureFormat,
+    /// What changed since the picture that the screen fetched before.
+    pub damage: Damage,
+    /// Which guest session it is from; a new one is larger.
+    pub session: u64,
+    /// Counts the pictures of the feed.
+    pub number: u64,
+    /// When it was found and copied.
+    pub times: Times,
+}
+
+/// The feed's end.
+#[derive(Debug)]
+pub struct Intake<R> {
+    free: Receiver<Slot<R>>,
+    newest: Sender<Slot<R>>,
+    withdraw: Receiver<Slot<R>>,
+    spare: [Option<Slot<R>>; SLOTS],
+    armed: Arc<AtomicBool>,
+    /// Changed by pictures that never reached the mailbox.
+    lost: Damage,
+    /// Changed by the picture that lay in the mailbox when it was last looked at.
+    waiting: Damage,
+    format: Option<PictureFormat>,
+    slot_bytes: u64,
+    skipped: u64,
+}
+
+/// The screen's end.
+#[derive(Debug)]
+pub struct Outlet<R> {
+    free: Sender<Slot<R>>,
+    newest: Receiver<Slot<R>>,
+    /// The screen wants to be told of the next picture.
+    armed: Arc<AtomicBool>,
+}
+
+/// Both ends, without any slot yet; [`Intake::prepare`] makes them.
+pub fn pair<R: Rows>() -> (Intake<R>, Outlet<R>) {
+    // Twice as many places as slots: after a change of size, an old one may still be on its way back.
+    let (give_back, free) = bounded(2 * SLOTS);
+    let (newest, fetch) = bounded(1);
+    let armed = Arc::new(AtomicBool::new(true));
+    let intake = Intake {
+        free,
+        newest,
+        withdraw: fetch.clone(),
+        spare: [None, None, None],
+        armed: armed.clone(),
+        lost: Damage::everything(),
+        waiting: Damage::none(),
+        format: None,
+        slot_bytes: 0,
+        skipped: 0,
+    };
+    (intake, Outlet { free: give_back, newest: fetch, armed })
+}
+
+impl<R: Rows> Intake<R> {
+    /// Makes sure that slots large enough for `format` are in circulation. Allocates only when they have to grow.
+    ///
+    /// # Errors
+    /// What `make` says; then there are no slots, and the next call tries again.
+    pub fn prepare<E>(&mut self, format: &PictureFormat, mut make: impl FnMut(u64) -> Result<R, E>) -> Result<(), E> {
+        let bytes = format.slot_bytes();
+        if bytes <= self.slot_bytes {
+            return Ok(());
+        }
+        self.slot_bytes = 0;
+        self.spare = [None, None, None];
+        while self.free.try_recv().is_ok() {}
+        self.forget_waiting();
+        for place in &mut self.spare {
+            let slot = Slot {
+                rows: make(bytes)?,
+                format: *format,
+                damage: Damage::none(),
+                session: 0,
+                number: 0,
+                times: Times::default(),
+            };
+            *place = Some(slot);
+        }
+        self.slot_bytes = bytes;
+        Ok(())
+    }
+
+    /// A slot to fill with the picture of `format` in which `changed` changed. Its `damage` says what must be copied:
+    /// at least `changed`. Nothing if no slot is at hand, which counts as a picture that was lost.
+    ///
+    /// Real-time safe: no allocation, no lock, no system call.
+    pub fn begin(&mut self, format: PictureFormat, changed: &Damage) -> Option<Slot<R>> {
+        if self.newest.is_empty() {
+            self.waiting.clear();
+        }
+        if self.format != Some(format) {
+            self.lost.set_everything();
+            self.format = Some(format);
+        }
+        self.lost.merge(&self.waiting);
+        self.lost.merge(changed);
+        let mut slot = self.acquire(format.slot_bytes())?;
+        slot.format = format;
+        slot.damage.clone_from(&self.lost);
+        slot.damage.sort_by_row();
+        Some(slot)
+    }
+
+    /// Puts a filled slot into the mailbox, in place of one that nobody fetched. Returns whether the screen must be told.
+    ///
+    /// Real-time safe.
+    pub fn publish(&mut self, mut slot: Slot<R>) -> bool {
+        self.waiting.clone_from(&slot.damage);
+        self.lost.clear();
+        loop {
+            match self.newest.try_send(slot) {
+                Ok(()) => break,
+                Err(TrySendError::Full(back)) => {
+                    slot = back;
+                    if let Ok(old) = self.withdraw.try_recv() {
+                        self.skipped += 1;
+                        self.keep(old);
+                    }
+                }
+                Err(TrySendError::Disconnected(back)) => {
+                    self.keep(back);
+                    return false;
+                }
+            }
+        }
+        // Sequentially consistent, as in `Outlet`: either the screen finds the slot, or it is told.
+        self.armed.swap(false, Ordering::SeqCst)
+    }
+
+    /// Takes back a slot whose picture turned out torn or unfinished. What it should have held is copied next time.
+    ///
+    /// Real-time safe.
+    pub fn abandon(&mut self, slot: Slot<R>) {
+        self.lost.merge(&slot.damage);
+        self.keep(slot);
+    }
+
+    /// The session ended: what waits in the mailbox is never shown, and the next picture is copied whole.
+    pub fn end_session(&mut self) {
+        self.forget_waiting();
+        self.format = None;
+    }
+
+    /// Pictures that were replaced in the mailbox before the screen fetched them.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    fn forget_waiting(&mut self) {
+        if let Ok(old) = self.withdraw.try_recv() {
+            self.keep(old);
+        }
+        self.waiting.clear();
+        self.lost.set_everything();
+    }
+
+    /// Stores a slot for later, or drops it if it is too small for today's pictures.
+    fn keep(&mut self, slot: Slot<R>) {
+        if slot.rows.capacity_bytes() >= self.slot_bytes
+            && self.slot_bytes > 0
+            && let Some(place) = self.spare.iter_mut().find(|p| p.is_none())
+        {
+            *place = Some(slot);
+        }
+    }
+
+    fn acquire(&mut self, bytes: u64) -> Option<Slot<R>> {
+        if bytes > self.slot_bytes {
+            return None;
+        }
+        // A second look: between two steps the screen may have fetched the waiting slot, and then gave one back before.
+        for _ in 0..2 {
+            if let Some(slot) = self.spare.iter_mut().find_map(Option::take) {
+                return Some(slot);
+            }
+            loop {
+                match self.free.try_recv() {
+                    Ok(slot) if slot.rows.capacity_bytes() >= self.slot_bytes => return Some(slot),
+                    Ok(_too_small_since_the_pictures_grew) => {}
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                }
+            }
+            if let Ok(slot) = self.withdraw.try_recv() {
+                self.skipped += 1;
+                return Some(slot);
+            }
+        }
+        None
+    }
+}
+
+impl<R: Rows> Outlet<R> {
+    /// The newest complete picture, if there is one that was not fetched yet. Give the one before back first. The next
+    /// one will be told.
+    pub fn take(&self) -> Option<Slot<R>> {
+        self.armed.store(true, Ordering::SeqCst);
+        self.newest.try_recv().ok()
+    }
+
+    /// Whether a picture waits. If not, the next one will be told.
+    pub fn is_waiting(&self) -> bool {
+        if !self.newest.is_empty() {
+            return true;
+        }
+        self.armed.store(true, Ordering::SeqCst);
+        !self.newest.is_empty()
+    }
+
+    /// Returns a slot whose pixels were used.
+    pub fn give_back(&self, slot: Slot<R>) {
+        // Cannot be full: there are never more slots than places. A feed that ended needs none.
+        let _ = self.free.try_send(slot);
+    }
+}
+
+#[cfg(test)]
+mod tests;

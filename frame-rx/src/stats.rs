@@ -1,0 +1,206 @@
+//! What the receiver counts, and the two forms in which it tells: figures for `--stats`, lines for people.
+
+use rx_host::exit::Failure;
+use rx_host::report::{Counter, Figures, Histogram};
+use shm_proto::kvmfr::Counters as ViewerCounters;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Grows whenever a figure changes its name or its meaning.
+pub const SCHEMA: u32 = 1;
+
+/// Counted by the feed's thread; read by any.
+#[derive(Debug, Default)]
+pub struct FeedStats {
+    /// Pictures that were announced and taken up.
+    pub found: Counter,
+    /// Pictures copied whole.
+    pub copied: Counter,
+    /// Pictures that changed while they were copied, or whose session ended.
+    pub torn: Counter,
+    /// Pictures whose pixels did not come in time.
+    pub late: Counter,
+    /// Pictures of a kind that cannot be shown, or for which there was no memory.
+    pub refused: Counter,
+    /// Copied, but replaced by a newer one before the screen fetched it.
+    pub replaced: Counter,
+    /// Bytes copied out of the region.
+    pub copied_bytes: Counter,
+    /// Sessions joined.
+    pub sessions: Counter,
+    /// Looks at the region that found nothing.
+    pub idle_looks: Counter,
+    /// From the last look that found nothing to the look that found the picture: the most it can have waited.
+    pub pickup: Histogram,
+    /// From finding a picture to having its rows, waiting for the guest to write them included.
+    pub copy: Histogram,
+    viewer: [AtomicU64; 4],
+}
+
+/// What the protocol's viewer counted: frames passed over unread, serials that never came, messages that made no sense,
+/// places taken anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Acknowledged unread because a newer one was there.
+    pub skipped: u64,
+    /// Serials that never arrived.
+    pub missed: u64,
+    /// Frames and pointer messages that made no sense.
+    pub corrupt: u64,
+    /// Places in queues taken anew within a session.
+    pub resubscribed: u64,
+}
+
+impl FeedStats {
+    /// Nothing counted yet.
+    pub fn new() -> Arc<FeedStats> {
+        Arc::default()
+    }
+
+    /// Remembers what the viewer counted, on top of `before` from viewers of earlier regions. Real-time safe.
+    pub fn set_viewer(&self, before: &Passed, c: &ViewerCounters) {
+        let now = before.with(c);
+        let values = [now.skipped, now.missed, now.corrupt, now.resubscribed];
+        for (place, value) in self.viewer.iter().zip(values) {
+            place.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// What the viewers counted.
+    pub fn passed(&self) -> Passed {
+        let [skipped, missed, corrupt, resubscribed] = self.viewer.each_ref().map(|v| v.load(Ordering::Relaxed));
+        Passed { skipped, missed, corrupt, resubscribed }
+    }
+
+    /// Pictures of the guest that were never shown, for whatever reason.
+    pub fn dropped(&self) -> u64 {
+        let Passed { skipped, missed, .. } = self.passed();
+        self.torn.get() + self.late.get() + self.refused.get() + self.replaced.get() + skipped + missed
+    }
+}
+
+impl Passed {
+    /// These, and what a viewer counted.
+    pub fn with(&self, c: &ViewerCounters) -> Passed {
+        Passed {
+            skipped: self.skipped + c.skipped,
+            missed: self.missed + c.missed,
+            corrupt: self.corrupt + c.corrupt + c.corrupt_sessions,
+            resubscribed: self.resubscribed + c.resubscribed,
+        }
+    }
+}
+
+/// Counted by the thread that shows.
+#[derive(Debug, Default)]
+pub struct ScreenStats {
+    /// Pictures that reached the screen; without a window, the GPU.
+    pub shown: Counter,
+    /// Times the window was drawn, for whatever cause.
+    pub drawn: Counter,
+    /// From having a picture's rows to handing it to the screen (or, without a window, to the GPU having it).
+    pub show: Histogram,
+    /// How long one drawing took, waiting for the screen included.
+    pub draw: Histogram,
+}
+
+/// All figures.
+pub fn figures(feed: &FeedStats, screen: &ScreenStats) -> Figures {
+    let passed = feed.passed();
+    let mut f = Figures::new("frame-rx", env!("CARGO_PKG_VERSION"), SCHEMA);
+    f.count("frames_shown", screen.shown.get())
+        .count("frames_dropped", feed.dropped())
+        .count("frames_found", feed.found.get())
+        .count("frames_copied", feed.copied.get())
+        .count("frames_replaced", feed.replaced.get())
+        .count("frames_torn", feed.torn.get())
+        .count("frames_late", feed.late.get())
+        .count("frames_refused", feed.refused.get())
+        .count("frames_skipped", passed.skipped)
+        .count("frames_missed", passed.missed)
+        .count("messages_corrupt", passed.corrupt)
+        .count("places_retaken", passed.resubscribed)
+        .count("sessions", feed.sessions.get())
+        .count("looks_idle", feed.idle_looks.get())
+        .count("drawings", screen.drawn.get())
+        .count("copied_bytes", feed.copied_bytes.get())
+        .spread_ms("pickup", &feed.pickup.summary())
+        .spread_ms("copy", &feed.copy.summary())
+        .spread_ms("show", &screen.show.summary())
+        .spread_ms("draw", &screen.draw.summary());
+    f
+}
+
+/// The same in lines for people.
+pub fn lines(feed: &FeedStats, screen: &ScreenStats) -> Vec<String> {
+    let passed = feed.passed();
+    let ms = |ns: u64| format!("{:.2} ms", ns as f64 / 1e6);
+    let spread = |h: &Histogram| {
+        let s = h.summary();
+        match s.count {
+            0 => "-".to_owned(),
+            _ => format!("median {}, 99 % within {}, at most {}", ms(s.p50), ms(s.p99), ms(s.max)),
+        }
+    };
+    vec![
+        match screen.drawn.get() {
+            0 => format!("frames shown    {} (brought to the GPU; there was no window)", screen.shown.get()),
+            drawn => format!("frames shown    {} (the window was drawn {drawn} times)", screen.shown.get()),
+        },
+        format!(
+            "frames dropped  {}: {} replaced by newer ones, {} passed over, {} missed, {} torn, {} late, {} refused",
+            feed.dropped(),
+            feed.replaced.get(),
+            passed.skipped,
+            passed.missed,
+            feed.torn.get(),
+            feed.late.get(),
+            feed.refused.get()
+        ),
+        format!("pickup delay    {}", spread(&feed.pickup)),
+        format!("copy time       {}", spread(&feed.copy)),
+        format!("to the screen   {}", spread(&screen.show)),
+    ]
+}
+
+/// Writes the figures of a run.
+///
+/// # Errors
+/// [`Failure`] with what to do.
+pub fn write(figures: &Figures, path: &Path) -> Result<(), Failure> {
+    figures.write(path).map_err(|e| {
+        let hint = e.hint();
+        Failure::environment(e, hint)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_not_to_show_a_picture_counts_as_dropped() {
+        let feed = FeedStats::new();
+        feed.torn.inc();
+        feed.late.add(2);
+        feed.refused.add(4);
+        feed.replaced.add(8);
+        let counted = ViewerCounters { skipped: 16, missed: 32, repeated: 1000, ..ViewerCounters::default() };
+        feed.set_viewer(&Passed { skipped: 64, ..Passed::default() }, &counted);
+        assert_eq!(feed.dropped(), 127);
+    }
+
+    #[test]
+    fn figures_have_units_in_their_names() {
+        let (feed, screen) = (FeedStats::new(), ScreenStats::default());
+        feed.pickup.record(2_000_000);
+        screen.shown.inc();
+        let f = figures(&feed, &screen);
+        assert_eq!(f.get("frames_shown").unwrap(), 1);
+        assert_eq!(f.get("schema").unwrap(), SCHEMA);
+        assert_eq!(f.get("pickup_ms_p50").unwrap(), 2.0);
+        assert!(f.get("copy_ms_p50").unwrap().is_null(), "nothing was copied");
+        assert_eq!(lines(&feed, &screen).len(), 5);
+    }
+}

@@ -1,0 +1,242 @@
+//! The program without a window, as a process: what it writes is what the guest drew, and each failure is one line, one
+//! hint and the right exit code.
+
+#[path = "rig/guest.rs"]
+mod guest;
+#[path = "rig/png.rs"]
+mod png_file;
+#[path = "rig/program.rs"]
+mod program;
+
+use guest::GuestThread;
+use program::{Program, frame_rx, run};
+use serde_json::Value;
+use shm_proto::guest_sim::pattern::Motion;
+use shm_proto::guest_sim::picture::PictureConfig;
+use shm_proto::guest_sim::pointer::PointerMode;
+use shm_proto::guest_sim::stamp::{Edge, read_stamp};
+use shm_proto::kvmfr::{PictureSpec, PixelType};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Takes the only GPU of the test machine; nothing where there is none.
+fn gpu() -> Option<MutexGuard<'static, ()>> {
+    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let found = frame_rx(dir.path(), None).arg("devices").output().unwrap();
+    if String::from_utf8_lossy(&found.stdout).contains("(software") {
+        return Some(guard);
+    }
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "mesa-vulkan-drivers is missing, and CI=true forbids to skip"
+    );
+    eprintln!("skipped: there is no software GPU (mesa-vulkan-drivers)");
+    None
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_demo_writes_exactly_a_picture_that_its_guest_sent() {
+    let Some(_gpu) = gpu() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let line = "demo --headless --frames 120 --screenshot out.png --stats out.json";
+    let (code, text) = run(frame_rx(dir.path(), None).args(line.split(' ')));
+    assert_eq!(code, 0, "{text}");
+    for part in
+        ["showing the guest", "wrote out.png", "frames sent", "frames shown    120", "pickup delay", "copy time"]
+    {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    let (width, height, rgb) = png_file::read(&dir.path().join("out.png"));
+    assert_eq!((width, height), (1280, 720));
+    let rgba: Vec<u8> = rgb.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 0]).collect();
+    let stamp = read_stamp(&rgba, 1280 * 4, PixelType::Rgba, (1280, 720), Edge::Top).expect("a stamp");
+    assert!((120..5000).contains(&stamp.frame), "{stamp:?}");
+    let spec = PictureSpec::new(PixelType::Bgra, 1280, 720);
+    let reference = shm_proto::guest_sim::pattern::Pattern::new(spec, Motion::Bar).reference(stamp);
+    let expected: Vec<u8> = reference.chunks_exact(4).flat_map(|p| [p[2], p[1], p[0]]).collect();
+    assert!(rgb == expected, "the picture differs from frame {}", stamp.frame);
+    let stats = json(&dir.path().join("out.json"));
+    assert_eq!((&stats["schema"], &stats["frames_shown"]), (&1.into(), &120.into()));
+    for name in ["pickup_ms_p50", "copy_ms_p50", "frames_dropped", "frames_torn", "guest_frames_sent", "guest_stalls"] {
+        assert!(stats[name].is_number(), "{name} in {stats}");
+    }
+    assert_eq!(stats["picture_hash"].as_str().map(str::len), Some(16));
+    let left: Vec<_> = std::fs::read_dir("/dev/shm").unwrap().flatten().map(|e| e.file_name()).collect();
+    assert!(!left.iter().any(|n| n.to_string_lossy().starts_with("frame-rx-demo")), "{left:?}");
+}
+
+#[test]
+fn a_guest_in_another_process_is_shown_through_its_file() {
+    let Some(_gpu) = gpu() else { return };
+    for (pixel, width, height) in [(PixelType::Bgra, 640, 360), (PixelType::Rgba, 333, 201)] {
+        let mut config = PictureConfig::new(width, height);
+        config.spec = PictureSpec::new(pixel, width, height);
+        let spec = config.spec;
+        let guest = GuestThread::start(config);
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = frame_rx(dir.path(), None);
+        command.arg("-f").arg(&guest.path).args("--headless --frames 30 --screenshot a.png --stats s.json".split(' '));
+        let (code, text) = run(&mut command);
+        assert_eq!(code, 0, "{text}");
+        let (w, h, rgb) = png_file::read(&dir.path().join("a.png"));
+        assert_eq!((w, h), (width, height));
+        let order = if pixel == PixelType::Rgba { [0, 1, 2] } else { [2, 1, 0] };
+        let rgba: Vec<u8> = rgb.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 0]).collect();
+        let stamp = read_stamp(&rgba, w as usize * 4, PixelType::Rgba, (w, h), Edge::Top).expect("a stamp");
+        let reference = guest.with(|g| g.pattern().reference(stamp));
+        let rows = reference.chunks_exact(spec.pitch_bytes as usize);
+        let expected: Vec<u8> = rows
+            .flat_map(|r| r.chunks_exact(4).take(width as usize).flat_map(|p| order.map(|i| p[i])).collect::<Vec<_>>())
+            .collect();
+        assert!(rgb == expected, "frame {}", stamp.frame);
+        assert_eq!(json(&dir.path().join("s.json"))["frames_torn"], 0);
+    }
+}
+
+#[test]
+fn a_screenshot_with_the_pointer_differs_only_where_the_pointer_is() {
+    let Some(_gpu) = gpu() else { return };
+    let mut config = PictureConfig::new(320, 180);
+    (config.motion, config.pointer, config.pointer_rate_hz) = (Motion::Still, PointerMode::Monochrome, 0);
+    let guest = GuestThread::start(config);
+    let dir = tempfile::tempdir().unwrap();
+    let shot = |flags: &str| {
+        let mut command = frame_rx(dir.path(), None);
+        command
+            .arg("-f")
+            .arg(&guest.path)
+            .args(format!("--headless --seconds 1.5 --screenshot a.png{flags}").split(' '));
+        let (code, text) = run(&mut command);
+        assert_eq!(code, 0, "{text}");
+        png_file::read(&dir.path().join("a.png")).2
+    };
+    let (without, with) = (shot(""), shot(" --screenshot-pointer"));
+    assert!(guest.stamp_of(&without, 320, 180).is_some());
+    let changed: Vec<(usize, usize)> = (0..320 * 180)
+        .filter(|i| without[i * 3..i * 3 + 3] != with[i * 3..i * 3 + 3])
+        .map(|i| (i % 320, i / 320))
+        .collect();
+    // The guest's pointer stands at -8, -8 and is 32 pixels wide.
+    assert!(!changed.is_empty() && changed.iter().all(|(x, y)| *x < 24 && *y < 24), "{changed:?}");
+}
+
+#[test]
+fn a_headless_run_waits_for_its_guest_and_ends_cleanly_on_sigterm() {
+    let Some(_gpu) = gpu() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("not-yet");
+    let mut program =
+        Program::start(frame_rx(dir.path(), None).arg("-f").arg(&path).args(["--headless", "--stats", "s.json"]));
+    program.says(&format!("waiting for {}: start the VM", path.display()));
+    let config = PictureConfig::new(64, 48);
+    let region = shm_proto::Region::create(&path, config.region_bytes()).unwrap();
+    program.says("nothing was written into the shared memory yet");
+    let mut guest = shm_proto::guest_sim::picture::PictureGuest::start(&region, config, rx_host::clock::now()).unwrap();
+    program::until(
+        "a live guest",
+        || {
+            guest.advance(rx_host::clock::now()).unwrap();
+            program.text().contains("showing the guest").then_some(())
+        },
+        || program.text(),
+    );
+    program.signal("TERM");
+    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+    assert!(json(&dir.path().join("s.json"))["frames_shown"].as_u64() > Some(0));
+    assert!(!guest.producer().is_watched().unwrap(), "it gave its places back");
+}
+
+#[test]
+fn a_guest_that_starts_again_is_shown_again() {
+    let Some(_gpu) = gpu() else { return };
+    let guest = GuestThread::start(PictureConfig::new(128, 96));
+    let dir = tempfile::tempdir().unwrap();
+    let mut program = Program::start(
+        frame_rx(dir.path(), None)
+            .arg("-f")
+            .arg(&guest.path)
+            .args("--headless --screenshot a.png --stats s.json --seconds 60 -v".split(' ')),
+    );
+    program.says("showing the guest");
+    for session in 2..4 {
+        guest.with(|g| g.restart(rx_host::clock::now())).unwrap();
+        program::until(
+            "another session",
+            || (program.text().matches("session joined").count() >= session).then_some(()),
+            || program.text(),
+        );
+    }
+    // Something of the last session must have been shown before the end.
+    let begun = guest.with(|g| g.frames_begun());
+    program::until("more frames", || (guest.with(|g| g.frames_begun()) > begun + 30).then_some(()), || program.text());
+    program.signal("INT");
+    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+    let (w, h, rgb) = png_file::read(&dir.path().join("a.png"));
+    assert!(guest.stamp_of(&rgb, w, h).is_some_and(|s| s.frame > begun), "an old picture was kept");
+    assert_eq!(json(&dir.path().join("s.json"))["sessions"], 3);
+}
+
+#[test]
+fn what_cannot_be_done_is_one_line_one_hint_and_exit_code_2() {
+    let Some(_gpu) = gpu() else { return };
+    let guest = GuestThread::start(PictureConfig::new(64, 48));
+    let file = guest.path.display().to_string();
+    for (line, words) in [
+        (format!("-f {file}"), "no window: neither WAYLAND_DISPLAY nor DISPLAY is set"),
+        (format!("-f {file} --headless --gpu voodoo"), "nothing can be drawn: none of the GPUs"),
+        (
+            format!("-f {file} --headless --screenshot /no/such/dir/a.png"),
+            "cannot write /no/such/dir/a.png: /no/such/dir does not exist",
+        ),
+        (format!("-f {file} --headless --screenshot /dev/full"), "cannot write /dev/full: no space left"),
+        (format!("-f {file} --headless --frames 1 --stats /dev/full"), "cannot write /dev/full: no space left"),
+        (
+            "-f /no/such/file --headless --seconds 0.3 --screenshot a.png".into(),
+            "no screenshot, since no picture has arrived: waiting for /no/such/file",
+        ),
+        ("--config /no/such/config".into(), "cannot read the settings: /no/such/config does not exist"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let (code, text) = run(frame_rx(dir.path(), None).args(line.split(' ')));
+        assert_eq!(code, 2, "{line}\n{text}");
+        let told: Vec<&str> = text.lines().filter(|l| l.contains(words)).collect();
+        assert_eq!(told.len(), 1, "{words} in\n{text}");
+        assert!(told[0].starts_with("frame-rx: "), "{text}");
+        assert!(text.lines().last().is_some_and(|l| l.starts_with("hint: ")), "{text}");
+    }
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_exit_code_1() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("bad.toml"), "scale = 3\n").unwrap();
+    for line in ["--nonsense", "--scale wide", "size 3", "--config bad.toml"] {
+        let (code, text) = run(frame_rx(dir.path(), None).args(line.split(' ')));
+        assert_eq!(code, 1, "{line}\n{text}");
+    }
+}
+
+#[test]
+fn data_goes_to_stdout() {
+    let dir = tempfile::tempdir().unwrap();
+    for (line, words) in [
+        ("size 1080p 4K", "3840x2160        128 MiB"),
+        ("config", "scale = \"fit\""),
+        ("config --explain --scale stretch", "--scale"),
+        ("completions bash", "frame-rx"),
+        ("man", ".TH frame-rx 1"),
+        ("--help", "Usage: frame-rx"),
+        ("--version", "frame-rx 0."),
+    ] {
+        let done = frame_rx(dir.path(), None).args(line.split(' ')).output().unwrap();
+        let out = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success() && out.contains(words), "{line}: {words} in\n{out}");
+    }
+}

@@ -1,0 +1,238 @@
+//! The command line, as `--help` shows it. Values become settings in `settings.rs`; nothing is decided here. Short flags
+//! are those of the reference receiver where it has them.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use rx_host::log::Verbosity;
+use rx_host::settings::units::{Auto, Milliseconds, Seconds};
+use std::path::PathBuf;
+
+/// Plays the sound that a guest's unmodified Scream driver writes into shared memory, at a constant delay.
+///
+/// Without a command it runs: it waits for the VM, plays its sound, and comes back by itself when the guest or the sound
+/// server is started again. Try `scream-rx demo` first: it needs no VM.
+#[derive(Debug, Parser)]
+#[command(name = "scream-rx", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to run, if nothing else is to be done.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// How much is told on stderr.
+    #[command(flatten)]
+    pub verbosity: Verbosity,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Play the guest (what is done without a command)
+    Run(RunArgs),
+    /// Play a simulated guest: no VM, no configuration; without a sound server, write a WAV file
+    Demo(DemoArgs),
+    /// Look for what is wrong, and say how to mend it
+    Doctor(DoctorArgs),
+    /// List what can be played on
+    Devices,
+    /// Print the settings as a file, or where each comes from
+    Config(ConfigArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page: scream-rx man | man -l -
+    Man,
+}
+
+/// Where the sound goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// PulseAudio or PipeWire if one answers, else ALSA
+    #[default]
+    Auto,
+    /// PulseAudio, or PipeWire's stand-in for it
+    #[cfg(feature = "pulse")]
+    Pulse,
+    /// An ALSA device
+    #[cfg(feature = "alsa")]
+    Alsa,
+    /// A WAV file, from the first sound on
+    Wav,
+    /// Samples without a header, to a file or stdout
+    Raw,
+    /// Nowhere, at the pace of the clock
+    Null,
+}
+
+/// How much safety is bought with delay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProfileArg {
+    /// The least delay; a gap now and then on a busy host
+    Low,
+    /// For most machines
+    #[default]
+    Balanced,
+    /// For hosts that stall
+    Safe,
+}
+
+/// How to run.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunArgs {
+    /// The shared memory's file [default: /dev/shm/scream-ivshmem, the name in most guides]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The same, as the reference receiver has it
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
+    pub memory: Option<PathBuf>,
+    /// Where and how to play.
+    #[command(flatten)]
+    pub play: PlayArgs,
+    /// How to end.
+    #[command(flatten)]
+    pub end: EndArgs,
+    /// Read settings from this file [default: ~/.config/scream-rx/config.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Where and how to play.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Playing")]
+pub struct PlayArgs {
+    /// Where the sound goes [default: auto, a sound server before ALSA, which only one program can use at a time]
+    #[arg(short, long, value_name = "WHERE")]
+    pub output: Option<Output>,
+    /// The device (see `scream-rx devices`), or the file for wav and raw [default: the server's or ALSA's own default;
+    /// scream.wav; stdout for raw]
+    #[arg(short, long, value_name = "DEVICE|FILE")]
+    pub device: Option<String>,
+    /// The sound server's sink: the same as -d, as the reference receiver has it
+    #[arg(short, long, value_name = "SINK", conflicts_with = "device")]
+    pub sink: Option<String>,
+    /// The stream's name in mixers [default: Scream, to be found among others]
+    #[arg(short, long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Delay to hold, in ms, from the guest playing a sound to its being heard; raised if that little cannot work
+    /// [default: auto, as short as the profile, the guest's lateness and the device allow]
+    #[arg(short, long, value_name = "MS|auto")]
+    pub target: Option<Auto<Milliseconds>>,
+    /// The longest delay that `auto` may choose, in ms [default: 200, beyond which lips and sound part]
+    #[arg(short, long, value_name = "MS")]
+    pub limit: Option<Milliseconds>,
+    /// How much safety is bought with delay [default: balanced, which lets a host be 6 ms late]
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<ProfileArg>,
+    /// Bits of a recorded sample: 16, or 32 for float [default: auto, what the guest has; raw: 32]
+    #[arg(long, value_name = "16|32|auto")]
+    pub bits: Option<BitsArg>,
+}
+
+/// Bits of a recorded sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum BitsArg {
+    /// What the guest has; 32 for raw
+    #[default]
+    Auto,
+    /// 16-bit integers
+    #[value(name = "16")]
+    Int16,
+    /// 32-bit float
+    #[value(name = "32")]
+    Float32,
+}
+
+/// How to end, and what to leave behind.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Ending")]
+pub struct EndArgs {
+    /// End after so many seconds; a recording counts from the first sound
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<Seconds>,
+    /// Write figures (delay in ms, gaps, drift in ppm) to this JSON file at the end
+    #[arg(long, value_name = "FILE")]
+    pub stats: Option<PathBuf>,
+}
+
+/// How to show off.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DemoArgs {
+    /// Where and how to play.
+    #[command(flatten)]
+    pub play: PlayArgs,
+    /// How to end.
+    #[command(flatten)]
+    pub end: EndArgs,
+    /// How much faster the simulated guest's clock runs, in parts per million [default: 80, as two real clocks differ]
+    #[arg(long, value_name = "PPM", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-1000..=1000))]
+    pub ppm: Option<i32>,
+}
+
+/// What to look at.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DoctorArgs {
+    /// The shared memory's file [default: the one of the settings]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Read settings from this file [default: ~/.config/scream-rx/config.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// How to print the settings.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ConfigArgs {
+    /// Say of each setting where it comes from, and why the default is what it is
+    #[arg(long)]
+    pub explain: bool,
+    /// The settings to print: those that these flags and the file give.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_reference_receivers_spelling_is_understood() {
+        let line = "scream-rx -m /dev/shm/scream -o pulse -n Guest -s speakers -t 50 -l 100 -v";
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        assert_eq!(cli.run.memory, Some("/dev/shm/scream".into()));
+        let play = cli.run.play;
+        assert_eq!((play.name.as_deref(), play.sink.as_deref()), (Some("Guest"), Some("speakers")));
+        assert_eq!(play.target, Some(Auto::Fixed(Milliseconds::new(50))));
+        assert_eq!(play.limit, Some(Milliseconds::new(100)));
+        assert_eq!(cli.verbosity.verbose, 1);
+        let bare = Cli::try_parse_from(["scream-rx", "/dev/shm/x"]).unwrap();
+        assert_eq!(bare.run.file, Some("/dev/shm/x".into()));
+        let run = Cli::try_parse_from(["scream-rx", "run", "/dev/shm/x", "-o", "null"]).unwrap();
+        assert!(matches!(run.command, Some(Command::Run(r)) if r.file == Some("/dev/shm/x".into())));
+    }
+
+    #[test]
+    fn every_flag_says_its_default_and_the_reason() {
+        let mut command = Cli::command();
+        command.build();
+        let run = command.find_subcommand("run").unwrap();
+        for arg in run.get_arguments() {
+            let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
+            let name = arg.get_id().as_str();
+            let takes_value = arg.get_action().takes_values() && name != "memory" && name != "sink";
+            let ends = ["seconds", "stats", "help", "version"].contains(&name);
+            assert!(!takes_value || ends || help.contains("default:"), "{name}: {help}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! From settings to an open sink, and what there is to choose from. Says at once what cannot work.
+
+use crate::channels::Layout;
+use crate::cli::Output;
+use crate::settings::{DEFAULT_WAV, Play};
+use crate::sink::paced::Pacer;
+use crate::sink::{Sink, SinkError, SinkFormat, null, raw, wav};
+use rx_host::exit::Failure;
+use std::path::Path;
+
+/// What files and the null sink play: they have no rate of their own.
+pub const FILE_FORMAT: SinkFormat = SinkFormat { rate_hz: 48_000, layout: Layout::STEREO };
+
+/// The output that `auto` means on this machine, now: a sound server, else ALSA.
+///
+/// Blocks while the server and ALSA are asked, some seconds at most.
+///
+/// # Errors
+/// [`Failure`] if there is neither.
+pub fn settle(output: Output) -> Result<Output, Failure> {
+    if output != Output::Auto {
+        return Ok(output);
+    }
+    let mut reasons = Vec::new();
+    #[cfg(feature = "pulse")]
+    match crate::sink::pulse::devices(None) {
+        Ok(_) => return Ok(Output::Pulse),
+        Err(reason) => reasons.push(reason),
+    }
+    #[cfg(feature = "alsa")]
+    match crate::sink::device::check(crate::sink::device::DEFAULT) {
+        Ok(_) => return Ok(Output::Alsa),
+        Err(reason) => reasons.push(format!("ALSA: {reason}")),
+    }
+    Err(Failure::environment(
+        format!("nothing to play on: {}", reasons.join("; ")),
+        "start the sound server (systemctl --user start pipewire-pulse, or pulseaudio --start), or record: -o wav",
+    ))
+}
+
+/// Opens the output that the settings name. `pacer` is the clock of outputs that have none. `patient`: a sound server that
+/// is not there yet is waited for.
+///
+/// Blocks while the server is asked.
+///
+/// # Errors
+/// [`Failure`] with what to do.
+pub fn open(play: &Play, pacer: Box<dyn Pacer + Send>, patient: bool) -> Result<Box<dyn Sink + Send>, Failure> {
+    let path = play.device.as_deref().map(Path::new);
+    match play.output {
+        Output::Auto => Err(Failure::environment("the output was not settled", "name one: -o pulse")),
+        #[cfg(feature = "pulse")]
+        Output::Pulse => open_pulse(play, patient),
+        #[cfg(feature = "alsa")]
+        Output::Alsa => open_alsa(play),
+        Output::Wav => {
+            let path = path.unwrap_or(Path::new(DEFAULT_WAV));
+            Ok(Box::new(wav::WavSink::open(path, FILE_FORMAT, play.bits, pacer).map_err(explain)?))
+        }
+        Output::Raw => {
+            let float = play.bits != Some(16);
+            Ok(Box::new(raw::RawSink::open(path, FILE_FORMAT, float, pacer).map_err(explain)?))
+        }
+        Output::Null => Ok(Box::new(null::NullSink { format: FILE_FORMAT, pacer })),
+    }
+}
+
+#[cfg(feature = "pulse")]
+fn open_pulse(play: &Play, patient: bool) -> Result<Box<dyn Sink + Send>, Failure> {
+    use crate::sink::pulse;
+    if !patient {
+        let devices = pulse::devices(None).map_err(|reason| {
+            Failure::environment(
+                format!("cannot play on PulseAudio: {reason}"),
+                "start the sound server (systemctl --user start pipewire-pulse, or pulseaudio --start), or play \
+                 without one: -o alsa",
+            )
+        })?;
+        let missing = play.device.as_ref().filter(|wanted| !devices.iter().any(|d| d.name == **wanted));
+        if let Some(wanted) = missing.filter(|name| !name.starts_with('@')) {
+            let names: Vec<&str> = devices.iter().map(|d| d.name.as_str()).collect();
+            return Err(Failure::environment(
+                format!("the sound server has no sink named {wanted}"),
+                format!("choose one of these with -d: {}", names.join(", ")),
+            ));
+        }
+    }
+    let buffer = play.buffer();
+    Ok(Box::new(pulse::PulseSink {
+        server: None,
+        device: play.device.clone(),
+        name: play.name.clone(),
+        buffer: buffer.whole,
+        piece: buffer.piece,
+    }))
+}
+
+#[cfg(feature = "alsa")]
+fn open_alsa(play: &Play) -> Result<Box<dyn Sink + Send>, Failure> {
+    use crate::sink::device;
+    let name = play.device.clone().unwrap_or_else(|| device::DEFAULT.into());
+    device::check(&name).map_err(|reason| explain(SinkError::Device { device: name.clone(), reason }))?;
+    Ok(Box::new(device::DeviceSink { name, piece: play.buffer().piece }))
+}
+
+/// What to do about a sink that cannot play.
+pub fn explain(error: SinkError) -> Failure {
+    match &error {
+        SinkError::Device { .. } => {
+            Failure::environment(error, "see what there is: scream-rx devices; or record: -o wav -d FILE")
+        }
+        SinkError::File { path, source } => {
+            let hint = match source.kind() {
+                std::io::ErrorKind::StorageFull => "make room, or write elsewhere: -d FILE".to_owned(),
+                _ => format!("write elsewhere: -d FILE; or see who may: ls -ld {}", parent(path).display()),
+            };
+            let what = error.to_string();
+            let SinkError::File { source, .. } = error else { return Failure::environment(what, hint) };
+            Failure::environment(what, hint).because(source)
+        }
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The text of `scream-rx devices`: what can be named with `-o` and `-d`.
+///
+/// Blocks while servers and devices are asked.
+pub fn list() -> String {
+    let mut text = String::new();
+    #[cfg(feature = "pulse")]
+    {
+        text.push_str("-o pulse\n");
+        match crate::sink::pulse::devices(None) {
+            Ok(devices) => devices.iter().for_each(|d| {
+                let mark = if d.is_default { "*" } else { " " };
+                text.push_str(&format!("  {mark} -d {}  {} ({})\n", d.name, d.description, d.format));
+            }),
+            Err(reason) => text.push_str(&format!("    {reason}\n")),
+        }
+    }
+    #[cfg(feature = "alsa")]
+    {
+        text.push_str("-o alsa\n");
+        match crate::sink::device::devices() {
+            Ok(devices) => devices.iter().for_each(|d| {
+                let mark = if d.name == crate::sink::device::DEFAULT { "*" } else { " " };
+                text.push_str(&format!("  {mark} -d {d}\n"));
+            }),
+            Err(reason) => text.push_str(&format!("    {reason}\n")),
+        }
+    }
+    text.push_str("-o wav, -o raw\n    -d FILE\n");
+    text
+}

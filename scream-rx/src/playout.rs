@@ -1,0 +1,424 @@
+//! The engine: takes streams from the intake thread and fills what the sink asks for, so that each frame is heard a
+//! constant time after the guest played it. It knows no device and reads no clock.
+//!
+//! ```text
+//! arrivals -> guest's clock  \
+//!                             > delay of the next frame -- minus the wanted delay --> ratio of the resampler
+//! fills    -> sink's clock   /
+//! ```
+//!
+//! The place in the guest's sound goes on whatever happens: what is missing when its time comes is made up, what comes
+//! after its time is dropped. So a stall costs a moment of sound, never a longer delay.
+
+use crate::clock::SinkClock;
+use crate::conceal::rising;
+use crate::counters::Counters;
+use crate::drift::Drift;
+use crate::sink::{Filled, SinkCell, SinkFormat, Source};
+use crate::stream::Stream;
+use crate::target::{Target, Wishes};
+use core::time::Duration;
+use rtrb::{Consumer, Producer, RingBuffer};
+use shm_proto::HostTime;
+use std::sync::Arc;
+
+/// Streams that can be under way at once, from being made to being taken back.
+const MAX_STREAMS: usize = 8;
+/// Errors of the delay that are repaired by a step in the sound instead of a change of pitch. Unit: seconds.
+const STEP_S: f64 = 0.040;
+/// The same while the sound is broken anyway. Unit: seconds.
+const STEP_IN_GAP_S: f64 = 0.002;
+/// The least time between two steps. Unit: seconds.
+const STEP_EVERY_S: f64 = 0.5;
+/// A guest that wrote nothing for so long is silent. Unit: seconds.
+const SILENT_AFTER_S: f64 = 0.2;
+/// A sink must have asked for this much before its delay is believed. Unit: seconds.
+const SINK_SETTLES_S: f64 = 0.020;
+/// The fade at the very end. Unit: milliseconds.
+const END_FADE_MS: u64 = 5;
+
+/// The intake's end of the hand-over: new streams in, old ones back.
+#[derive(Debug)]
+pub struct Streams {
+    out: Producer<Box<Stream>>,
+    back: Consumer<Box<Stream>>,
+    under_way: usize,
+    /// What the sink plays; nothing before it is open.
+    pub sink: Arc<SinkCell>,
+    /// No more than this is held of a stream. Unit: seconds.
+    pub longest_s: f64,
+}
+
+impl Streams {
+    /// Whether another stream can be handed over now.
+    pub fn has_room(&mut self) -> bool {
+        self.collect();
+        self.under_way < MAX_STREAMS
+    }
+
+    /// Hands a stream over; it replaces the one before once that is played out. Dropped if there is no room.
+    pub fn send(&mut self, stream: Box<Stream>) {
+        if self.has_room() && self.out.push(stream).is_ok() {
+            self.under_way += 1;
+        }
+    }
+
+    /// Frees the streams that were played out. To be called now and then; they are freed here, not on the playout thread.
+    pub fn collect(&mut self) {
+        while self.back.pop().is_ok() {
+            self.under_way = self.under_way.saturating_sub(1);
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing plays.
+    Idle,
+    /// The current stream plays.
+    Playing,
+    /// The current stream fades out, to make room or because the sink changed.
+    Leaving,
+}
+
+/// How much shall be played in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// Until somebody stops it.
+    Endless,
+    /// So many milliseconds from the first time the sink asks.
+    FromStart(u64),
+    /// So many milliseconds from the first sound.
+    FromSound(u64),
+}
+
+/// The engine. See the module.
+#[derive(Debug)]
+pub struct Playout {
+    epoch: HostTime,
+    incoming: Consumer<Box<Stream>>,
+    retired: Producer<Box<Stream>>,
+    current: Option<Box<Stream>>,
+    next: Option<Box<Stream>>,
+    sink: Option<SinkFormat>,
+    sink_cell: Arc<SinkCell>,
+    sink_clock: SinkClock,
+    sink_age_s: f64,
+    target: Target,
+    drift: Drift,
+    phase: Phase,
+    /// The wanted delay came down to what is needed since sound last ended.
+    settled: bool,
+    gap: Gap,
+    stepped_s: f64,
+    length: Length,
+    /// Frames of the sink that are still to be played, if there is an end.
+    left: Option<u64>,
+    counters: Arc<Counters>,
+}
+
+/// The gap that is going on.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gap {
+    /// Guest frames made up so far.
+    frames: u64,
+    /// Those of them that had not come yet; the others never will.
+    late_frames: u64,
+}
+
+/// Makes an engine and the intake's end of it. `epoch`: an instant not after any that will be passed in.
+pub fn engine(epoch: HostTime, wishes: Wishes, length: Length, counters: Arc<Counters>) -> (Playout, Streams) {
+    let (out, incoming) = RingBuffer::new(MAX_STREAMS);
+    let (retired, back) = RingBuffer::new(MAX_STREAMS);
+    let sink = Arc::<SinkCell>::default();
+    let streams = Streams { out, back, under_way: 0, sink: Arc::clone(&sink), longest_s: wishes.longest_s };
+    let playout = Playout {
+        epoch,
+        incoming,
+        retired,
+        current: None,
+        next: None,
+        sink: None,
+        sink_cell: sink,
+        sink_clock: SinkClock::new(48_000),
+        sink_age_s: 0.0,
+        target: Target::new(wishes),
+        drift: Drift::new(),
+        phase: Phase::Idle,
+        settled: false,
+        gap: Gap::default(),
+        stepped_s: f64::MIN,
+        length,
+        left: None,
+        counters,
+    };
+    (playout, streams)
+}
+
+impl Playout {
+    fn seconds(&self, at: HostTime) -> f64 {
+        at.signed_ns_since(self.epoch) as f64 * 1e-9
+    }
+
+    /// Takes what the intake sent: the newest stream waits for its turn, older ones that never played are given back.
+    fn take_streams(&mut self) {
+        while let Ok(stream) = self.incoming.pop() {
+            if Some(stream.sink()) != self.sink {
+                self.retire(stream);
+            } else if self.current.is_none() {
+                self.current = Some(stream);
+            } else if let Some(unplayed) = self.next.replace(stream) {
+                self.retire(unplayed);
+            }
+        }
+    }
+
+    fn retire(&mut self, stream: Box<Stream>) {
+        // There is room for all streams that can be under way. Should that ever be wrong, freeing one here is harm enough.
+        let _ = self.retired.push(stream);
+    }
+
+    /// The current stream is done; the next one takes its place.
+    fn promote(&mut self) {
+        if let Some(done) = self.current.take() {
+            self.retire(done);
+        }
+        self.current = self.next.take();
+        self.phase = Phase::Idle;
+        self.gap = Gap::default();
+    }
+
+    fn observe(&mut self) {
+        let Playout { current, next, target, epoch, .. } = self;
+        for stream in [current, next].into_iter().flatten() {
+            let observed = stream.observe(*epoch, |at_s, late_s| target.chunk(at_s, late_s));
+            if observed.restarted {
+                target.forget_lateness(stream.last_arrival_s());
+            }
+        }
+    }
+
+    /// The delay to hold for `stream`.
+    fn wanted_s(&self, stream: &Stream) -> f64 {
+        let format = stream.format();
+        let chunk_s = f64::from(format.chunk_frames()) / f64::from(format.rate_hz());
+        self.target.delay_s(chunk_s, stream.filter_s())
+    }
+
+    /// The place in `stream` that is to be heard at `heard_s`.
+    fn wanted_position(&self, stream: &Stream, heard_s: f64) -> f64 {
+        stream.clock().frame_at(heard_s - self.wanted_s(stream))
+    }
+
+    /// Begins to play the current stream if its time has come.
+    fn try_start(&mut self, now_s: f64, heard_s: f64, frames: usize) -> bool {
+        if self.current.as_ref().is_some_and(|s| s.has_ended() && self.next.is_some()) {
+            self.promote();
+        }
+        let Some(stream) = &self.current else { return false };
+        let recent = now_s - stream.last_arrival_s() < SILENT_AFTER_S;
+        if !(recent && stream.clock().is_primed() && self.sink_age_s > SINK_SETTLES_S) {
+            return false;
+        }
+        if !core::mem::replace(&mut self.settled, true) {
+            self.target.settle();
+        }
+        let position = self.wanted_position(stream, heard_s);
+        let guest_hz = f64::from(stream.format().rate_hz());
+        let needed = position + (stream.filter_s() + frames as f64 / self.rate_hz()) * guest_hz;
+        let Some(stream) = &mut self.current else { return false };
+        // What lies before the wanted place has had its time.
+        stream.skip_before(position.max(0.0) as u64);
+        let Some((first, end)) = stream.first_frame().zip(stream.end_frame()) else { return false };
+        if position < first as f64 || needed > end as f64 {
+            return false;
+        }
+        stream.start_at(position);
+        self.drift.restart();
+        self.gap = Gap::default();
+        self.stepped_s = now_s;
+        self.counters.playout.starts.inc();
+        self.phase = Phase::Playing;
+        true
+    }
+
+    fn rate_hz(&self) -> f64 {
+        self.sink.map_or(48_000.0, |s| f64::from(s.rate_hz))
+    }
+
+    /// The next frames of the current stream, at the ratio that keeps the delay.
+    fn play(&mut self, out: &mut [f32], now_s: f64, heard_s: f64, elapsed_s: f64) {
+        let Some(stream) = &self.current else { return out.fill(0.0) };
+        let delay_s = heard_s - stream.clock().time_of(stream.position());
+        let wanted_s = self.wanted_s(stream);
+        let mut error_s = delay_s - wanted_s;
+        let guest_hz = f64::from(stream.format().rate_hz());
+        let far_off = error_s.abs() > STEP_S || (self.gap.frames > 0 && error_s < -STEP_IN_GAP_S);
+        let Some(stream) = &mut self.current else { return };
+        if far_off && now_s - self.stepped_s > STEP_EVERY_S {
+            stream.move_by(error_s * guest_hz);
+            error_s = 0.0;
+            self.stepped_s = now_s;
+            self.drift.restart();
+            self.counters.playout.moves.inc();
+        }
+        let ratio = self.drift.update(error_s, elapsed_s);
+        let rendered = stream.render(out, ratio, false);
+        let (last_s, silent, ended) = (stream.last_arrival_s(), stream.is_silent(), stream.has_ended());
+
+        let counters = &self.counters.playout;
+        counters.frames_late.add(rendered.late);
+        counters.delay.record(delay_s);
+        counters.delay_us.set((delay_s * 1e6) as i64);
+        counters.target_us.set((wanted_s * 1e6) as i64);
+        counters.drift_ppb.set((self.drift.learned_ppm() * 1e3) as i64);
+
+        self.gap.frames += rendered.missing;
+        self.gap.late_frames += rendered.missing - rendered.lost;
+        if rendered.missing == 0 && self.gap.frames > 0 {
+            // It was a gap, since sound follows it; otherwise it was an end.
+            counters.gaps.inc();
+            counters.frames_made_up.add(self.gap.frames);
+            if self.gap.late_frames > 0 {
+                self.target.gap(now_s, self.gap.late_frames as f64 / guest_hz);
+            }
+            self.gap = Gap::default();
+        }
+        if silent && (ended || now_s - last_s > SILENT_AFTER_S) {
+            self.stop_playing();
+            if ended {
+                self.promote();
+            }
+        } else if let Some(next) = &self.next {
+            let position = self.wanted_position(next, heard_s);
+            let due = next.clock().is_primed() && next.first_frame().is_some_and(|first| position >= first as f64);
+            if due {
+                self.phase = Phase::Leaving;
+            }
+        }
+    }
+
+    fn stop_playing(&mut self) {
+        self.phase = Phase::Idle;
+        self.settled = false;
+        self.gap = Gap::default();
+        self.counters.playout.delay_us.set(0);
+    }
+
+    fn leave(&mut self, out: &mut [f32]) {
+        let Some(stream) = &mut self.current else {
+            self.phase = Phase::Idle;
+            return out.fill(0.0);
+        };
+        stream.render(out, 1.0 + self.drift.ppm() * 1e-6, true);
+        if stream.is_silent() {
+            self.stop_playing();
+            self.promote();
+        }
+    }
+
+    /// Cuts at the end that was asked for, with a fade before it. Returns how many frames count.
+    fn end(&mut self, out: &mut [f32], channels: usize, sounding: bool) -> usize {
+        let frames = out.len() / channels;
+        let rate_hz = self.sink.map_or(48_000, |s| u64::from(s.rate_hz));
+        if self.left.is_none() {
+            self.left = match self.length {
+                Length::FromStart(ms) => Some(ms.saturating_mul(rate_hz) / 1000),
+                Length::FromSound(ms) if sounding => Some(ms.saturating_mul(rate_hz) / 1000),
+                _ => None,
+            };
+        }
+        let Some(left) = self.left else { return frames };
+        let fade = usize::try_from(END_FADE_MS * rate_hz / 1000).unwrap_or(1).max(1);
+        let left_frames = usize::try_from(left).unwrap_or(usize::MAX);
+        if left_frames < frames + fade {
+            for (at, frame) in out.chunks_exact_mut(channels).enumerate() {
+                let to_go = left_frames.saturating_sub(at);
+                let gain = if to_go == 0 { 0.0 } else { rising(to_go - 1, fade) };
+                frame.iter_mut().for_each(|x| *x *= gain);
+            }
+        }
+        self.left = Some(left.saturating_sub(frames as u64));
+        frames.min(left_frames)
+    }
+}
+
+impl Source for Playout {
+    fn open(&mut self, format: SinkFormat) {
+        if self.sink != Some(format) {
+            for stream in [self.current.take(), self.next.take()].into_iter().flatten() {
+                self.retire(stream);
+            }
+            self.sink_cell.set(format);
+            // An end that was asked for is counted in frames; what is left of it keeps its length.
+            if let (Some(left), Some(old)) = (self.left, self.sink) {
+                self.left = Some(left.saturating_mul(u64::from(format.rate_hz)) / u64::from(old.rate_hz.max(1)));
+            }
+        }
+        self.sink = Some(format);
+        self.sink_clock = SinkClock::new(format.rate_hz);
+        self.sink_age_s = 0.0;
+        self.target.forget_sink();
+        self.stop_playing();
+    }
+
+    fn fill(&mut self, out: &mut [f32], now: HostTime, sink_delay: Duration) -> Filled {
+        let Some(format) = self.sink else {
+            out.fill(0.0);
+            return Filled { frames: out.len(), sounding: false };
+        };
+        let channels = format.layout.channels();
+        let (whole, rest) = out.split_at_mut(out.len() / channels * channels);
+        rest.fill(0.0);
+        let frames = whole.len() / channels;
+        let elapsed_s = frames as f64 / f64::from(format.rate_hz);
+        let now_s = self.seconds(now);
+        let delay_s = sink_delay.as_secs_f64();
+        let (heard_s, _) = self.sink_clock.advance(now_s + delay_s, frames);
+        self.target.sink(delay_s + elapsed_s);
+        self.sink_age_s += elapsed_s;
+        self.take_streams();
+        self.observe();
+        if self.phase == Phase::Idle && !self.try_start(now_s, heard_s, frames) {
+            whole.fill(0.0);
+        }
+        let sounding = self.phase != Phase::Idle;
+        match self.phase {
+            Phase::Idle => {}
+            Phase::Playing => self.play(whole, now_s, heard_s, elapsed_s),
+            Phase::Leaving => self.leave(whole),
+        }
+        Filled { frames: self.end(whole, channels, sounding), sounding }
+    }
+
+    fn keep_up(&mut self, now: HostTime) -> bool {
+        self.take_streams();
+        self.observe();
+        let now_s = self.seconds(now);
+        if self.phase != Phase::Idle {
+            self.stop_playing();
+        }
+        if self.current.as_ref().is_some_and(|s| s.has_ended()) {
+            self.promote();
+        }
+        let Playout { current, next, target, .. } = self;
+        let mut playing = false;
+        for stream in [current, next].into_iter().flatten() {
+            let held_s = target.delay_s(0.0, stream.filter_s()).max(0.1);
+            let position = stream.clock().frame_at(now_s - held_s);
+            stream.skip_before(position.max(0.0) as u64);
+            playing |= now_s - stream.last_arrival_s() < SILENT_AFTER_S;
+        }
+        playing
+    }
+
+    fn finish(&mut self) {
+        let rate_hz = self.sink.map_or(48_000, |s| u64::from(s.rate_hz));
+        let fade = END_FADE_MS * rate_hz / 1000;
+        self.left = Some(self.left.map_or(fade, |left| left.min(fade)));
+    }
+
+    fn guest_bits(&self) -> Option<u8> {
+        self.current.as_ref().map(|s| s.format().bits().bits())
+    }
+}

@@ -1,0 +1,62 @@
+//! The receiver put together: which parts there are, and the lines between them. Threads are spawned in `main.rs`; each
+//! part here is what one of them runs.
+
+use crate::cli::Output;
+use crate::counters::Counters;
+use crate::intake::State;
+use crate::intake::shm::ShmIntake;
+use crate::playout::{self, Length, Playout};
+use crate::settings::Play;
+use crate::sink::{Control, Notice};
+use core::time::Duration;
+use rtrb::{Consumer, Producer, RingBuffer};
+use rx_host::signals::Stop;
+use shm_proto::{HostTime, Region};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver as Notices};
+
+/// Regions and states that wait for the other side.
+const MAX_WAITING: usize = 64;
+
+/// All parts. `intake` and `engine` go to their threads, the rest stays with the main thread.
+#[derive(Debug)]
+pub struct Receiver {
+    /// The intake thread runs this.
+    pub intake: ShmIntake,
+    /// The playout thread runs a sink on this.
+    pub engine: Playout,
+    /// What the sink needs besides.
+    pub control: Control,
+    /// The main thread's lines.
+    pub desk: Desk,
+}
+
+/// The main thread's ends of all lines.
+#[derive(Debug)]
+pub struct Desk {
+    /// Takes new regions to the intake.
+    pub regions: Producer<Region>,
+    /// How it stands with the guest.
+    pub states: Consumer<State>,
+    /// How it stands with the sink.
+    pub notices: Notices<Notice>,
+    /// What was counted.
+    pub counters: Arc<Counters>,
+}
+
+/// Puts a receiver together that plays as `play` says, until `stop`, for `after` at most.
+pub fn build(play: &Play, after: Option<Duration>, from_sound: bool, stop: &Stop, now: HostTime) -> Receiver {
+    let counters = Arc::<Counters>::default();
+    let length = match after.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)) {
+        None => Length::Endless,
+        Some(ms) if from_sound || matches!(play.output, Output::Wav | Output::Raw) => Length::FromSound(ms),
+        Some(ms) => Length::FromStart(ms),
+    };
+    let (engine, streams) = playout::engine(now, play.wishes(), length, Arc::clone(&counters));
+    let (regions, regions_out) = RingBuffer::new(MAX_WAITING);
+    let (states_in, states) = RingBuffer::new(MAX_WAITING);
+    let (notices_in, notices) = mpsc::channel();
+    let intake = ShmIntake::new(regions_out, streams, Arc::clone(&counters), states_in, now);
+    let control = Control { stop: stop.clone(), counters: Arc::clone(&counters), notices: notices_in };
+    Receiver { intake, engine, control, desk: Desk { regions, states, notices, counters } }
+}

@@ -1,0 +1,296 @@
+//! From flags and the settings file to settings that cannot be wrong. After this nobody parses again.
+
+use crate::cli::{BitsArg, EndArgs, Output, PlayArgs, ProfileArg, RunArgs};
+use crate::target::{Profile, Wishes};
+use clap::ValueEnum;
+use core::time::Duration;
+use rx_host::atomic_file;
+use rx_host::exit::Failure;
+use rx_host::settings::units::{Auto, Milliseconds};
+use rx_host::settings::{self, About, ConfigFile, Layers, SettingsError, Value};
+use serde::{Deserialize, Deserializer};
+use std::path::{Path, PathBuf};
+
+/// The name that most guides give the file.
+pub const DEFAULT_FILE: &str = "/dev/shm/scream-ivshmem";
+/// Where a recording goes if nothing else is said.
+pub const DEFAULT_WAV: &str = "scream.wav";
+
+/// Where and how it plays.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Play {
+    /// Where the sound goes.
+    pub output: Output,
+    /// The device, or the file.
+    pub device: Option<String>,
+    /// The stream's name.
+    pub name: String,
+    /// The whole delay, if it is fixed.
+    pub target: Option<Duration>,
+    /// The longest delay.
+    pub limit: Duration,
+    /// How much safety is bought with delay.
+    pub profile: Profile,
+    /// Bits of a recorded sample: 16 or 32.
+    pub bits: Option<u8>,
+}
+
+/// How it ends and what it leaves behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// After this time.
+    pub after: Option<Duration>,
+    /// Where the figures go.
+    pub stats: Option<PathBuf>,
+}
+
+/// All settings of `run`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The shared memory's file.
+    pub file: PathBuf,
+    /// Where and how it plays.
+    pub play: Play,
+    /// How it ends.
+    pub end: End,
+}
+
+/// What the settings file may say.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Low {
+    file: Option<PathBuf>,
+    #[serde(deserialize_with = "word")]
+    output: Option<Output>,
+    device: Option<String>,
+    name: Option<String>,
+    target: Option<Auto<Milliseconds>>,
+    limit: Option<Milliseconds>,
+    #[serde(deserialize_with = "word")]
+    profile: Option<ProfileArg>,
+    #[serde(deserialize_with = "word")]
+    bits: Option<BitsArg>,
+}
+
+const FILE: About = About { name: "file", why: "the name in most guides" };
+const OUTPUT: About = About { name: "output", why: "a sound server before ALSA, which one program has for itself" };
+const DEVICE: About = About { name: "device", why: "the server's or ALSA's own default" };
+const NAME: About = About { name: "name", why: "to be found among others in a mixer" };
+const TARGET: About = About { name: "target", why: "as short as profile, guest and device allow" };
+const LIMIT: About = About { name: "limit", why: "beyond it lips and sound part" };
+const PROFILE: About = About { name: "profile", why: "lets a host be 6 ms late" };
+const BITS: About = About { name: "bits", why: "what the guest has" };
+
+/// One of the words of `E`.
+fn word<'de, D: Deserializer<'de>, E: ValueEnum>(d: D) -> Result<Option<E>, D::Error> {
+    let text = String::deserialize(d)?;
+    E::from_str(&text, false).map(Some).map_err(|_| {
+        let words = E::value_variants().iter().filter_map(E::to_possible_value).map(|v| v.get_name().to_owned());
+        serde::de::Error::custom(format!("`{text}` is none of {}", words.collect::<Vec<_>>().join(", ")))
+    })
+}
+
+/// A choice among words, as reports show it.
+struct Word<E>(E);
+
+impl<E: ValueEnum> Value for Word<E> {
+    fn show(&self) -> String {
+        self.0.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+fn pick_word<E: ValueEnum>(l: &mut Layers, about: &About, typed: Option<E>, file: Option<E>, default: E) -> E {
+    l.pick(about, typed.map(Word), file.map(Word), Word(default)).0
+}
+
+impl Settings {
+    /// The settings that `args` and the file give, and where each came from.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    pub fn from_args(args: &RunArgs) -> Result<(Settings, Layers), SettingsError> {
+        let file = settings::load::<Low>("scream-rx", args.config.as_deref())?;
+        Settings::from_layers(args, &file)
+    }
+
+    fn from_layers(args: &RunArgs, file: &ConfigFile<Low>) -> Result<(Settings, Layers), SettingsError> {
+        let mut layers = Layers::new(file);
+        let typed = args.file.clone().or_else(|| args.memory.clone());
+        let path = layers.pick(&FILE, typed, file.values.file.clone(), PathBuf::from(DEFAULT_FILE));
+        let play = play(&mut layers, &args.play, &file.values)?;
+        Ok((Settings { file: path, play, end: end(&args.end) }, layers))
+    }
+}
+
+/// Where and how it plays, by flags alone: a demo reads no file.
+///
+/// # Errors
+/// [`SettingsError::NotAllowed`].
+pub fn play_from_flags(args: &PlayArgs) -> Result<Play, SettingsError> {
+    play(&mut Layers::new(&ConfigFile::<Low>::default()), args, &Low::default())
+}
+
+fn play(l: &mut Layers, args: &PlayArgs, low: &Low) -> Result<Play, SettingsError> {
+    let output = pick_word(l, &OUTPUT, args.output, low.output, Output::default());
+    let typed = args.device.clone().or_else(|| args.sink.clone());
+    let device = l.pick_optional(&DEVICE, typed, low.device.clone());
+    if let Some(device) = &device {
+        l.check(&DEVICE, device, is_name(device), || "a name without control characters")?;
+    }
+    let name = l.pick(&NAME, args.name.clone(), low.name.clone(), "Scream".to_owned());
+    l.check(&NAME, &name, is_name(&name), || "a name without control characters")?;
+    let target = l.pick(&TARGET, args.target, low.target, Auto::Auto);
+    let limit = l.pick(&LIMIT, args.limit, low.limit, Milliseconds::new(200));
+    l.check_range(&LIMIT, &limit, Milliseconds::new(20)..=Milliseconds::new(2000))?;
+    let target = match target {
+        Auto::Auto => None,
+        Auto::Fixed(ms) => {
+            let allowed = Milliseconds::new(1)..=Milliseconds::new(2000);
+            l.check(&TARGET, &ms, allowed.contains(&ms), || "auto, or 1 ms to 2000 ms")?;
+            Some(ms.0)
+        }
+    };
+    let profile = match pick_word(l, &PROFILE, args.profile, low.profile, ProfileArg::default()) {
+        ProfileArg::Low => Profile::Low,
+        ProfileArg::Balanced => Profile::Balanced,
+        ProfileArg::Safe => Profile::Safe,
+    };
+    let bits = match pick_word(l, &BITS, args.bits, low.bits, BitsArg::default()) {
+        BitsArg::Auto => None,
+        BitsArg::Int16 => Some(16),
+        BitsArg::Float32 => Some(32),
+    };
+    // Whoever names a delay has set the limit too.
+    let limit = limit.0.max(target.unwrap_or_default());
+    Ok(Play { output, device, name, target, limit, profile, bits })
+}
+
+/// Whether a text can be given to a sound server or the system as a name.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && !text.chars().any(char::is_control)
+}
+
+/// How it ends, by flags alone.
+pub fn end(args: &EndArgs) -> End {
+    End { after: args.seconds.map(|s| s.0), stats: args.stats.clone() }
+}
+
+impl End {
+    /// Looks at the start whether the files of the end can be written.
+    ///
+    /// # Errors
+    /// [`Failure`] with what to do.
+    pub fn check_files(&self) -> Result<(), Failure> {
+        let check = |path: &Path| {
+            atomic_file::check(path).map_err(|e| {
+                let hint = e.hint();
+                Failure::environment(e, hint)
+            })
+        };
+        self.stats.iter().try_for_each(|path| check(path))
+    }
+}
+
+/// What a device holds, and in which pieces it asks for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// All of it.
+    pub whole: Duration,
+    /// A piece.
+    pub piece: Duration,
+}
+
+/// The reserve for lateness where nobody listens: to a file it does not matter when a sound comes. Unit: seconds.
+const FILE_RESERVE_S: f64 = 0.150;
+/// What of a fixed delay is needed elsewhere: a chunk, the resampler, and a little lateness.
+const BEFORE_DEVICE: Duration = Duration::from_millis(26);
+
+impl Play {
+    /// What a device shall hold. Below 5 ms a sound server spends more than a listener gains; 20 ms ran clean where
+    /// 10 ms let stalls of 30 ms through.
+    pub fn buffer(&self) -> Buffer {
+        let usual = match self.profile {
+            Profile::Low => Duration::from_millis(10),
+            Profile::Balanced => Duration::from_millis(20),
+            Profile::Safe => Duration::from_millis(40),
+        };
+        let room = self.target.map_or(usual, |t| t.saturating_sub(BEFORE_DEVICE));
+        let whole = room.clamp(Duration::from_millis(5), usual);
+        Buffer { whole, piece: whole / 4 }
+    }
+
+    /// What the engine shall aim at.
+    pub fn wishes(&self) -> Wishes {
+        let to_file = matches!(self.output, Output::Wav | Output::Raw);
+        let least_reserve_s = if to_file { FILE_RESERVE_S } else { 0.0 };
+        Wishes {
+            profile: self.profile,
+            fixed_s: self.target.map(|t| t.as_secs_f64()),
+            longest_s: self.limit.as_secs_f64() + if to_file { 2.0 * FILE_RESERVE_S } else { 0.0 },
+            least_reserve_s,
+        }
+    }
+}
+
+/// What to tell about settings that are wrong.
+pub fn explain(error: SettingsError) -> Failure {
+    let (hint, usage) = (error.hint(), error.is_usage());
+    if usage { Failure::usage(error, hint) } else { Failure::environment(error, hint) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use clap::Parser;
+
+    fn settle(line: &str, toml: &str) -> Result<Settings, SettingsError> {
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let file = settings::parse::<Low>("/c.toml".as_ref(), toml)?;
+        Settings::from_layers(&cli.run, &file).map(|(s, _)| s)
+    }
+
+    #[test]
+    fn flags_are_above_the_file_and_the_file_above_the_defaults() {
+        let s = settle("scream-rx", "").unwrap();
+        assert_eq!((s.file, s.play.output), (DEFAULT_FILE.into(), Output::Auto));
+        assert_eq!((s.play.target, s.play.limit), (None, Duration::from_millis(200)));
+        let toml = "file = \"/dev/shm/a\"\noutput = \"null\"\ntarget = 60\nprofile = \"safe\"\nbits = \"16\"\n";
+        let s = settle("scream-rx", toml).unwrap();
+        assert_eq!((s.file.as_path(), s.play.output), (Path::new("/dev/shm/a"), Output::Null));
+        assert_eq!(
+            (s.play.target, s.play.profile, s.play.bits),
+            (Some(Duration::from_millis(60)), Profile::Safe, Some(16))
+        );
+        let s = settle("scream-rx -m /b -o wav -t auto --profile low", toml).unwrap();
+        assert_eq!((s.file, s.play.output, s.play.target), ("/b".into(), Output::Wav, None));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_the_place_it_stands_at() {
+        for (toml, place) in [
+            ("output = \"trumpet\"", "c.toml:1"),
+            ("target = 5000", "c.toml:1"),
+            ("\nlimit = 5", "c.toml:2"),
+            ("device = \"a\\u0000b\"", "c.toml:1"),
+            ("name = \"\"", "c.toml:1"),
+            ("gain = 2", "c.toml:1"),
+        ] {
+            let e = settle("scream-rx", toml).unwrap_err();
+            assert!(e.to_string().contains(place), "{toml}: {e}");
+            assert!(e.is_usage());
+        }
+        assert!(settle("scream-rx -t 0", "").is_err());
+    }
+
+    #[test]
+    fn the_device_holds_less_when_little_delay_is_wanted() {
+        let whole_ms = |line: &str| settle(line, "").unwrap().play.buffer().whole.as_millis();
+        assert_eq!(whole_ms("scream-rx"), 20);
+        assert_eq!(whole_ms("scream-rx --profile low"), 10);
+        assert_eq!(whole_ms("scream-rx -t 36"), 10);
+        assert_eq!(whole_ms("scream-rx -t 1"), 5);
+        assert_eq!(whole_ms("scream-rx -t 500 --profile safe"), 40);
+        assert_eq!(settle("scream-rx -t 500", "").unwrap().play.limit, Duration::from_millis(500));
+    }
+}

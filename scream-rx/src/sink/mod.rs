@@ -1,0 +1,188 @@
+//! Where the sound goes. A sink is dumb: it opens its device in the device's own format, says so, and then asks a
+//! [`Source`] for frames whenever the device wants some, telling how much sound lies before them. All decisions are the
+//! source's. Each sink is one file; names of sound libraries stay inside it.
+
+#[cfg(feature = "alsa")]
+pub mod device;
+pub mod null;
+pub mod paced;
+#[cfg(feature = "pulse")]
+pub mod pulse;
+pub mod raw;
+pub mod wav;
+
+use crate::channels::Layout;
+use crate::counters::Counters;
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use rx_host::signals::Stop;
+use shm_proto::HostTime;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+/// What a sink plays: float frames at its own rate, in its own order of channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SinkFormat {
+    /// Frames per second.
+    pub rate_hz: u32,
+    /// Its channels.
+    pub layout: Layout,
+}
+
+impl fmt::Display for SinkFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} Hz, {}", self.rate_hz, self.layout)
+    }
+}
+
+/// What a source gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filled {
+    /// Frames that count, from the start of the buffer. Fewer than the buffer holds: this is the end of the sound, and
+    /// the sink plays these and stops.
+    pub frames: usize,
+    /// Whether anything can be heard in them.
+    pub sounding: bool,
+}
+
+/// Where a sink gets its frames from. Called on the playout thread, or the thread of the device.
+pub trait Source: Send {
+    /// The sink is open and plays this from now on. Called before the first fill, and again whenever the device changes.
+    fn open(&mut self, format: SinkFormat);
+
+    /// Fills `out` with interleaved frames, all of it, with silence where there is nothing. `now` is when the sink asks;
+    /// the first of the frames will be heard `sink_delay` later.
+    ///
+    /// Real-time safe: no allocation, no lock, no system call.
+    fn fill(&mut self, out: &mut [f32], now: HostTime, sink_delay: Duration) -> Filled;
+
+    /// The sink plays nothing. To be called a few times a second meanwhile, so that no backlog grows. Whether there is
+    /// something to play.
+    fn keep_up(&mut self, now: HostTime) -> bool;
+
+    /// The end is near: from now on the sound fades, and soon a fill gives fewer frames than it was asked for. Any number of
+    /// times.
+    fn finish(&mut self);
+
+    /// Bits of the guest's samples, if it plays. For files, which keep what the guest has.
+    fn guest_bits(&self) -> Option<u8>;
+}
+
+/// Something that plays frames. Made by `open` functions of the sinks' own; run on the playout thread.
+pub trait Sink {
+    /// Plays what `source` gives until the sound ends. When a stop is asked for it tells the source to finish, and plays
+    /// what that still gives.
+    ///
+    /// Blocks. A device that goes away is waited for and opened again.
+    ///
+    /// # Errors
+    /// [`SinkError`] when there is no use in waiting.
+    fn run(&mut self, source: Box<dyn Source>, control: &Control) -> Result<(), SinkError>;
+}
+
+/// What a sink needs besides its source.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// When to end.
+    pub stop: Stop,
+    /// Where to count.
+    pub counters: Arc<Counters>,
+    /// Where to tell how it stands; at changes only.
+    pub notices: Sender<Notice>,
+}
+
+impl Control {
+    /// Tells how it stands. Nobody may listen any more.
+    pub fn tell(&self, notice: Notice) {
+        let _ = self.notices.send(notice);
+    }
+}
+
+/// How it stands with a sink, for the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// It is open.
+    Open {
+        /// What was opened, by the name it has for people.
+        name: String,
+        /// What it plays.
+        format: SinkFormat,
+    },
+    /// There is no device or server; it is looked for again and again.
+    Absent {
+        /// What was tried and what happened.
+        reason: String,
+    },
+}
+
+/// Why a sink cannot play, ever.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The device does not exist or cannot be used. Choosing another one helps.
+    #[error("cannot play on {device}: {reason}")]
+    Device {
+        /// The device.
+        device: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The file cannot be made or written: no permission, no room.
+    #[error("cannot write {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A float sample as a 16-bit integer, as [`convert`](crate::convert) would read it.
+pub(crate) fn to_i16(x: f32) -> i16 {
+    // `as` saturates, and a NaN becomes 0.
+    (x * 32_768.0).round() as i16
+}
+
+/// The format of the open sink, for the intake thread: one word, zero while no sink was open.
+#[derive(Debug, Default)]
+pub struct SinkCell(AtomicU64);
+
+/// Bits of the rate below those of the layout.
+const RATE_BITS: u32 = 20;
+
+impl SinkCell {
+    /// Tells the format.
+    ///
+    /// Real-time safe.
+    pub fn set(&self, format: SinkFormat) {
+        let rate = u64::from(format.rate_hz).min((1 << RATE_BITS) - 1);
+        // Relaxed: the word is all there is to hand over.
+        self.0.store(format.layout.pack() << RATE_BITS | rate, Ordering::Relaxed);
+    }
+
+    /// The format that was told last.
+    pub fn get(&self) -> Option<SinkFormat> {
+        let word = self.0.load(Ordering::Relaxed);
+        let rate_hz = u32::try_from(word & ((1 << RATE_BITS) - 1)).ok()?;
+        Some(SinkFormat { rate_hz, layout: Layout::unpack(word >> RATE_BITS)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_crosses_in_one_word() {
+        let cell = SinkCell::default();
+        assert_eq!(cell.get(), None);
+        for rate_hz in [8_000, 44_100, 768_000] {
+            for channels in 1..=8 {
+                let format = SinkFormat { rate_hz, layout: Layout::alsa(channels) };
+                cell.set(format);
+                assert_eq!(cell.get(), Some(format));
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Plays into nothing, at the pace of the clock. For measurements and tests.
+
+use super::paced::{self, Going, Pacer};
+use super::{Control, Sink, SinkError, SinkFormat, Source};
+use core::time::Duration;
+
+/// The delay that this sink pretends to have.
+const AHEAD: Duration = Duration::from_millis(10);
+
+/// The null sink.
+pub struct NullSink {
+    /// What it pretends to play.
+    pub format: SinkFormat,
+    /// Its clock.
+    pub pacer: Box<dyn Pacer + Send>,
+}
+
+impl Sink for NullSink {
+    fn run(&mut self, mut source: Box<dyn Source>, control: &Control) -> Result<(), SinkError> {
+        let mut swallow = |_: &[f32], _, _| Ok(Going::On);
+        paced::run(&mut *source, self.format, AHEAD, &mut *self.pacer, control, &mut swallow)
+    }
+}
+
+impl core::fmt::Debug for NullSink {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("NullSink").field("format", &self.format).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,208 @@
+//! One stream on the server: writes what the server asks for, and knows where the server is in it.
+
+use super::server::{Server, WIDTH};
+use super::{Lost, TURN};
+use crate::sink::{Control, SinkFormat, Source};
+use core::cell::Cell;
+use core::time::Duration;
+use libpulse_binding as pa;
+use pa::stream::{SeekMode, Stream};
+use rx_host::clock;
+use shm_proto::HostTime;
+use std::rc::Rc;
+
+/// How often the server is asked for its place, beside what it tells by itself.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+/// The longest wait for the end of what was written.
+const DRAIN: Duration = Duration::from_millis(500);
+/// A guest that is silent for so long lets the server's device sleep.
+const CORK_AFTER: Duration = Duration::from_secs(10);
+
+/// What the callbacks saw.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) timing: Cell<bool>,
+    pub(super) underflows: Cell<u64>,
+    pub(super) disturbed: Cell<u64>,
+    pub(super) moved: Cell<bool>,
+}
+
+/// Where the server was in our stream, and when.
+#[derive(Clone, Copy)]
+struct Place {
+    at: HostTime,
+    /// Byte that was being heard.
+    heard: f64,
+}
+
+pub(super) struct Playing {
+    stream: Stream,
+    seen: Rc<Seen>,
+    bytes_per_s: f64,
+    frame_bytes: usize,
+    piece: usize,
+    block: Vec<f32>,
+    place: Option<Place>,
+    asked: HostTime,
+    format: SinkFormat,
+}
+
+impl Playing {
+    /// A stream that is ready, in pieces of `piece` bytes.
+    pub(super) fn new(stream: Stream, seen: Rc<Seen>, format: SinkFormat, piece: usize) -> Playing {
+        let frame_bytes = format.layout.channels() * WIDTH;
+        let piece = (piece / frame_bytes).max(1) * frame_bytes;
+        Playing {
+            stream,
+            seen,
+            bytes_per_s: f64::from(format.rate_hz) * frame_bytes as f64,
+            frame_bytes,
+            piece,
+            block: vec![0.0; piece / WIDTH],
+            place: None,
+            asked: HostTime::ZERO,
+            format,
+        }
+    }
+
+    pub(super) fn run(&mut self, server: &mut Server, source: &mut dyn Source, control: &Control) -> Result<(), Lost> {
+        let counters = &control.counters.sink;
+        let mut sounded = clock::now();
+        let mut filled = sounded;
+        let mut stopped = None;
+        loop {
+            server.turn(TURN)?;
+            let now = clock::now();
+            if control.stop.is_requested() {
+                source.finish();
+                if now.since(*stopped.get_or_insert(now)) > DRAIN {
+                    // It does not even ask for the end.
+                    return Ok(());
+                }
+            }
+            if !self.stream.get_state().is_good() {
+                return Err(Lost::gone());
+            }
+            counters.underflows.add(self.seen.underflows.take());
+            let disturbed = self.seen.disturbed.take();
+            counters.disturbances.add(disturbed);
+            if self.seen.moved.take() {
+                counters.disturbances.inc();
+                // Another device may have another rate; a new stream there finds out.
+                return Err(match self.stream.get_device_name() {
+                    Some(name) => Lost::Moved(name.into_owned()),
+                    None => Lost::gone(),
+                });
+            }
+            self.note_place(now);
+            self.ask_for_place(now, disturbed > 0);
+            while self.stream.writable_size().is_some_and(|n| n >= self.piece) {
+                let Some(going) = self.write_piece(source, control)? else { return self.drain(server) };
+                filled = now;
+                if going {
+                    sounded = now;
+                }
+            }
+            if now.since(filled) > TURN && !source.keep_up(now) {
+                sounded = sounded.min(now);
+            }
+            if now.since(sounded) > CORK_AFTER {
+                if !self.sleep(server, source, control)? {
+                    return Ok(());
+                }
+                source.open(self.format);
+                (sounded, filled) = (clock::now(), clock::now());
+            }
+        }
+    }
+
+    /// Lets the server play what it has, if it does so soon.
+    fn drain(&mut self, server: &mut Server) -> Result<(), Lost> {
+        let drained = Rc::new(Cell::new(false));
+        let seen = Rc::clone(&drained);
+        let _draining = self.stream.drain(Some(Box::new(move |_| seen.set(true))));
+        let deadline = clock::now() + DRAIN;
+        while !drained.get() && clock::now() < deadline && self.stream.get_state().is_good() {
+            server.turn(TURN)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what the server told of its place.
+    fn note_place(&mut self, now: HostTime) {
+        if !self.seen.timing.take() {
+            return;
+        }
+        let Some(t) = self.stream.get_timing_info() else { return };
+        // While it does not play, what it tells is no place to count on from.
+        if t.read_index_corrupt != 0 || t.playing == 0 {
+            return;
+        }
+        // The age is told by the wall clock; a step of that would show once, and is kept small.
+        let age = Duration::from_micros(t.timestamp.age().0).min(ASK_EVERY);
+        let heard = t.read_index as f64 - t.sink_usec.0 as f64 * 1e-6 * self.bytes_per_s;
+        self.place = Some(Place { at: now - age, heard });
+    }
+
+    fn ask_for_place(&mut self, now: HostTime, at_once: bool) {
+        if at_once || now.since(self.asked) >= ASK_EVERY {
+            self.asked = now;
+            let _asking = self.stream.update_timing_info(None);
+        }
+    }
+
+    /// How long until the next byte that is written will be heard.
+    fn delay(&mut self, now: HostTime) -> Option<Duration> {
+        let place = self.place?;
+        let written = self.stream.get_timing_info().filter(|t| t.write_index_corrupt == 0)?.write_index;
+        let elapsed_s = now.since(place.at).as_secs_f64();
+        let delay_s = (written as f64 - place.heard) / self.bytes_per_s - elapsed_s;
+        Some(Duration::from_secs_f64(delay_s.clamp(0.0, 10.0)))
+    }
+
+    /// Writes one piece; whether it sounded. Nothing: it was the last one.
+    fn write_piece(&mut self, source: &mut dyn Source, control: &Control) -> Result<Option<bool>, Lost> {
+        let gone = |_| Lost::gone();
+        let now = clock::now();
+        let (frames, sounding, last) = match self.delay(now) {
+            Some(delay) => {
+                let filled = source.fill(&mut self.block, now, delay);
+                control.counters.sink.frames.add(filled.frames as u64);
+                (filled.frames, filled.sounding, filled.frames * self.frame_bytes < self.piece)
+            }
+            // The server has not yet told where it is: silence until it does.
+            None => {
+                self.block.fill(0.0);
+                (self.piece / self.frame_bytes, false, false)
+            }
+        };
+        let mut rest = self.block.get(..frames * self.frame_bytes / WIDTH).unwrap_or_default();
+        while !rest.is_empty() {
+            let Some(bytes) = self.stream.begin_write(Some(rest.len() * WIDTH)).map_err(gone)? else { break };
+            let (now, later) = rest.split_at((bytes.len() / WIDTH).min(rest.len()));
+            bytes.as_chunks_mut::<WIDTH>().0.iter_mut().zip(now).for_each(|(b, x)| *b = x.to_le_bytes());
+            let used = bytes.get(..now.len() * WIDTH).unwrap_or_default();
+            self.stream.write(used, None, 0, SeekMode::Relative).map_err(gone)?;
+            rest = later;
+        }
+        Ok((!last).then_some(sounding))
+    }
+
+    /// Lets the device sleep until there is something to play. Whether to go on.
+    fn sleep(&mut self, server: &mut Server, source: &mut dyn Source, control: &Control) -> Result<bool, Lost> {
+        let _corking = self.stream.cork(None);
+        while !source.keep_up(clock::now()) {
+            server.turn(TURN)?;
+            if control.stop.is_requested() {
+                return Ok(false);
+            }
+            if !self.stream.get_state().is_good() {
+                return Err(Lost::gone());
+            }
+        }
+        let _uncorking = self.stream.uncork(None);
+        self.place = None;
+        self.ask_for_place(clock::now(), true);
+        Ok(true)
+    }
+}

@@ -1,0 +1,234 @@
+//! The connection to the server: reaching it, finding a sink, opening a stream.
+
+use super::playing::{Playing, Seen};
+use super::{Idle, Lost, PulseSink, TURN};
+use crate::channels::{Layout, MAX_CHANNELS, Speaker};
+use crate::sink::SinkFormat;
+use core::cell::RefCell;
+use core::time::Duration;
+use libpulse_binding as pa;
+use pa::callbacks::ListResult;
+use pa::channelmap::{Map, Position};
+use pa::context::introspect::SinkInfo;
+use pa::context::{self, Context};
+use pa::def::BufferAttr;
+use pa::mainloop::standard::Mainloop;
+use pa::proplist::{Proplist, properties};
+use pa::sample::{Format, Spec};
+use pa::stream::{self, FlagSet, Stream};
+use pa::time::MicroSeconds;
+use rx_host::clock;
+use std::rc::Rc;
+
+/// How long the server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of a sample.
+pub(super) const WIDTH: usize = 4;
+
+/// A sink of the server.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Its name, for `-d`.
+    pub name: String,
+    /// Its name for people.
+    pub description: String,
+    /// Its own format, as far as we can serve it.
+    pub format: SinkFormat,
+    /// The server plays there if nothing else was said.
+    pub is_default: bool,
+    map: Map,
+}
+
+/// The connection.
+pub(super) struct Server {
+    // Dropped in this order: the context uses the main loop.
+    context: Context,
+    mainloop: Mainloop,
+}
+
+impl Server {
+    /// Nothing if a stop was asked for.
+    pub(super) fn connect(name: Option<&str>, idle: Idle<'_>) -> Result<Option<Server>, Lost> {
+        let none = || Lost::Gone("libpulse cannot be used: out of memory".into());
+        let mainloop = Mainloop::new().ok_or_else(none)?;
+        let mut about = Proplist::new().ok_or_else(none)?;
+        // Cannot fail: keys and values are plain text.
+        let _ = about.set_str(properties::APPLICATION_NAME, "scream-rx");
+        let _ = about.set_str(properties::APPLICATION_ICON_NAME, "audio-card");
+        let mut context = Context::new_with_proplist(&mainloop, "scream-rx", &about).ok_or_else(none)?;
+        let failed = |e: pa::error::PAErr| Lost::Gone(format!("no sound server answers ({e})"));
+        context.connect(name, context::FlagSet::NOAUTOSPAWN, None).map_err(failed)?;
+        let mut server = Server { context, mainloop };
+        let ready = server.wait(idle, |s| match s.context.get_state() {
+            context::State::Ready => Some(Ok(())),
+            state if state.is_good() => None,
+            _ => Some(Err(Lost::Gone(format!("no sound server answers ({})", s.context.errno())))),
+        })?;
+        Ok(ready.map(|()| server))
+    }
+
+    /// One turn of the main loop: waits for the server, at most `longest`.
+    pub(super) fn turn(&mut self, longest: Duration) -> Result<(), Lost> {
+        let gone = |_| Lost::gone();
+        let longest = MicroSeconds(u64::try_from(longest.as_micros()).unwrap_or(0));
+        self.mainloop.prepare(Some(longest)).map_err(gone)?;
+        self.mainloop.poll().map_err(gone)?;
+        self.mainloop.dispatch().map_err(gone)?;
+        Ok(())
+    }
+
+    /// Turns until `done` says something. Nothing if a stop was asked for.
+    pub(super) fn wait<T>(
+        &mut self,
+        idle: Idle<'_>,
+        mut done: impl FnMut(&mut Server) -> Option<Result<T, Lost>>,
+    ) -> Result<Option<T>, Lost> {
+        let deadline = clock::now() + PATIENCE;
+        loop {
+            if let Some(result) = done(self) {
+                return result.map(Some);
+            }
+            if idle() {
+                return Ok(None);
+            }
+            if clock::now() >= deadline {
+                return Err(Lost::Gone("the sound server does not answer".into()));
+            }
+            self.turn(TURN)?;
+        }
+    }
+
+    pub(super) fn find_sink(&mut self, device: Option<&str>, idle: Idle<'_>) -> Result<Option<Device>, Lost> {
+        let answer: Rc<RefCell<Option<Option<Device>>>> = Rc::default();
+        let found = Rc::clone(&answer);
+        let name = device.unwrap_or("@DEFAULT_SINK@");
+        let _asking = self.context.introspect().get_sink_info_by_name(name, move |result| {
+            let mut found = found.borrow_mut();
+            match result {
+                ListResult::Item(info) => *found = Some(Some(Device::new(info))),
+                ListResult::End | ListResult::Error => *found = Some(found.take().flatten()),
+            }
+        });
+        let what = device.map_or("no sound device".to_owned(), |d| format!("no sink named {d}"));
+        self.wait(idle, |s| {
+            if !s.context.get_state().is_good() {
+                return Some(Err(Lost::gone()));
+            }
+            let found = answer.borrow().clone()?;
+            Some(found.ok_or_else(|| Lost::Gone(format!("the sound server has {what}"))))
+        })
+    }
+
+    pub(super) fn open_stream(
+        &mut self,
+        wish: &PulseSink,
+        device: Option<&str>,
+        target: &Device,
+        idle: Idle<'_>,
+    ) -> Result<Option<Playing>, Lost> {
+        let format = target.format;
+        let refused = |e: pa::error::PAErr| Lost::Gone(format!("the sound server refuses a stream ({e})"));
+        let spec = Spec { format: Format::F32le, channels: format.layout.channels() as u8, rate: format.rate_hz };
+        let mut about = Proplist::new().ok_or_else(|| Lost::Gone("libpulse cannot be used: out of memory".into()))?;
+        let _ = about.set_str(properties::MEDIA_ROLE, "game");
+        let _ = about.set_str(properties::MEDIA_NAME, &wish.name);
+        let stream = Stream::new_with_proplist(&mut self.context, &wish.name, &spec, Some(&target.map), &mut about);
+        let mut stream = stream.ok_or_else(|| Lost::Gone(format!("the sound server refuses {format}")))?;
+        let bytes_per_s = format.rate_hz as usize * format.layout.channels() * WIDTH;
+        let bytes = |d: Duration| (d.as_secs_f64() * bytes_per_s as f64) as u32;
+        let piece = bytes(wish.piece);
+        let buffer = BufferAttr {
+            maxlength: u32::MAX,
+            tlength: bytes(wish.buffer),
+            prebuf: piece,
+            minreq: piece,
+            fragsize: u32::MAX,
+        };
+        let flags = FlagSet::ADJUST_LATENCY | FlagSet::AUTO_TIMING_UPDATE;
+        stream.connect_playback(device, Some(&buffer), flags, None, None).map_err(refused)?;
+        let seen = Rc::<Seen>::default();
+        watch(&mut stream, &seen);
+        let ready = self.wait(idle, |s| match stream.get_state() {
+            stream::State::Ready => Some(Ok(())),
+            state if state.is_good() && s.context.get_state().is_good() => None,
+            _ => Some(Err(Lost::Gone(format!("the sound server refuses a stream ({})", s.context.errno())))),
+        })?;
+        Ok(ready.map(|()| Playing::new(stream, seen, format, piece as usize)))
+    }
+}
+
+/// Counts what the server reports of the stream.
+fn watch(stream: &mut Stream, seen: &Rc<Seen>) {
+    let on = |f: fn(&Seen)| {
+        let seen = Rc::clone(seen);
+        Some(Box::new(move || f(&seen)) as Box<dyn FnMut()>)
+    };
+    stream.set_latency_update_callback(on(|s| s.timing.set(true)));
+    stream.set_underflow_callback(on(|s| s.underflows.set(s.underflows.get() + 1)));
+    stream.set_suspended_callback(on(|s| s.disturbed.set(s.disturbed.get() + 1)));
+    stream.set_moved_callback(on(|s| s.moved.set(true)));
+}
+
+/// The sinks of a server, the default one marked, if it answers.
+///
+/// Blocks until the server answers, some seconds at most. For the main thread.
+///
+/// # Errors
+/// Why it does not answer, in words.
+pub fn devices(server: Option<&str>) -> Result<Vec<Device>, String> {
+    let ask = || -> Result<Vec<Device>, Lost> {
+        let idle: Idle = &mut || false;
+        let Some(mut server) = Server::connect(server, idle)? else { return Ok(Vec::new()) };
+        let default = server.find_sink(None, idle).ok().flatten();
+        let found: Rc<RefCell<(Vec<Device>, bool)>> = Rc::default();
+        let list = Rc::clone(&found);
+        let _asking = server.context.introspect().get_sink_info_list(move |result| match result {
+            ListResult::Item(info) => list.borrow_mut().0.push(Device::new(info)),
+            ListResult::End | ListResult::Error => list.borrow_mut().1 = true,
+        });
+        server.wait(idle, |s| {
+            let alive = s.context.get_state().is_good();
+            if alive { found.borrow().1.then_some(Ok(())) } else { Some(Err(Lost::gone())) }
+        })?;
+        let mut devices = core::mem::take(&mut found.borrow_mut().0);
+        devices.iter_mut().for_each(|d| d.is_default = default.as_ref().is_some_and(|x| x.name == d.name));
+        Ok(devices)
+    };
+    ask().map_err(|lost| match lost {
+        Lost::Gone(reason) | Lost::Moved(reason) => reason,
+    })
+}
+
+impl Device {
+    fn new(info: &SinkInfo<'_>) -> Device {
+        let text = |t: &Option<std::borrow::Cow<'_, str>>| t.as_deref().unwrap_or("?").to_owned();
+        let positions = info.channel_map.get();
+        let known = (1..=MAX_CHANNELS).contains(&positions.len());
+        let speakers: Vec<Speaker> = positions.iter().map(|p| speaker(*p)).collect();
+        let layout = Layout::new(&speakers).filter(|_| known);
+        let mut map = info.channel_map;
+        if layout.is_none() {
+            // More channels than we can serve: the server spreads two of ours over its own.
+            map.init_stereo();
+        }
+        let format = SinkFormat { rate_hz: info.sample_spec.rate, layout: layout.unwrap_or(Layout::STEREO) };
+        Device { is_default: false, name: text(&info.name), description: text(&info.description), format, map }
+    }
+}
+
+fn speaker(position: Position) -> Speaker {
+    match position {
+        Position::Mono | Position::FrontCenter => Speaker::FrontCentre,
+        Position::FrontLeft => Speaker::FrontLeft,
+        Position::FrontRight => Speaker::FrontRight,
+        Position::RearCenter => Speaker::BackCentre,
+        Position::RearLeft => Speaker::BackLeft,
+        Position::RearRight => Speaker::BackRight,
+        Position::Lfe => Speaker::Lfe,
+        Position::FrontLeftOfCenter => Speaker::FrontLeftOfCentre,
+        Position::FrontRightOfCenter => Speaker::FrontRightOfCentre,
+        Position::SideLeft => Speaker::SideLeft,
+        Position::SideRight => Speaker::SideRight,
+        _ => Speaker::Unknown,
+    }
+}

@@ -1,0 +1,468 @@
+//! One stream of the guest, from the intake thread to the playout thread. The intake keeps the [`Feed`], the engine gets
+//! the [`Stream`]; between them is one ring of frames, already float and in the sink's channel order, and one of
+//! arrivals. Everything is made here, off the playout thread; afterwards neither side allocates.
+//!
+//! Frames are numbered by the guest's timeline. What was lost has numbers too, so a gap is as long in the sound as it
+//! was in the guest, and the delay does not change by it.
+
+use crate::channels::{Layout, MaskVerdict, Matrix};
+use crate::clock::GuestClock;
+use crate::conceal::Concealer;
+use crate::convert;
+use crate::resample::{CannotResample, MAX_BLOCK, Resampler};
+use crate::sink::SinkFormat;
+use rtrb::{Consumer, Producer, RingBuffer};
+use shm_proto::HostTime;
+use shm_proto::scream::Format;
+use std::collections::VecDeque;
+
+/// Arrivals that fit between two looks of the engine: a second of the smallest datagrams.
+const MAX_ARRIVALS: usize = 1024;
+/// What the ring holds beyond the longest delay. Unit: seconds.
+const RESERVE_S: f64 = 0.3;
+
+/// One chunk or datagram, as the engine hears of it.
+#[derive(Clone, Copy, Debug)]
+struct Arrived {
+    start: u64,
+    frames: u32,
+    /// Its frames are in the ring.
+    stored: bool,
+    at: HostTime,
+}
+
+/// The intake's end: takes PCM, passes frames on.
+#[derive(Debug)]
+pub struct Feed {
+    data: Producer<f32>,
+    arrivals: Producer<Arrived>,
+    format: Format,
+    matrix: Matrix,
+    sink: SinkFormat,
+    decoded: Vec<f32>,
+    mapped: Vec<f32>,
+    next: u64,
+}
+
+/// The engine's end: frames by number, with all that belongs to this stream alone.
+#[derive(Debug)]
+pub struct Stream {
+    data: Consumer<f32>,
+    arrivals: Consumer<Arrived>,
+    format: Format,
+    sink: SinkFormat,
+    /// What lies in `data`, in the numbers of the guest; in order.
+    segments: VecDeque<core::ops::Range<u64>>,
+    clock: GuestClock,
+    concealer: Concealer,
+    resampler: Resampler,
+    scratch: Vec<f32>,
+    /// The guest frame that was the resampler's frame 0, and how many it has been fed since.
+    origin: i64,
+    fed: i64,
+    last_arrival_s: f64,
+}
+
+/// Opens a stream of `format` for a sink of `sink`; at most `longest_s` of it will be held. Also says whether the guest's
+/// speaker mask had to be guessed.
+///
+/// Allocates, and computes for about a millisecond: not for the playout thread.
+///
+/// # Errors
+/// [`CannotResample`] if the two formats cannot be joined.
+pub fn open(
+    format: Format,
+    sink: SinkFormat,
+    longest_s: f64,
+) -> Result<(Feed, Box<Stream>, MaskVerdict), CannotResample> {
+    let channels = sink.layout.channels();
+    let resampler = Resampler::new(format.rate_hz(), sink.rate_hz, channels)?;
+    let (guest, verdict) = Layout::of_guest(format.channels(), format.mask());
+    let rate_hz = format.rate_hz();
+    let held = ((longest_s.clamp(0.0, 10.0) + RESERVE_S) * f64::from(rate_hz)) as usize;
+    let (data_in, data) = RingBuffer::new(held * channels);
+    let (arrivals_in, arrivals) = RingBuffer::new(MAX_ARRIVALS);
+    // A tenth of a second in one piece is more than any transport publishes at once.
+    let most_frames = rate_hz as usize / 10;
+    let feed = Feed {
+        data: data_in,
+        arrivals: arrivals_in,
+        format,
+        matrix: Matrix::new(&guest, &sink.layout),
+        sink,
+        decoded: vec![0.0; most_frames * usize::from(format.channels())],
+        mapped: vec![0.0; most_frames * channels],
+        next: 0,
+    };
+    let stream = Stream {
+        data,
+        arrivals,
+        format,
+        sink,
+        segments: VecDeque::with_capacity(MAX_ARRIVALS),
+        clock: GuestClock::new(rate_hz),
+        concealer: Concealer::new(channels, rate_hz),
+        scratch: vec![0.0; resampler.max_input().max(MAX_BLOCK) * channels],
+        resampler,
+        origin: 0,
+        fed: 0,
+        last_arrival_s: f64::MIN,
+    };
+    Ok((feed, Box::new(stream), verdict))
+}
+
+impl Feed {
+    /// Passes on the PCM that became visible at `at`. Whether the ring took it; if not, the engine learns that it was
+    /// there and is gone.
+    ///
+    /// Real-time safe.
+    pub fn push(&mut self, pcm: &[u8], at: HostTime) -> bool {
+        let channels = usize::from(self.format.channels());
+        let samples = convert::to_f32(self.format.bits(), pcm, &mut self.decoded);
+        let frames = samples / channels;
+        let decoded = self.decoded.get(..frames * channels).unwrap_or_default();
+        let frames = self.matrix.apply(decoded, &mut self.mapped);
+        let mapped = self.mapped.get(..frames * self.sink.layout.channels()).unwrap_or_default();
+        // The arrival goes last: whoever sees it finds the frames.
+        let stored = self.arrivals.slots() > 0 && self.data.push_entire_slice(mapped).is_ok();
+        let arrived = Arrived { start: self.next, frames: frames as u32, stored, at };
+        self.next += frames as u64;
+        let _ = self.arrivals.push(arrived);
+        stored
+    }
+
+    /// What comes next is the guest's frame `frame`, counted from the start of its stream; what lies between is lost.
+    /// Never goes back.
+    pub fn go_on_at(&mut self, frame: u64) {
+        self.next = self.next.max(frame);
+    }
+
+    /// What the guest writes.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// What it was opened for.
+    pub fn sink(&self) -> SinkFormat {
+        self.sink
+    }
+}
+
+/// What [`Stream::observe`] met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Something came.
+    pub arrived: bool,
+    /// The guest was away or skipped: its clock was set anew.
+    pub restarted: bool,
+}
+
+/// What became of the frames that were asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rendered {
+    /// Guest frames made up because they were not there.
+    pub missing: u64,
+    /// How many of those were lost: later ones are there already.
+    pub lost: u64,
+    /// Guest frames thrown away because they came too late.
+    pub late: u64,
+}
+
+impl Stream {
+    /// What the guest writes.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// What it was opened for.
+    pub fn sink(&self) -> SinkFormat {
+        self.sink
+    }
+
+    /// The guest's clock, in seconds since the engine's epoch and frames of this stream.
+    pub fn clock(&self) -> &GuestClock {
+        &self.clock
+    }
+
+    /// Whether the guest's end is gone and everything that came was heard of.
+    pub fn has_ended(&self) -> bool {
+        self.arrivals.is_abandoned() && self.arrivals.is_empty()
+    }
+
+    /// Whether nothing of it is heard.
+    pub fn is_silent(&self) -> bool {
+        self.concealer.is_silent()
+    }
+
+    /// When something came last, in seconds since the epoch.
+    pub fn last_arrival_s(&self) -> f64 {
+        self.last_arrival_s
+    }
+
+    /// Hears of what came, and tells `late` of each: when, and how much later than usual, in seconds.
+    ///
+    /// Real-time safe.
+    pub fn observe(&mut self, epoch: HostTime, mut late: impl FnMut(f64, f64)) -> Observed {
+        let mut observed = Observed::default();
+        for _ in 0..MAX_ARRIVALS {
+            let Ok(Arrived { start, frames, stored, at }) = self.arrivals.pop() else { break };
+            let end = start.saturating_add(u64::from(frames));
+            let at_s = at.signed_ns_since(epoch) as f64 * 1e-9;
+            let arrival = self.clock.observe(at_s, end);
+            observed = Observed { arrived: true, restarted: observed.restarted | arrival.restarted };
+            if self.clock.is_primed() && !arrival.restarted {
+                late(at_s, arrival.late_s);
+            }
+            self.last_arrival_s = at_s;
+            if stored && frames > 0 {
+                self.note_stored(start..end);
+            }
+        }
+        observed
+    }
+
+    fn note_stored(&mut self, range: core::ops::Range<u64>) {
+        match self.segments.back_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => {
+                if self.segments.len() == MAX_ARRIVALS {
+                    let oldest = self.segments.front().map_or(0, |s| s.end);
+                    self.skip_before(oldest);
+                }
+                self.segments.push_back(range);
+            }
+        }
+    }
+
+    /// Throws away the frames before `frame`; returns how many.
+    ///
+    /// Real-time safe.
+    pub fn skip_before(&mut self, frame: u64) -> u64 {
+        let mut skipped = 0;
+        while let Some(segment) = self.segments.front_mut() {
+            let count = segment.end.min(frame).saturating_sub(segment.start);
+            segment.start += count;
+            skipped += count;
+            let empty = segment.is_empty();
+            let samples = usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(self.sink.layout.channels());
+            if let Ok(chunk) = self.data.read_chunk(samples) {
+                chunk.commit_all();
+            }
+            if !empty {
+                break;
+            }
+            self.segments.pop_front();
+        }
+        skipped
+    }
+
+    /// The first frame that is there.
+    pub fn first_frame(&self) -> Option<u64> {
+        self.segments.front().map(|s| s.start)
+    }
+
+    /// The frame behind the last one that is there.
+    pub fn end_frame(&self) -> Option<u64> {
+        self.segments.back().map(|s| s.end)
+    }
+
+    /// The place in the guest's sound of the next frame that [`Stream::render`] makes.
+    pub fn position(&self) -> f64 {
+        self.origin as f64 + self.resampler.position()
+    }
+
+    /// How far before its place a frame must be there for the resampler. Unit: seconds.
+    pub fn filter_s(&self) -> f64 {
+        self.resampler.look_ahead(0) / f64::from(self.format.rate_hz())
+    }
+
+    /// Starts anew at `position`, from silence. Returns the first guest frame that this takes.
+    ///
+    /// Real-time safe.
+    pub fn start_at(&mut self, position: f64) -> i64 {
+        self.resampler.reset();
+        self.origin = (position - self.resampler.position()).round() as i64;
+        self.fed = 0;
+        self.concealer.splice();
+        self.origin
+    }
+
+    /// Moves on (or back) by whole frames in the midst of the sound, with a cross-fade.
+    ///
+    /// Real-time safe.
+    pub fn move_by(&mut self, frames: f64) {
+        self.origin = self.origin.saturating_add(frames.round() as i64);
+        self.concealer.splice();
+    }
+
+    /// Makes the next frames for the sink, taking `ratio` times what the rates promise. With `fade_out` what is there is
+    /// left alone and the sound fades.
+    ///
+    /// Real-time safe: no allocation, no lock, no system call.
+    pub fn render(&mut self, out: &mut [f32], ratio: f64, fade_out: bool) -> Rendered {
+        let channels = self.sink.layout.channels();
+        self.resampler.set_consumption(ratio);
+        let mut rendered = Rendered::default();
+        for block in out.chunks_mut(MAX_BLOCK * channels) {
+            let need = self.resampler.prepare(block.len() / channels);
+            self.collect(need, fade_out, &mut rendered);
+            let input = self.scratch.get(..need * channels).unwrap_or_default();
+            if !self.resampler.process(input, block) {
+                block.fill(0.0);
+            }
+        }
+        rendered
+    }
+
+    /// Brings the next `count` frames into the scratch buffer, made up where they are missing.
+    fn collect(&mut self, count: usize, fade_out: bool, rendered: &mut Rendered) {
+        let channels = self.sink.layout.channels();
+        let mut at = 0;
+        while at < count {
+            let next = self.origin.saturating_add(self.fed);
+            if !fade_out {
+                rendered.late += self.skip_before(u64::try_from(next).unwrap_or(0));
+            }
+            let left = count - at;
+            let (run, there) = match self.segments.front() {
+                _ if fade_out => (left, false),
+                Some(s) => match u64::try_from(next) {
+                    Ok(next) if next >= s.start => (shorter(left, s.end - next), true),
+                    _ => (shorter(left, s.start.saturating_add_signed(next.saturating_neg())), false),
+                },
+                None => (left, false),
+            };
+            let Some(block) = self.scratch.get_mut(at * channels..(at + run) * channels) else { return };
+            if there && self.data.pop_entire_slice(block).is_ok() {
+                if let Some(s) = self.segments.front_mut() {
+                    s.start += run as u64;
+                }
+                self.concealer.real(block);
+            } else {
+                self.concealer.missing(block);
+                rendered.missing += run as u64;
+                if !self.segments.is_empty() {
+                    rendered.lost += run as u64;
+                }
+            }
+            at += run;
+            self.fed = self.fed.saturating_add(run as i64);
+        }
+    }
+}
+
+/// At most `frames` of `left`, and one at least.
+fn shorter(left: usize, frames: u64) -> usize {
+    left.min(usize::try_from(frames).unwrap_or(usize::MAX)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::time::Duration;
+
+    const SINK: SinkFormat = SinkFormat { rate_hz: 48_000, layout: Layout::STEREO };
+
+    fn stereo() -> (Feed, Box<Stream>) {
+        let (feed, stream, verdict) = open(Format::new(48_000, 16, 2, 3).unwrap(), SINK, 0.2).unwrap();
+        assert_eq!(verdict, MaskVerdict::AsWritten);
+        (feed, stream)
+    }
+
+    fn pcm(frames: usize, value: i16) -> Vec<u8> {
+        (0..2 * frames).flat_map(|_| value.to_le_bytes()).collect()
+    }
+
+    fn at(ms: u64) -> HostTime {
+        HostTime::from_ns(ms * 1_000_000)
+    }
+
+    #[test]
+    fn frames_keep_the_guests_numbers_across_a_loss() {
+        let (mut feed, mut stream) = stereo();
+        assert!(feed.push(&pcm(960, 100), at(20)));
+        feed.go_on_at(1920);
+        assert!(feed.push(&pcm(960, 100), at(60)));
+        let mut lates = Vec::new();
+        let observed = stream.observe(at(0), |_, late_s| lates.push(late_s));
+        assert!(observed.arrived);
+        assert_eq!(stream.segments, [0..960, 1920..2880]);
+        assert_eq!((stream.first_frame(), stream.end_frame()), (Some(0), Some(2880)));
+        assert!(lates.is_empty(), "two arrivals are no clock");
+        assert_eq!(stream.skip_before(2000), 960 + 80);
+        assert_eq!(stream.first_frame(), Some(2000));
+    }
+
+    #[test]
+    fn a_gap_is_as_long_in_the_sound_as_it_was_in_the_guest() {
+        let (mut feed, mut stream) = stereo();
+        feed.push(&pcm(960, 16_384), at(20));
+        feed.go_on_at(1920);
+        feed.push(&pcm(960, 16_384), at(60));
+        stream.observe(at(0), |_, _| ());
+        stream.start_at(0.0);
+        let mut out = vec![0.0; 2 * 2700];
+        let rendered = stream.render(&mut out, 1.0, false);
+        // The filter begins empty: the first half of it is never fed, and at the end it looks as far ahead.
+        assert!(rendered.late <= 32, "{rendered:?}");
+        assert_eq!((rendered.missing, rendered.lost), (960, 960));
+        let level = |frame: usize| out[2 * frame];
+        assert!((level(700) - 0.5).abs() < 1e-3 && (level(2400) - 0.5).abs() < 1e-3);
+        assert!(level(1600).abs() < 1e-6, "silent in the middle: {}", level(1600));
+        assert!((stream.position() - 2700.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_full_ring_refuses_and_says_so() {
+        let (mut feed, mut stream) = stereo();
+        let taken = (0..100).filter(|k| feed.push(&pcm(960, 1), at(20 * k))).count();
+        assert_eq!(taken, 24_000 / 960, "half a second");
+        stream.observe(at(0), |_, _| ());
+        assert_eq!(stream.end_frame(), Some(24_000));
+        assert!(feed.push(&pcm(0, 0), at(2000)), "an empty piece always fits");
+        assert_eq!(stream.skip_before(u64::MAX), 24_000);
+        assert!(feed.push(&pcm(960, 1), at(2000)));
+        stream.observe(at(0), |_, _| ());
+        assert_eq!(stream.first_frame(), Some(96_000), "numbers went on");
+    }
+
+    #[test]
+    fn a_stream_whose_feed_is_gone_has_ended() {
+        let (mut feed, mut stream) = stereo();
+        feed.push(&pcm(960, 1), at(0));
+        drop(feed);
+        assert!(!stream.has_ended(), "something is still to be heard of");
+        stream.observe(HostTime::ZERO, |_, _| ());
+        assert!(stream.has_ended());
+    }
+
+    #[test]
+    fn more_gaps_than_can_be_kept_cost_old_sound_only() {
+        let (mut feed, mut stream) = stereo();
+        for k in 0..3000u64 {
+            feed.push(&pcm(1, 1), at(k));
+            feed.go_on_at(2 * k + 2);
+            if k % 500 == 0 {
+                stream.observe(at(0), |_, _| ());
+            }
+        }
+        stream.observe(at(0), |_, _| ());
+        assert_eq!(stream.segments.len(), MAX_ARRIVALS);
+        assert_eq!(stream.end_frame(), Some(5999));
+        let mut out = vec![0.0; 960];
+        stream.render(&mut out, 1.0, false);
+    }
+
+    #[test]
+    fn late_frames_are_dropped_and_counted() {
+        let (mut feed, mut stream) = stereo();
+        feed.push(&pcm(960, 1), at(0));
+        stream.observe(at(0), |_, _| ());
+        stream.start_at(480.0);
+        let rendered = stream.render(&mut [0.0; 200], 1.0, false);
+        assert_eq!(rendered.missing, 0);
+        assert!(rendered.late > 400, "{rendered:?}");
+        let epoch = at(0) + Duration::from_secs(1);
+        assert_eq!(stream.observe(epoch, |_, _| ()), Observed::default());
+    }
+}

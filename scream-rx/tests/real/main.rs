@@ -1,0 +1,9 @@
+//! The real program against a real PulseAudio, alsa-lib, files and pipes. What needs punctual threads is checked strictly
+//! only when the program itself reports that nothing was late: a machine that runs tests may stall at any time.
+
+mod conformance;
+mod files;
+#[cfg(feature = "pulse")]
+mod pulse;
+mod rig;
+mod tone;
