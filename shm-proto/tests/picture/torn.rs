@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// Set for the process that plays the guest: the file and the lie's name, or none.
 const CHILD: &str = "RX_TORN_GUEST";
 /// No test waits longer than this for the other process.
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_secs(120);
 
 fn config() -> PictureConfig {
     let mut config = PictureConfig::new(640, 360);
@@ -108,12 +108,12 @@ fn watch(lie: &str, enough: impl Fn(usize, u64) -> bool) -> (usize, u64) {
 
 #[test]
 fn picture_of_an_honest_guest_at_full_speed_is_never_torn() {
-    let (frames, torn) = watch("none", |frames, _| frames >= 400);
-    assert_eq!((frames, torn), (400, 0));
+    let (frames, torn) = watch("none", |frames, _| frames >= 200);
+    assert_eq!((frames, torn), (200, 0));
 }
 
 #[test]
 fn picture_of_a_guest_that_does_not_wait_is_accepted_whole_or_said_to_be_torn() {
-    let (frames, torn) = watch("ignores-viewers", |frames, torn| frames >= 200 && torn >= 5);
-    assert!(frames >= 200 && torn >= 5, "{frames} {torn}");
+    let (frames, torn) = watch("ignores-viewers", |frames, torn| frames >= 100 && torn >= 2);
+    assert!(frames >= 100 && torn >= 2, "{frames} {torn}");
 }

@@ -2,6 +2,21 @@
 //! and no thread; [`PictureGuest::advance`] does what is due, [`PictureGuest::next_due`] says when to come again.
 //!
 //! It can be slow, restart, change format, stop, and tell any of the [lies](super::lies).
+//!
+//! ```
+//! use shm_proto::guest_sim::picture::{PictureConfig, PictureGuest};
+//! use shm_proto::{HostTime, Region};
+//!
+//! let config = PictureConfig::new(640, 360);
+//! let region = Region::memfd("guest", config.region_bytes())?;
+//! let mut now = HostTime::from_ns(1);
+//! let mut guest = PictureGuest::start(&region, config, now)?;
+//! for _ in 0..100 {
+//!     guest.advance(now)?;
+//!     now = guest.next_due(now); // or sleep until then
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod config;
 mod paint;
