@@ -8,6 +8,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How soon the thread looks at what was done to the guest.
+const LONGEST_SLEEP: Duration = Duration::from_millis(10);
 
 /// The guest. Ends when dropped; its file stays until then.
 pub struct GuestThread {
@@ -34,7 +38,8 @@ impl GuestThread {
                     guest.advance(clock::now()).unwrap();
                     guest.next_due(clock::now())
                 };
-                clock::sleep_until(next);
+                // A guest that was stopped is due in an hour, but may be started again at any time.
+                clock::sleep_until(next.min(clock::now() + LONGEST_SLEEP));
             }
         });
         GuestThread { path, _dir: dir, guest, stop, thread: Some(thread) }
