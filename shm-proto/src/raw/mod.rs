@@ -21,4 +21,4 @@ pub mod map;
 pub mod pause;
 pub mod word;
 
-pub use copy::{Engine, Engines};
+pub use copy::{Engine, Engines, out_with as copy_out_with};

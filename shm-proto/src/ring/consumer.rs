@@ -309,8 +309,8 @@ fn check_header(header: &wire::Header, region_bytes: u64) -> Result<Geometry, St
 /// Copies a slot's header and payload. Torn numbers are possible and harmless: they are checked against our own limits,
 /// and the protocol drops the result.
 fn copy(memory: &Mapped<'_>, geometry: Geometry, slot: u32, buf: &mut [u8]) -> Result<Copied, AccessError> {
-    let header = memory.slot_header(slot)?.read_array(u64::from(wire::SLOT_SNAPSHOT_AT))?;
-    let (kind, len, durations) = match check_slot(&wire::SlotHeader::decode(&header), geometry) {
+    let header = wire::SlotHeader::decode(memory.load_header(slot)?);
+    let (kind, len, durations) = match check_slot(&header, geometry) {
         Ok(checked) => checked,
         Err(corrupt) => return Ok(Copied::Corrupt(corrupt)),
     };

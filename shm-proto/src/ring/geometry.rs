@@ -88,9 +88,9 @@ impl Geometry {
         self.first_slot as u64 + self.slots as u64 * self.slot_bytes as u64
     }
 
-    /// Offset of a slot, in bytes. `slot` is taken modulo the number of slots, so the answer is inside the ring.
+    /// Offset of a slot, in bytes. Inside the ring if `slot` is below the number of slots; no overflow in any case.
     pub(super) const fn slot_at(&self, slot: u32) -> u64 {
-        self.first_slot as u64 + (slot % self.slots) as u64 * self.slot_bytes as u64
+        self.first_slot as u64 + slot as u64 * self.slot_bytes as u64
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
         let g = Geometry::new(4, 3840).unwrap();
         assert_eq!((g.slot_bytes(), g.first_slot(), g.region_bytes()), (3904, 192, 192 + 4 * 3904));
         assert_eq!(Geometry::check(&header(4, 3840, 3904, 192), g.region_bytes()), Ok(g));
-        assert_eq!((g.slot_at(0), g.slot_at(3), g.slot_at(4)), (192, 192 + 3 * 3904, 192));
+        assert_eq!((g.slot_at(0), g.slot_at(3)), (192, 192 + 3 * 3904));
     }
 
     #[test]

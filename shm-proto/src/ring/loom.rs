@@ -95,29 +95,31 @@ impl Memory {
 
     fn publish(&self, number: u64, value: u64) {
         self.begin();
-        let Ok(()) = protocol::publish(self, SLOTS, number, || self.write(protocol::slot_of(number, SLOTS), value));
+        let Ok(()) = protocol::publish(self, SLOTS, number, |slot| self.write(slot, value));
     }
 }
 
 impl Look for Memory {
     type Error = Infallible;
+    type Found = Word;
 
-    fn load(&self, word: Word) -> Result<u64, Infallible> {
+    fn find(&self, word: Word) -> Result<Word, Infallible> {
+        Ok(word)
+    }
+
+    fn load(&self, word: Word) -> u64 {
         match (self.omit, word) {
-            (Omit::SecondLook, Word::Sequence(_)) => {
-                if let Some(first) = self.first_look.take() {
-                    return Ok(first);
-                }
+            (Omit::SecondLook, Word::Sequence(_)) => self.first_look.take().unwrap_or_else(|| {
                 let first = self.word(word).load(Ordering::Relaxed);
                 self.first_look.set(Some(first));
-                Ok(first)
-            }
+                first
+            }),
             (Omit::LookAtGeneration, Word::Generation) => {
                 let first = self.generation.get().unwrap_or_else(|| self.word(word).load(Ordering::Relaxed));
                 self.generation.set(Some(first));
-                Ok(first)
+                first
             }
-            _ => Ok(self.word(word).load(Ordering::Relaxed)),
+            _ => self.word(word).load(Ordering::Relaxed),
         }
     }
 
@@ -127,14 +129,19 @@ impl Look for Memory {
 }
 
 impl Alter for Memory {
-    fn store(&self, word: Word, value: u64) -> Result<(), Infallible> {
+    type Place = Word;
+
+    fn place(&self, word: Word) -> Result<Word, Infallible> {
+        Ok(word)
+    }
+
+    fn store(&self, word: Word, value: u64) {
         let is_odd = value % 2 == 1;
         match (self.omit, word) {
             (Omit::OddMark, Word::Sequence(_)) | (Omit::OddGeneration, Word::Generation) if is_odd => {}
             (Omit::Count, Word::Published) => {}
             _ => self.word(word).store(value, Ordering::Relaxed),
         }
-        Ok(())
     }
 
     fn release(&self) {
@@ -214,7 +221,7 @@ struct Follower {
 impl Follower {
     fn new(model: &Arc<Model>, omit: Omit) -> Follower {
         let memory = Memory::new(model, omit);
-        let Ok(_) = memory.load(Word::Generation);
+        memory.load(Word::Generation);
         let Ok(at) = Position::before_newest(&memory, 2, SLOTS);
         Follower { memory, at, last: 0, taken: 0, lapped: 0 }
     }
@@ -346,8 +353,9 @@ fn restart(writer: &Memory) {
     let Ok(()) = protocol::restart(writer, 4, || {
         let model = &writer.model;
         model.payload.iter().flatten().chain(&model.header).for_each(|word| word.store(4, Ordering::Relaxed));
-        writer.store(Word::Published, 0)?;
-        (0..SLOTS).try_for_each(|slot| writer.store(Word::Sequence(slot), 0))
+        writer.store(Word::Published, 0);
+        (0..SLOTS).for_each(|slot| writer.store(Word::Sequence(slot), 0));
+        Ok::<_, Infallible>(())
     });
 }
 

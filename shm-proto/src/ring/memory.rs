@@ -4,6 +4,7 @@ use super::geometry::Geometry;
 use super::protocol::{Alter, Look, Word};
 use super::wire;
 use crate::raw::map::Region;
+use crate::raw::word::{ReadWord, Word as RegionWord};
 use crate::span::{AccessError, Span};
 use core::sync::atomic::{Ordering, fence};
 
@@ -19,9 +20,26 @@ impl<'r> Mapped<'r> {
         Mapped { whole: region.whole(), geometry }
     }
 
-    /// The header of a slot.
-    pub(super) fn slot_header(&self, slot: u32) -> Result<Span<'r>, AccessError> {
-        self.whole.sub(self.geometry.slot_at(slot), u64::from(wire::SLOT_HEADER_BYTES))
+    /// The words of a slot's header behind its sequence word.
+    #[inline]
+    pub(super) fn load_header(&self, slot: u32) -> Result<wire::SlotWords, AccessError> {
+        let at = self.geometry.slot_at(slot);
+        let word = |index| {
+            let word = self.whole.read_word::<u64>(at + u64::from(wire::slot_word_at(index)))?;
+            Ok(u64::from_le(word.load_acquire()))
+        };
+        Ok([word(0)?, word(1)?, word(2)?, word(3)?])
+    }
+
+    /// Stores them.
+    #[inline]
+    pub(super) fn store_header(&self, slot: u32, words: wire::SlotWords) -> Result<(), AccessError> {
+        let at = self.geometry.slot_at(slot);
+        for (index, value) in (0..).zip(words) {
+            let word = self.whole.word::<u64>(at + u64::from(wire::slot_word_at(index)))?;
+            word.store_release(value.to_le());
+        }
+        Ok(())
     }
 
     /// All the room for payload in a slot.
@@ -40,25 +58,47 @@ impl<'r> Mapped<'r> {
 }
 
 // The region's words order more than the protocol asks: each load acquires, each store releases.
-impl Look for Mapped<'_> {
+impl<'r> Look for Mapped<'r> {
     type Error = AccessError;
+    type Found = ReadWord<'r, u64>;
 
     #[inline]
-    fn load(&self, word: Word) -> Result<u64, AccessError> {
-        Ok(u64::from_le(self.whole.read_word::<u64>(self.offset_of(word))?.load_acquire()))
+    fn find(&self, word: Word) -> Result<ReadWord<'r, u64>, AccessError> {
+        self.whole.read_word(self.offset_of(word))
+    }
+
+    #[inline]
+    fn load(&self, word: ReadWord<'r, u64>) -> u64 {
+        u64::from_le(word.load_acquire())
     }
 
     #[inline]
     fn acquire(&self) {
         fence(Ordering::Acquire);
     }
+
+    /// Looks at the payload's first word, so that its line comes along with the sequence word's and not after it. What
+    /// it holds does not matter. (`rx-bench run handover`: 1.9 instead of 2.4 times a bare atomic.)
+    #[inline]
+    fn expect(&self, slot: u32) {
+        let payload = self.geometry.slot_at(slot) + u64::from(wire::SLOT_HEADER_BYTES);
+        if let Ok(word) = self.whole.read_word::<u64>(payload) {
+            word.load_acquire();
+        }
+    }
 }
 
-impl Alter for Mapped<'_> {
+impl<'r> Alter for Mapped<'r> {
+    type Place = RegionWord<'r, u64>;
+
     #[inline]
-    fn store(&self, word: Word, value: u64) -> Result<(), AccessError> {
-        self.whole.word::<u64>(self.offset_of(word))?.store_release(value.to_le());
-        Ok(())
+    fn place(&self, word: Word) -> Result<RegionWord<'r, u64>, AccessError> {
+        self.whole.word(self.offset_of(word))
+    }
+
+    #[inline]
+    fn store(&self, place: RegionWord<'r, u64>, value: u64) {
+        place.store_release(value.to_le());
     }
 
     #[inline]
@@ -71,10 +111,11 @@ impl Alter for Mapped<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HeaderWords<'r>(pub(super) Span<'r>);
 
-impl Look for HeaderWords<'_> {
+impl<'r> Look for HeaderWords<'r> {
     type Error = AccessError;
+    type Found = ReadWord<'r, u64>;
 
-    fn load(&self, word: Word) -> Result<u64, AccessError> {
+    fn find(&self, word: Word) -> Result<ReadWord<'r, u64>, AccessError> {
         let field = match word {
             Word::Generation => wire::GENERATION,
             Word::Published => wire::PUBLISHED,
@@ -83,7 +124,11 @@ impl Look for HeaderWords<'_> {
                 return Err(AccessError::OutOfBounds { offset: u64::from(slot), len: 8, limit: 0 });
             }
         };
-        Ok(u64::from_le(self.0.read_word::<u64>(u64::from(field.offset))?.load_acquire()))
+        self.0.read_word(u64::from(field.offset))
+    }
+
+    fn load(&self, word: ReadWord<'r, u64>) -> u64 {
+        u64::from_le(word.load_acquire())
     }
 
     fn acquire(&self) {

@@ -51,7 +51,7 @@ impl Producer {
     pub fn create(region: &Region, geometry: Geometry) -> Result<Producer, PublishError> {
         region.span(0, geometry.region_bytes())?;
         let memory = Mapped::new(region, geometry);
-        let generation = next_generation(memory.load(Word::Generation)?);
+        let generation = next_generation(memory.load(memory.find(Word::Generation)?));
         protocol::restart(&memory, generation, || lay_out(region, &memory, geometry))?;
         region.check_alive()?;
         Ok(Producer { region: region.clone(), geometry, generation, published: 0, beats: 0, last_beat: None })
@@ -87,15 +87,12 @@ impl Producer {
     ) -> Result<u64, PublishError> {
         let number = self.published + 1;
         let memory = Mapped::new(&self.region, self.geometry);
-        let slot = protocol::slot_of(number, self.geometry.slots());
-        protocol::publish(&memory, self.geometry.slots(), number, || {
+        protocol::publish(&memory, self.geometry.slots(), number, |slot| {
             let len_bytes = fill(memory.payload(slot)?)?;
             let room_bytes = self.geometry.payload_bytes();
             let len = u32::try_from(len_bytes).ok().filter(|len| *len <= room_bytes);
             let len = len.ok_or(PublishError::TooLong { len_bytes, room_bytes })?;
-            let header = slot_header(kind, len, durations).encode();
-            let at = (u64::from(wire::SLOT_SNAPSHOT_AT), u64::from(wire::SLOT_SNAPSHOT_BYTES));
-            memory.slot_header(slot)?.sub(at.0, at.1)?.copy_from(&header)?;
+            memory.store_header(slot, slot_header(kind, len, durations).encode())?;
             Ok::<_, PublishError>(())
         })?;
         self.published = number;
@@ -155,8 +152,11 @@ fn lay_out(region: &Region, memory: &Mapped<'_>, geometry: Geometry) -> Result<(
     let header = header.encode();
     region.span(0, header.len() as u64)?.copy_from(&header)?;
     region.whole().word::<u64>(u64::from(wire::HEARTBEAT.offset))?.store_release(0);
-    memory.store(Word::Published, 0)?;
-    (0..geometry.slots()).try_for_each(|slot| memory.store(Word::Sequence(slot), 0))
+    memory.store(memory.place(Word::Published)?, 0);
+    (0..geometry.slots()).try_for_each(|slot| {
+        memory.store(memory.place(Word::Sequence(slot))?, 0);
+        Ok(())
+    })
 }
 
 fn slot_header(kind: Kind, len: u32, durations: Durations) -> wire::SlotHeader {

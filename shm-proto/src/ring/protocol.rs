@@ -17,20 +17,31 @@ pub(super) enum Word {
     Sequence(u32),
 }
 
-/// Memory as a reader has it.
+/// Memory as a reader has it. A word is found before it is used, so that nothing can fail between two steps, and so
+/// that what is found early does not stand between a writer's mark and its reader.
 pub(super) trait Look {
-    /// Why a word could not be reached.
+    /// Why a word could not be found.
     type Error;
-    /// The word now; no order.
-    fn load(&self, word: Word) -> Result<u64, Self::Error>;
+    /// A word that was found.
+    type Found: Copy;
+    /// Finds a word.
+    fn find(&self, word: Word) -> Result<Self::Found, Self::Error>;
+    /// What it holds now; no order.
+    fn load(&self, word: Self::Found) -> u64;
     /// Acquire fence: loads before it happen before loads after it.
     fn acquire(&self);
+    /// A copy from this slot may follow: the processor can begin to fetch it. Means nothing to the protocol.
+    fn expect(&self, _slot: u32) {}
 }
 
 /// Memory as the writer has it.
 pub(super) trait Alter: Look {
-    /// Stores the word; no order.
-    fn store(&self, word: Word, value: u64) -> Result<(), Self::Error>;
+    /// A word that was found for storing.
+    type Place: Copy;
+    /// Finds a word for storing.
+    fn place(&self, word: Word) -> Result<Self::Place, Self::Error>;
+    /// Stores it; no order.
+    fn store(&self, place: Self::Place, value: u64);
     /// Release fence: stores before it happen before stores after it.
     fn release(&self);
 }
@@ -46,7 +57,7 @@ const fn whole(number: u64) -> u64 {
 }
 
 /// The slot of publication `number`, which is 1 or more.
-pub(super) const fn slot_of(number: u64, slots: u32) -> u32 {
+const fn slot_of(number: u64, slots: u32) -> u32 {
     // The remainder is below `slots`.
     ((number - 1) % slots as u64) as u32
 }
@@ -59,36 +70,38 @@ pub(super) fn restart<M: Alter, E: From<M::Error>>(
     new: u64,
     rewrite: impl FnOnce() -> Result<(), E>,
 ) -> Result<(), E> {
-    memory.store(Word::Generation, new.wrapping_sub(1))?;
+    let generation = memory.place(Word::Generation)?;
+    memory.store(generation, new.wrapping_sub(1));
     // The odd mark before everything that is rewritten: who sees any of it also sees that the generation has ended.
     memory.release();
     rewrite()?;
     // The new layout before the new generation: who sees the generation sees the layout.
     memory.release();
-    memory.store(Word::Generation, new)?;
+    memory.store(generation, new);
     Ok(())
 }
 
-/// Writer: publication `number` into its slot. `fill` writes the slot's header and payload.
+/// Writer: publication `number` into its slot. `fill` is given the slot and writes its header and payload.
 ///
 /// Wait-free. If `fill` fails the slot stays marked as being written and the number is still free: publish it again.
 pub(super) fn publish<M: Alter, T, E: From<M::Error>>(
     memory: &M,
     slots: u32,
     number: u64,
-    fill: impl FnOnce() -> Result<T, E>,
+    fill: impl FnOnce(u32) -> Result<T, E>,
 ) -> Result<T, E> {
-    let sequence = Word::Sequence(slot_of(number, slots));
-    memory.store(sequence, writing(number))?;
+    let slot = slot_of(number, slots);
+    let (sequence, published) = (memory.place(Word::Sequence(slot))?, memory.place(Word::Published)?);
+    memory.store(sequence, writing(number));
     // The odd mark before every byte: a reader that copied one of them finds the mark when it looks again.
     memory.release();
-    let filled = fill()?;
+    let filled = fill(slot)?;
     // Every byte before the even mark: a reader that saw it copies whole bytes.
     memory.release();
-    memory.store(sequence, whole(number))?;
+    memory.store(sequence, whole(number));
     // The even mark before the count: a reader that saw the number finds its slot whole, or lapped.
     memory.release();
-    memory.store(Word::Published, number)?;
+    memory.store(published, number);
     Ok(filled)
 }
 
@@ -97,7 +110,8 @@ pub(super) fn snapshot<M: Look, T, E: From<M::Error>>(
     memory: &M,
     read: impl FnOnce() -> Result<T, E>,
 ) -> Result<Option<(u64, T)>, E> {
-    let generation = memory.load(Word::Generation)?;
+    let word = memory.find(Word::Generation)?;
+    let generation = memory.load(word);
     // Pairs with the release before the new generation: the layout read below is at least this one.
     memory.acquire();
     if generation % 2 == 1 {
@@ -106,7 +120,7 @@ pub(super) fn snapshot<M: Look, T, E: From<M::Error>>(
     let found = read()?;
     // Pairs with the release behind the odd mark: had we read a byte of a later layout, we would see the mark.
     memory.acquire();
-    let again = memory.load(Word::Generation)?;
+    let again = memory.load(word);
     Ok((again == generation).then_some((generation, found)))
 }
 
@@ -163,7 +177,7 @@ pub(super) struct Position {
 impl Position {
     /// In front of the newest publication there is.
     pub(super) fn before_newest<M: Look>(memory: &M, generation: u64, slots: u32) -> Result<Position, M::Error> {
-        let published = memory.load(Word::Published)?;
+        let published = memory.load(memory.find(Word::Published)?);
         // Pairs with the release before the count: the slot named by it is whole.
         memory.acquire();
         let taken = if published > wire::MAX_NUMBER { 0 } else { published.saturating_sub(1) };
@@ -250,7 +264,7 @@ impl Position {
         let lost = match self.published(memory, self.taken.saturating_sub(1))? {
             Ok(published) if published > self.taken => {
                 let number = self.taken + 1;
-                let sequence = memory.load(Word::Sequence(slot_of(number, self.slots)))?;
+                let sequence = memory.load(memory.find(Word::Sequence(slot_of(number, self.slots)))?);
                 if sequence >= whole(number) || self.has_ended(memory)? {
                     return Ok(None);
                 }
@@ -265,7 +279,7 @@ impl Position {
 
     /// The count, if it is `least` or more.
     fn published<M: Look>(&self, memory: &M, least: u64) -> Result<Result<u64, Miss>, M::Error> {
-        let published = memory.load(Word::Published)?;
+        let published = memory.load(memory.find(Word::Published)?);
         // Pairs with the release before the count: the slot named by it is whole, or lapped.
         memory.acquire();
         match Guest::new(published).check("published", least..=wire::MAX_NUMBER) {
@@ -278,7 +292,7 @@ impl Position {
     /// Whether another generation has begun. An acquire fence must stand between this look and whatever was read
     /// before: it pairs with the release behind the odd generation, so had we read a byte of a later layout, we see it.
     fn has_ended<M: Look>(&self, memory: &M) -> Result<bool, M::Error> {
-        Ok(memory.load(Word::Generation)? != self.generation)
+        Ok(memory.load(memory.find(Word::Generation)?) != self.generation)
     }
 
     fn attempt<M: Look, T, E: From<M::Error>>(
@@ -288,12 +302,14 @@ impl Position {
         copy: &mut impl FnMut(u32) -> Result<T, E>,
     ) -> Result<Attempt<T>, E> {
         let slot = slot_of(number, self.slots);
-        let before = memory.load(Word::Sequence(slot))?;
+        let (sequence, generation) = (memory.find(Word::Sequence(slot))?, memory.find(Word::Generation)?);
+        memory.expect(slot);
+        let before = memory.load(sequence);
         // Pairs with the release before the even mark: the bytes copied below are at least those of `number`. Had the
         // slot been passed: the count read next is at least that of the publication before.
         memory.acquire();
         if before != whole(number) {
-            return Ok(if self.has_ended(memory)? {
+            return Ok(if memory.load(generation) != self.generation {
                 Attempt::Restarted
             } else if before < whole(number) {
                 Attempt::NotYet(before)
@@ -303,10 +319,10 @@ impl Position {
         }
         let value = copy(slot)?;
         // Pairs with the release behind the odd mark: had we copied a byte of a later one, we would see its mark. The
-        // same fence serves the look at the generation.
+        // same fence serves the look at the generation: had we copied a byte of a later layout, we would see it ended.
         memory.acquire();
-        let after = memory.load(Word::Sequence(slot))?;
-        if self.has_ended(memory)? {
+        let after = memory.load(sequence);
+        if memory.load(generation) != self.generation {
             return Ok(Attempt::Restarted);
         }
         if after == before {

@@ -1,0 +1,57 @@
+//! What is measured. Each case compares us with a named reference, or counts exactly, and knows its goal.
+
+mod allocations;
+mod copy;
+mod handover;
+mod reader;
+
+use crate::contest::Effort;
+use crate::report::CaseReport;
+
+pub use allocations::count as count_allocations;
+
+/// A case: what `rx-bench list` shows, and how it is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What it measures, in one line.
+    pub what: &'static str,
+    /// Its goal, in words.
+    pub goal: &'static str,
+    /// Measures it.
+    pub run: fn(Effort) -> anyhow::Result<CaseReport>,
+}
+
+/// Every case, in the order in which they are run.
+pub const ALL: [Case; 4] = [
+    Case {
+        name: "copy",
+        what: "a picture or a chunk out of shared memory, by each engine, against libc memcpy",
+        goal: "a 4K frame to be handed off: at most 0.85 of memcpy",
+        run: copy::run,
+    },
+    Case {
+        name: "reader",
+        what: "the Scream reader, per chunk, against a reader that checks nothing",
+        goal: "a chunk of 3840 bytes: at most 1.10 of the unchecked reader",
+        run: reader::run,
+    },
+    Case {
+        name: "handover",
+        what: "a publication through our ring from one thread to another, against a bare atomic",
+        goal: "8 bytes: at most 2 times the bare atomic",
+        run: handover::run,
+    },
+    Case {
+        name: "alloc",
+        what: "allocations per publication, chunk and frame once a reader runs, counted exactly",
+        goal: "none",
+        run: allocations::run,
+    },
+];
+
+/// The case of this name.
+pub fn find(name: &str) -> Option<&'static Case> {
+    ALL.iter().find(|case| case.name == name)
+}

@@ -1,0 +1,31 @@
+//! `rx-bench`: what the receivers cost, as ratios to a named reference within one run, and as exact counters.
+//!
+//! Absolute times of a shared machine are weather: the same copy took 1.5 ms and 3.5 ms on one afternoon. So every time
+//! in here is measured beside a reference, in blocks whose order is shuffled, and what is claimed is the median of the
+//! paired ratios with the interval that a bootstrap gives. A block during which the machine was busy with something
+//! else is void; too many void blocks, and the answer is "inconclusive", never "pass".
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`contest`] | candidates beside a reference, block by block |
+//! | [`noise`] | whether the machine was ours during a block |
+//! | [`stats`] | medians, paired ratios, bootstrap, verdicts. Pure |
+//! | [`random`] | the seeded numbers behind shuffles and bootstrap. Pure |
+//! | [`cases`] | what is measured |
+//! | [`elsewhere`] | a thread on another processor that writes what is then read |
+//! | [`report`] | the results, as a table for people and as JSON |
+//! | [`place`] | scratch files, processors, the machine's name |
+//! | [`baseline`] | what we are measured against, and the counting allocator: the only `unsafe` here |
+//! | [`cli`] | the command line |
+#![deny(unsafe_code)]
+
+pub mod baseline;
+pub mod cases;
+pub mod cli;
+pub mod contest;
+pub mod elsewhere;
+pub mod noise;
+pub mod place;
+pub mod random;
+pub mod report;
+pub mod stats;

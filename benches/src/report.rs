@@ -1,0 +1,280 @@
+//! The results: as a table for people, as JSON for programs. Every figure has its unit in its name.
+
+use crate::contest::{Outcome, Standing};
+use crate::place::Machine;
+use crate::stats::Verdict;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+
+/// Changes when a field changes its meaning or goes away.
+pub const SCHEMA: u32 = 1;
+
+/// Everything one run found out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The version of the program.
+    pub version: String,
+    /// Decided orders and resamples: pass it to `--seed` to repeat them.
+    pub seed: u64,
+    /// Whether the run was a short one.
+    pub quick: bool,
+    /// What it ran on.
+    pub machine: Machine,
+    /// The cases, in the order they were run.
+    pub cases: Vec<CaseReport>,
+}
+
+/// What one case found out.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct CaseReport {
+    /// Its name.
+    pub name: String,
+    /// That of its worst row.
+    pub verdict: Option<Verdict>,
+    /// Times beside a reference.
+    pub ratios: Vec<RatioRow>,
+    /// Exact counts.
+    pub counts: Vec<CountRow>,
+    /// Why there is less than one would expect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// One candidate beside its reference.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RatioRow {
+    /// The unit of work: what is copied, handed over, read.
+    pub what: String,
+    /// Who does it.
+    pub candidate: String,
+    /// Whom it is compared with.
+    pub reference: String,
+    /// Bytes moved per unit.
+    pub bytes: u64,
+    /// Median time of the candidate. Weather: do not compare it with another run's.
+    pub own_ns_p50: f64,
+    /// Median time of the reference in the same blocks.
+    pub reference_ns_p50: f64,
+    /// Median of the paired ratios.
+    pub ratio: f64,
+    /// Lower end of its 95 % interval.
+    pub ratio_low: f64,
+    /// Upper end of its 95 % interval.
+    pub ratio_high: f64,
+    /// Blocks measured.
+    pub blocks: u32,
+    /// Blocks that do not count, because the machine was busy with something else.
+    pub void_blocks: u32,
+    /// The largest ratio that is good enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal_max_ratio: Option<f64>,
+    /// Whether it is.
+    pub verdict: Verdict,
+}
+
+/// One exact count.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CountRow {
+    /// What was done.
+    pub what: String,
+    /// How often.
+    pub events: u64,
+    /// What was counted meanwhile.
+    pub allocations: u64,
+    /// The largest count that is good enough.
+    pub goal_max_allocations: u64,
+    /// Whether it is.
+    pub verdict: Verdict,
+}
+
+impl CaseReport {
+    /// A case without rows.
+    pub fn new(name: &str) -> CaseReport {
+        CaseReport { name: name.to_owned(), ..CaseReport::default() }
+    }
+
+    /// Adds a standing of a contest as a row.
+    pub fn add(
+        &mut self,
+        what: &str,
+        reference: &str,
+        bytes: u64,
+        outcome: &Outcome,
+        standing: &Standing,
+        goal: Option<f64>,
+    ) {
+        let verdict = goal.map_or(Verdict::None, |goal| outcome.verdict(standing, goal));
+        self.ratios.push(RatioRow {
+            what: what.to_owned(),
+            candidate: standing.name.clone(),
+            reference: reference.to_owned(),
+            bytes,
+            own_ns_p50: standing.own_ns,
+            reference_ns_p50: standing.reference_ns,
+            ratio: standing.ratio.median,
+            ratio_low: standing.ratio.low,
+            ratio_high: standing.ratio.high,
+            blocks: outcome.blocks,
+            void_blocks: outcome.void_blocks,
+            goal_max_ratio: goal,
+            verdict,
+        });
+        self.worsen(verdict);
+    }
+
+    /// Adds a count as a row.
+    pub fn add_count(&mut self, what: &str, events: u64, allocations: u64) {
+        let verdict = if allocations == 0 && events > 0 { Verdict::Pass } else { Verdict::Fail };
+        self.counts.push(CountRow { what: what.to_owned(), events, allocations, goal_max_allocations: 0, verdict });
+        self.worsen(verdict);
+    }
+
+    /// Nothing can be said, for this reason.
+    pub fn give_up(&mut self, note: impl Into<String>) {
+        self.note = Some(note.into());
+        self.worsen(Verdict::Inconclusive);
+    }
+
+    fn worsen(&mut self, verdict: Verdict) {
+        self.verdict = Some(self.verdict.map_or(verdict, |worst| worst.max(verdict)));
+    }
+
+    /// The case as a table, a line for each row.
+    pub fn table(&self) -> String {
+        let mut text = format!("{}: {}\n", self.name, words(self.verdict.unwrap_or(Verdict::None)));
+        let rows: Vec<[String; 7]> = self.ratios.iter().map(RatioRow::cells).collect();
+        if !rows.is_empty() {
+            let head = ["", "candidate", "ratio", "95 %", "own", "reference", ""].map(str::to_owned);
+            text.push_str(&columns(&[&[head], &rows[..]].concat()));
+        }
+        for row in &self.counts {
+            let CountRow { what, events, allocations, .. } = row;
+            let _ = writeln!(text, "  {what}: {allocations} allocations in {events}   {}", words(row.verdict));
+        }
+        if let Some(note) = &self.note {
+            let _ = writeln!(text, "  {note}");
+        }
+        if let Some(row) = self.ratios.iter().max_by_key(|row| row.void_blocks) {
+            let _ = writeln!(
+                text,
+                "  against {}; at most {} of {} blocks void",
+                row.reference, row.void_blocks, row.blocks
+            );
+        }
+        text
+    }
+}
+
+impl RatioRow {
+    fn cells(&self) -> [String; 7] {
+        let goal = self.goal_max_ratio.map_or(String::new(), |goal| format!("{} (≤ {goal})", words(self.verdict)));
+        [
+            self.what.clone(),
+            self.candidate.clone(),
+            format!("{:.3}", self.ratio),
+            format!("{:.3}–{:.3}", self.ratio_low, self.ratio_high),
+            nanoseconds(self.own_ns_p50),
+            nanoseconds(self.reference_ns_p50),
+            goal,
+        ]
+    }
+}
+
+/// A verdict as people read it.
+pub fn words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::None => "no goal",
+        Verdict::Pass => "pass",
+        Verdict::Inconclusive => "inconclusive",
+        Verdict::Fail => "FAIL",
+    }
+}
+
+fn nanoseconds(ns: f64) -> String {
+    match ns {
+        ns if ns >= 1e6 => format!("{:.2} ms", ns / 1e6),
+        ns if ns >= 1e4 => format!("{:.1} µs", ns / 1e3),
+        ns => format!("{ns:.1} ns"),
+    }
+}
+
+/// Cells as wide as the widest of their column; the first two to the left, figures to the right.
+fn columns(rows: &[[String; 7]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..7).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::from(" ");
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let padding = " ".repeat(width - cell.chars().count());
+            let is_left = column < 2 || column == 6;
+            let cell = if is_left { format!("{cell}{padding}") } else { format!("{padding}{cell}") };
+            let _ = write!(line, " {cell} ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::Ratio;
+
+    fn report() -> CaseReport {
+        let ratio = Ratio { median: 0.8, low: 0.79, high: 0.81 };
+        let standing = Standing { name: "ours".into(), own_ns: 1_200_000.0, reference_ns: 12_000.0, ratio };
+        let outcome = Outcome { blocks: 20, void_blocks: 1, standings: vec![standing.clone()] };
+        let mut case = CaseReport::new("copy");
+        case.add("4K frame", "memcpy", 100, &outcome, &standing, Some(0.85));
+        case.add("4K frame", "memcpy", 100, &outcome, &standing, None);
+        case
+    }
+
+    #[test]
+    fn a_case_is_as_good_as_its_worst_row() {
+        let mut case = report();
+        assert_eq!(case.verdict, Some(Verdict::Pass));
+        case.add_count("chunks", 1000, 0);
+        assert_eq!(case.verdict, Some(Verdict::Pass));
+        case.give_up("one processor");
+        assert_eq!(case.verdict, Some(Verdict::Inconclusive));
+        case.add_count("frames", 1000, 1);
+        assert_eq!(case.verdict, Some(Verdict::Fail));
+    }
+
+    #[test]
+    fn nothing_done_is_nothing_shown() {
+        let mut case = CaseReport::new("alloc");
+        case.add_count("frames", 0, 0);
+        assert_eq!(case.verdict, Some(Verdict::Fail));
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_row() {
+        let mut case = report();
+        case.add_count("chunks", 1000, 0);
+        let text = case.table();
+        assert!(text.starts_with("copy: pass\n"), "{text}");
+        assert!(text.contains("0.800  0.790–0.810  1.20 ms    12.0 µs  pass (≤ 0.85)\n"), "{text}");
+        assert!(text.contains("chunks: 0 allocations in 1000   pass\n"), "{text}");
+        assert!(text.contains("against memcpy; at most 1 of 20 blocks void\n"), "{text}");
+        assert_eq!(text.lines().count(), 6, "{text}");
+    }
+
+    #[test]
+    fn the_json_names_its_schema_and_its_units_and_comes_back() {
+        let machine = Machine::here();
+        let report =
+            Report { schema: SCHEMA, version: "0".into(), seed: 1, quick: true, machine, cases: vec![report()] };
+        let text = serde_json::to_string(&report).unwrap();
+        for words in ["\"schema\":1", "\"own_ns_p50\":1200000.0", "\"goal_max_ratio\":0.85", "\"verdict\":\"pass\""] {
+            assert!(text.contains(words), "no {words} in {text}");
+        }
+        let back: Report = serde_json::from_str(&text).unwrap();
+        assert_eq!(back.cases[0].ratios[0].ratio, 0.8);
+    }
+}
