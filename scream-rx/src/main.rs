@@ -6,20 +6,20 @@ use clap::{CommandFactory, Parser};
 use core::time::Duration;
 use rx_host::exit::{self, Exit, Explain, Failure};
 use rx_host::notify::Service;
-use rx_host::report::StatusLine;
 use rx_host::signals::{Signals, Stop, StopOnDrop};
-use rx_host::watch::{RegionEvent, RegionState, RegionWatch};
+use rx_host::watch::{RegionState, RegionWatch};
 use rx_host::{cli as host_cli, clock, log, realtime};
 use scream_rx::cli::{Cli, Command, ConfigArgs, DemoArgs, DoctorArgs, RunArgs};
 use scream_rx::demo::{self, Demo, Simulated};
-use scream_rx::intake::{self, State};
-use scream_rx::receiver::{self, Desk};
-use scream_rx::settings::{self, End, Settings};
+use scream_rx::desk::{Desk, Time};
+use scream_rx::intake;
+use scream_rx::receiver;
+use scream_rx::settings::{self, Settings};
 use scream_rx::sink::paced::RealTime;
 use scream_rx::sink::{Control, Sink, SinkError, Source};
-use scream_rx::{doctor, outputs, say, stats};
-use shm_proto::scream::{Format, Waiting, wire};
-use shm_proto::{Access, HostTime};
+use scream_rx::{doctor, outputs};
+use shm_proto::Access;
+use shm_proto::scream::wire;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::{Builder, JoinHandle};
@@ -29,8 +29,6 @@ const PLAYOUT_PRIORITY: u8 = 20;
 const INTAKE_PRIORITY: u8 = 15;
 /// The main thread looks around this often.
 const ROUND: Duration = Duration::from_millis(250);
-/// Between two lines of status where stderr is no terminal.
-const STATUS_EVERY: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     exit::run("scream-rx", || {
@@ -72,31 +70,33 @@ fn run(args: &RunArgs, wants_status: bool) -> anyhow::Result<Exit> {
     let stop = signals.stop();
     let mut service = Service::from_env();
     let mut watch = RegionWatch::new(&settings.file, Access::ReadOnly, wire::HEADER_BYTES + 1);
-    let event = watch.poll(clock::now());
+    watch.poll(clock::now());
     refuse_hopeless(watch.state())?;
-    settings.play.output = outputs::settle(settings.play.output)?;
-    let sink = outputs::open(&settings.play, Box::new(RealTime), service.is_supervised())?;
+    // A service that is started with the session comes before its sound server.
+    let patient = service.is_supervised();
+    settings.play.output = outputs::settle(settings.play.output, patient)?;
+    let sink = outputs::open(&settings.play, Box::new(RealTime), patient)?;
+    let locked = realtime::ask_for_locked_memory();
+    tracing::debug!("{locked}");
 
     let parts = receiver::build(&settings.play, settings.end.after, false, stop, clock::now());
     let started = clock::now();
     let playout = spawn_playout(sink, Box::new(parts.engine), parts.control)?;
     let intake = spawn_intake(parts.intake, stop)?;
     service.ready();
-    let mut main = Main::new(parts.desk, settings.file, wants_status);
-    main.follow(event, &watch);
-    if !matches!(watch.state(), RegionState::Ready(_)) {
-        main.told_region = Some(tell(watch.state().sentence()));
-    }
+    let mut desk = Desk::new(parts.lines, settings.file, wants_status);
+    desk.follow(watch.state(), clock::now());
     while !stop.is_requested() {
-        let event = watch.wait(ROUND, stop);
-        main.follow(event, &watch);
-        main.round(&mut service);
+        if watch.wait(ROUND, stop).is_some() {
+            desk.follow(watch.state(), clock::now());
+        }
+        desk.round(clock::now(), &mut service);
     }
     service.stopping();
     exit::join(intake);
     let played = exit::join(playout);
-    main.round(&mut service);
-    main.finish(played, &settings.end, started, Time::Real)
+    desk.round(clock::now(), &mut service);
+    Ok(desk.finish(played, &settings.end, clock::now().since(started), Time::Real)?)
 }
 
 /// Ends with what to do if no waiting will help.
@@ -121,15 +121,15 @@ fn run_demo(args: &DemoArgs, wants_status: bool) -> anyhow::Result<Exit> {
     let started = clock::now();
     let mut parts = receiver::build(&demo.play, demo.end.after, true, stop, started);
     // The line is empty and has room.
-    let _ = parts.desk.regions.push(guest.region().clone());
+    let _ = parts.lines.regions.push(guest.region().clone());
     let file = PathBuf::from("the simulated guest");
     if demo.simulated {
         let clock = Simulated::new(guest, parts.intake, started, stop.clone());
         let mut sink = outputs::open(&demo.play, Box::new(clock), false)?;
         let played = sink.run(Box::new(parts.engine), &parts.control);
-        let mut main = Main::new(parts.desk, file, false);
-        main.round(&mut Service::from_env());
-        return main.finish(played, &demo.end, started, Time::Simulated);
+        let mut desk = Desk::new(parts.lines, file, false);
+        desk.round(clock::now(), &mut Service::from_env());
+        return Ok(desk.finish(played, &demo.end, clock::now().since(started), Time::Simulated)?);
     }
     let sink = outputs::open(&demo.play, Box::new(RealTime), false)?;
     let playout = spawn_playout(sink, Box::new(parts.engine), parts.control)?;
@@ -139,15 +139,15 @@ fn run_demo(args: &DemoArgs, wants_status: bool) -> anyhow::Result<Exit> {
         realtime::ask_for_thread("guest", INTAKE_PRIORITY);
         demo::run_guest(&mut guest, &guest_stop);
     })?;
-    let mut main = Main::new(parts.desk, file, wants_status);
+    let mut desk = Desk::new(parts.lines, file, wants_status);
     while !stop.wait(ROUND) {
-        main.round(&mut Service::from_env());
+        desk.round(clock::now(), &mut Service::from_env());
     }
     exit::join(guest_thread);
     exit::join(intake);
     let played = exit::join(playout);
-    main.round(&mut Service::from_env());
-    main.finish(played, &demo.end, started, Time::Real)
+    desk.round(clock::now(), &mut Service::from_env());
+    Ok(desk.finish(played, &demo.end, clock::now().since(started), Time::Real)?)
 }
 
 fn spawn<T: Send + 'static>(
@@ -185,140 +185,4 @@ fn spawn_playout(
         tracing::debug!("{rights}");
         sink.run(engine, &control)
     })
-}
-
-/// Says a sentence to the user; gives it back.
-fn tell(sentence: String) -> String {
-    tracing::info!("{sentence}");
-    sentence
-}
-
-/// What the main thread does while the others work.
-struct Main {
-    desk: Desk,
-    file: PathBuf,
-    status: StatusLine,
-    state: State,
-    told_region: Option<String>,
-    region_bytes: u64,
-    /// Since when there is a region without any stream, until that was told.
-    nothing_since: Option<HostTime>,
-    format: Option<Format>,
-}
-
-impl Main {
-    fn new(desk: Desk, file: PathBuf, wants_status: bool) -> Main {
-        let status =
-            if wants_status { StatusLine::new("scream-rx", STATUS_EVERY) } else { StatusLine::silent("scream-rx") };
-        Main {
-            desk,
-            file,
-            status,
-            state: State::Detached,
-            told_region: None,
-            region_bytes: 0,
-            nothing_since: None,
-            format: None,
-        }
-    }
-
-    /// Hands a new region over, or says what is awaited.
-    fn follow(&mut self, event: Option<RegionEvent>, watch: &RegionWatch) {
-        if event.is_none() {
-            return;
-        }
-        let state = watch.state();
-        if let RegionState::Ready(region) = state {
-            self.region_bytes = region.len();
-            self.nothing_since = Some(clock::now());
-            if self.desk.regions.push(region.clone()).is_err() {
-                tracing::warn!("the memory changes faster than it can be followed");
-            }
-        }
-        let sentence = match state {
-            RegionState::Ready(region) => say::region(&self.file, region.len()),
-            state => state.sentence(),
-        };
-        if self.told_region.as_ref() != Some(&sentence) {
-            self.told_region = Some(tell(sentence));
-        }
-    }
-
-    /// Tells what changed, and how it goes.
-    fn round(&mut self, service: &mut Service) {
-        let now = clock::now();
-        while let Ok(notice) = self.desk.notices.try_recv() {
-            tell(say::sink(&notice));
-        }
-        while let Ok(state) = self.desk.states.pop() {
-            if let State::Live { format, .. } | State::Silent { format } = state {
-                self.format = Some(format);
-                self.nothing_since = None;
-            }
-            let before = core::mem::replace(&mut self.state, state);
-            // A pause and its end are for the status line; everything else is worth a sentence.
-            let pause = matches!(
-                (before, state),
-                (State::Live { .. }, State::Silent { .. }) | (State::Silent { .. }, State::Live { .. })
-            );
-            // A simulated guest that has not begun is nothing to wait for.
-            let awaited = self.region_bytes > 0 || !matches!(state, State::Waiting(_));
-            if let Some(sentence) = say::guest(state, &self.file).filter(|_| awaited) {
-                service.status(&sentence);
-                if !pause || self.format_of(before) != self.format_of(state) {
-                    tell(sentence);
-                }
-            }
-        }
-        let waiting = matches!(self.state, State::Waiting(Waiting::NoStream | Waiting::Stale));
-        if waiting && self.nothing_since.is_some_and(|since| now.since(since) >= say::STILL_NOTHING) {
-            self.nothing_since = None;
-            tell(say::still_nothing(&self.file, self.region_bytes));
-        }
-        let playing = matches!(self.state, State::Live { .. } | State::Silent { .. });
-        if playing {
-            self.status.update(now, || say::status(&self.desk.counters, true));
-        }
-        service.beat(now);
-    }
-
-    fn format_of(&self, state: State) -> Option<Format> {
-        match state {
-            State::Live { format, .. } | State::Silent { format } => Some(format),
-            _ => None,
-        }
-    }
-
-    /// The end: figures, and a summary unless it failed.
-    fn finish(
-        mut self,
-        played: Result<(), SinkError>,
-        end: &End,
-        started: HostTime,
-        time: Time,
-    ) -> anyhow::Result<Exit> {
-        self.status = StatusLine::silent("scream-rx");
-        let counters = &self.desk.counters;
-        if played.is_ok() {
-            let how = if time == Time::Simulated { " (in simulated time)" } else { "" };
-            say::summary(counters, self.format, how).lines().for_each(|line| tracing::info!("{line}"));
-        }
-        if let Some(path) = &end.stats {
-            let clock_name = if time == Time::Simulated { "simulated" } else { "real" };
-            let figures = stats::figures(counters, self.format, clock::now().since(started), clock_name);
-            figures.write(path).map_err(|e| {
-                let hint = e.hint();
-                Failure::environment(e, hint)
-            })?;
-        }
-        played.map_err(outputs::explain)?;
-        Ok(Exit::Done)
-    }
-}
-
-/// Whose time it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Time {
-    Real,
-    Simulated,
 }

@@ -11,13 +11,14 @@ use std::path::Path;
 /// What files and the null sink play: they have no rate of their own.
 pub const FILE_FORMAT: SinkFormat = SinkFormat { rate_hz: 48_000, layout: Layout::STEREO };
 
-/// The output that `auto` means on this machine, now: a sound server, else ALSA.
+/// The output that `auto` means on this machine, now: a sound server, else ALSA. `patient`: if there is neither, a server
+/// is waited for.
 ///
 /// Blocks while the server and ALSA are asked, some seconds at most.
 ///
 /// # Errors
 /// [`Failure`] if there is neither.
-pub fn settle(output: Output) -> Result<Output, Failure> {
+pub fn settle(output: Output, patient: bool) -> Result<Output, Failure> {
     if output != Output::Auto {
         return Ok(output);
     }
@@ -31,6 +32,10 @@ pub fn settle(output: Output) -> Result<Output, Failure> {
     match crate::sink::device::check(crate::sink::device::DEFAULT) {
         Ok(_) => return Ok(Output::Alsa),
         Err(reason) => reasons.push(format!("ALSA: {reason}")),
+    }
+    #[cfg(feature = "pulse")]
+    if patient {
+        return Ok(Output::Pulse);
     }
     Err(Failure::environment(
         format!("nothing to play on: {}", reasons.join("; ")),
@@ -92,6 +97,7 @@ fn open_pulse(play: &Play, patient: bool) -> Result<Box<dyn Sink + Send>, Failur
         name: play.name.clone(),
         buffer: buffer.whole,
         piece: buffer.piece,
+        rest_after: pulse::REST_AFTER,
     }))
 }
 

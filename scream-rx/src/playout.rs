@@ -11,19 +11,17 @@
 //! after its time is dropped. So a stall costs a moment of sound, never a longer delay.
 
 use crate::clock::SinkClock;
-use crate::conceal::rising;
 use crate::counters::Counters;
 use crate::drift::Drift;
+use crate::ending::{Ending, Length};
+use crate::handover::{self, Hand, Streams};
 use crate::sink::{Filled, SinkCell, SinkFormat, Source};
 use crate::stream::Stream;
 use crate::target::{Target, Wishes};
 use core::time::Duration;
-use rtrb::{Consumer, Producer, RingBuffer};
 use shm_proto::HostTime;
 use std::sync::Arc;
 
-/// Streams that can be under way at once, from being made to being taken back.
-const MAX_STREAMS: usize = 8;
 /// Errors of the delay that are repaired by a step in the sound instead of a change of pitch. Unit: seconds.
 const STEP_S: f64 = 0.040;
 /// The same while the sound is broken anyway. Unit: seconds.
@@ -34,42 +32,6 @@ const STEP_EVERY_S: f64 = 0.5;
 const SILENT_AFTER_S: f64 = 0.2;
 /// A sink must have asked for this much before its delay is believed. Unit: seconds.
 const SINK_SETTLES_S: f64 = 0.020;
-/// The fade at the very end. Unit: milliseconds.
-const END_FADE_MS: u64 = 5;
-
-/// The intake's end of the hand-over: new streams in, old ones back.
-#[derive(Debug)]
-pub struct Streams {
-    out: Producer<Box<Stream>>,
-    back: Consumer<Box<Stream>>,
-    under_way: usize,
-    /// What the sink plays; nothing before it is open.
-    pub sink: Arc<SinkCell>,
-    /// No more than this is held of a stream. Unit: seconds.
-    pub longest_s: f64,
-}
-
-impl Streams {
-    /// Whether another stream can be handed over now.
-    pub fn has_room(&mut self) -> bool {
-        self.collect();
-        self.under_way < MAX_STREAMS
-    }
-
-    /// Hands a stream over; it replaces the one before once that is played out. Dropped if there is no room.
-    pub fn send(&mut self, stream: Box<Stream>) {
-        if self.has_room() && self.out.push(stream).is_ok() {
-            self.under_way += 1;
-        }
-    }
-
-    /// Frees the streams that were played out. To be called now and then; they are freed here, not on the playout thread.
-    pub fn collect(&mut self) {
-        while self.back.pop().is_ok() {
-            self.under_way = self.under_way.saturating_sub(1);
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -81,23 +43,11 @@ enum Phase {
     Leaving,
 }
 
-/// How much shall be played in all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Length {
-    /// Until somebody stops it.
-    Endless,
-    /// So many milliseconds from the first time the sink asks.
-    FromStart(u64),
-    /// So many milliseconds from the first sound.
-    FromSound(u64),
-}
-
 /// The engine. See the module.
 #[derive(Debug)]
 pub struct Playout {
     epoch: HostTime,
-    incoming: Consumer<Box<Stream>>,
-    retired: Producer<Box<Stream>>,
+    hand: Hand,
     current: Option<Box<Stream>>,
     next: Option<Box<Stream>>,
     sink: Option<SinkFormat>,
@@ -111,9 +61,7 @@ pub struct Playout {
     settled: bool,
     gap: Gap,
     stepped_s: f64,
-    length: Length,
-    /// Frames of the sink that are still to be played, if there is an end.
-    left: Option<u64>,
+    ending: Ending,
     counters: Arc<Counters>,
 }
 
@@ -128,18 +76,15 @@ struct Gap {
 
 /// Makes an engine and the intake's end of it. `epoch`: an instant not after any that will be passed in.
 pub fn engine(epoch: HostTime, wishes: Wishes, length: Length, counters: Arc<Counters>) -> (Playout, Streams) {
-    let (out, incoming) = RingBuffer::new(MAX_STREAMS);
-    let (retired, back) = RingBuffer::new(MAX_STREAMS);
-    let sink = Arc::<SinkCell>::default();
-    let streams = Streams { out, back, under_way: 0, sink: Arc::clone(&sink), longest_s: wishes.longest_s };
+    let (hand, streams) = handover::new(wishes.longest_s);
+    let sink_cell = Arc::clone(&streams.sink);
     let playout = Playout {
         epoch,
-        incoming,
-        retired,
+        hand,
         current: None,
         next: None,
         sink: None,
-        sink_cell: sink,
+        sink_cell,
         sink_clock: SinkClock::new(48_000),
         sink_age_s: 0.0,
         target: Target::new(wishes),
@@ -148,8 +93,7 @@ pub fn engine(epoch: HostTime, wishes: Wishes, length: Length, counters: Arc<Cou
         settled: false,
         gap: Gap::default(),
         stepped_s: f64::MIN,
-        length,
-        left: None,
+        ending: Ending::new(length),
         counters,
     };
     (playout, streams)
@@ -162,26 +106,21 @@ impl Playout {
 
     /// Takes what the intake sent: the newest stream waits for its turn, older ones that never played are given back.
     fn take_streams(&mut self) {
-        while let Ok(stream) = self.incoming.pop() {
+        while let Some(stream) = self.hand.take() {
             if Some(stream.sink()) != self.sink {
-                self.retire(stream);
+                self.hand.give_back(stream);
             } else if self.current.is_none() {
                 self.current = Some(stream);
             } else if let Some(unplayed) = self.next.replace(stream) {
-                self.retire(unplayed);
+                self.hand.give_back(unplayed);
             }
         }
-    }
-
-    fn retire(&mut self, stream: Box<Stream>) {
-        // There is room for all streams that can be under way. Should that ever be wrong, freeing one here is harm enough.
-        let _ = self.retired.push(stream);
     }
 
     /// The current stream is done; the next one takes its place.
     fn promote(&mut self) {
         if let Some(done) = self.current.take() {
-            self.retire(done);
+            self.hand.give_back(done);
         }
         self.current = self.next.take();
         self.phase = Phase::Idle;
@@ -316,44 +255,16 @@ impl Playout {
             self.promote();
         }
     }
-
-    /// Cuts at the end that was asked for, with a fade before it. Returns how many frames count.
-    fn end(&mut self, out: &mut [f32], channels: usize, sounding: bool) -> usize {
-        let frames = out.len() / channels;
-        let rate_hz = self.sink.map_or(48_000, |s| u64::from(s.rate_hz));
-        if self.left.is_none() {
-            self.left = match self.length {
-                Length::FromStart(ms) => Some(ms.saturating_mul(rate_hz) / 1000),
-                Length::FromSound(ms) if sounding => Some(ms.saturating_mul(rate_hz) / 1000),
-                _ => None,
-            };
-        }
-        let Some(left) = self.left else { return frames };
-        let fade = usize::try_from(END_FADE_MS * rate_hz / 1000).unwrap_or(1).max(1);
-        let left_frames = usize::try_from(left).unwrap_or(usize::MAX);
-        if left_frames < frames + fade {
-            for (at, frame) in out.chunks_exact_mut(channels).enumerate() {
-                let to_go = left_frames.saturating_sub(at);
-                let gain = if to_go == 0 { 0.0 } else { rising(to_go - 1, fade) };
-                frame.iter_mut().for_each(|x| *x *= gain);
-            }
-        }
-        self.left = Some(left.saturating_sub(frames as u64));
-        frames.min(left_frames)
-    }
 }
 
 impl Source for Playout {
     fn open(&mut self, format: SinkFormat) {
         if self.sink != Some(format) {
             for stream in [self.current.take(), self.next.take()].into_iter().flatten() {
-                self.retire(stream);
+                self.hand.give_back(stream);
             }
             self.sink_cell.set(format);
-            // An end that was asked for is counted in frames; what is left of it keeps its length.
-            if let (Some(left), Some(old)) = (self.left, self.sink) {
-                self.left = Some(left.saturating_mul(u64::from(format.rate_hz)) / u64::from(old.rate_hz.max(1)));
-            }
+            self.ending.change_rate(self.sink.map(|s| s.rate_hz), format.rate_hz);
         }
         self.sink = Some(format);
         self.sink_clock = SinkClock::new(format.rate_hz);
@@ -388,7 +299,7 @@ impl Source for Playout {
             Phase::Playing => self.play(whole, now_s, heard_s, elapsed_s),
             Phase::Leaving => self.leave(whole),
         }
-        Filled { frames: self.end(whole, channels, sounding), sounding }
+        Filled { frames: self.ending.apply(whole, format, sounding), sounding }
     }
 
     fn keep_up(&mut self, now: HostTime) -> bool {
@@ -413,9 +324,7 @@ impl Source for Playout {
     }
 
     fn finish(&mut self) {
-        let rate_hz = self.sink.map_or(48_000, |s| u64::from(s.rate_hz));
-        let fade = END_FADE_MS * rate_hz / 1000;
-        self.left = Some(self.left.map_or(fade, |left| left.min(fade)));
+        self.ending.finish(self.sink.map_or(48_000, |s| s.rate_hz));
     }
 
     fn guest_bits(&self) -> Option<u8> {

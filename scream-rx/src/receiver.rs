@@ -3,9 +3,10 @@
 
 use crate::cli::Output;
 use crate::counters::Counters;
+use crate::ending::Length;
 use crate::intake::State;
 use crate::intake::shm::ShmIntake;
-use crate::playout::{self, Length, Playout};
+use crate::playout::{self, Playout};
 use crate::settings::Play;
 use crate::sink::{Control, Notice};
 use core::time::Duration;
@@ -28,12 +29,12 @@ pub struct Receiver {
     /// What the sink needs besides.
     pub control: Control,
     /// The main thread's lines.
-    pub desk: Desk,
+    pub lines: Lines,
 }
 
 /// The main thread's ends of all lines.
 #[derive(Debug)]
-pub struct Desk {
+pub struct Lines {
     /// Takes new regions to the intake.
     pub regions: Producer<Region>,
     /// How it stands with the guest.
@@ -58,5 +59,5 @@ pub fn build(play: &Play, after: Option<Duration>, from_sound: bool, stop: &Stop
     let (notices_in, notices) = mpsc::channel();
     let intake = ShmIntake::new(regions_out, streams, Arc::clone(&counters), states_in, now);
     let control = Control { stop: stop.clone(), counters: Arc::clone(&counters), notices: notices_in };
-    Receiver { intake, engine, control, desk: Desk { regions, states, notices, counters } }
+    Receiver { intake, engine, control, lines: Lines { regions, states, notices, counters } }
 }

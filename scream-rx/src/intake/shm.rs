@@ -3,7 +3,7 @@
 use super::{Rhythm, State, Transport};
 use crate::channels::MaskVerdict;
 use crate::counters::Counters;
-use crate::playout::Streams;
+use crate::handover::Streams;
 use crate::stream::{self, Feed};
 use core::time::Duration;
 use rtrb::{Consumer, Producer};

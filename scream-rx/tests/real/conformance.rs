@@ -153,7 +153,7 @@ impl Sink for Announced {
 #[cfg(feature = "pulse")]
 #[test]
 fn the_sound_server_keeps_the_contract() {
-    use scream_rx::sink::pulse::PulseSink;
+    use scream_rx::sink::pulse::{self, PulseSink};
     let _alone = alone();
     let Some(rig) = PulseRig::start() else { return };
     check("pulse", &mut || {
@@ -163,6 +163,7 @@ fn the_sound_server_keeps_the_contract() {
             name: "conformance".into(),
             buffer: Duration::from_millis(20),
             piece: Duration::from_millis(5),
+            rest_after: pulse::REST_AFTER,
         })
     });
 }

@@ -1,8 +1,16 @@
 //! The sound server: what is heard at its monitor, and what happens when it goes away.
 
-use crate::rig::{FileGuest, PulseRig, RATE_HZ, Running, alone, scream_rx};
+use crate::rig::{FileGuest, PulseRig, RATE_HZ, Running, alone, clean, scream_rx, until};
 use crate::tone;
+use core::time::Duration;
+use rx_host::signals::Stop;
+use scream_rx::counters::Counters;
+use scream_rx::sink::pulse::PulseSink;
+use scream_rx::sink::{Control, Filled, Sink, SinkFormat, Source};
+use shm_proto::HostTime;
 use shm_proto::guest_sim::sound::SoundGuest;
+use std::process::Command;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
 
 #[test]
@@ -110,4 +118,108 @@ fn a_server_or_sink_that_is_not_there_is_told_with_what_to_do() {
     assert_eq!(player.end().code(), Some(2), "{}", player.err());
     let said = player.err();
     assert!(said.contains("nosuch") && said.contains("with -d: t"), "{said}");
+}
+
+#[test]
+fn a_stream_that_is_moved_to_another_device_goes_on_there() {
+    let _alone = alone();
+    let Some(rig) = PulseRig::start() else { return };
+    let home = rig.folder.path().to_owned();
+    let control = |args: &[&str]| {
+        let mut command = Command::new("pactl");
+        clean(&mut command, &home);
+        let done = rig.serve(&mut command).args(args).output().unwrap();
+        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    control(&["load-module", "module-null-sink", "sink_name=other", "channels=1", "norewinds=1"]);
+    let mut command = scream_rx(&home);
+    rig.serve(&mut command).args(["demo", "--seconds", "600", "-o", "pulse"]);
+    let mut demo = Running::start(&mut command, &home.join("demo.log"));
+    demo.wait_for_line("sound goes to");
+    let stream = until("our stream", || {
+        let list = control(&["list", "short", "sink-inputs"]);
+        list.split_whitespace().next().map(str::to_owned)
+    });
+    control(&["move-sink-input", &stream, "other"]);
+    until("word of the other device", || (demo.err().matches("sound goes to").count() == 2).then_some(()));
+    assert!(demo.err().contains("Hz, mono"), "{}", demo.err());
+    assert!(!demo.err().contains("trying again"), "{}", demo.err());
+    demo.signal("INT");
+    assert_eq!(demo.end().code(), Some(0), "{}", demo.err());
+    // It was played there: some delay was reported after the move, and the summary knows it.
+    assert!(demo.err().contains("ms in the middle"), "{}", demo.err());
+}
+
+/// A source that sounds, is silent until the device was allowed to rest for a while, and sounds again until it is stopped.
+struct Resting {
+    seen: Arc<Mutex<Rested>>,
+    stop: Stop,
+}
+
+#[derive(Debug, Default)]
+struct Rested {
+    opened: u32,
+    fills: u32,
+    rests: u32,
+    fills_after: u32,
+    finished: bool,
+}
+
+impl Source for Resting {
+    fn open(&mut self, _: SinkFormat) {
+        self.seen.lock().unwrap().opened += 1;
+    }
+
+    fn fill(&mut self, out: &mut [f32], _: HostTime, _: Duration) -> Filled {
+        let mut seen = self.seen.lock().unwrap();
+        out.fill(0.0);
+        seen.fills += 1;
+        if seen.rests >= 5 {
+            seen.fills_after += 1;
+            if seen.fills_after == 20 {
+                self.stop.request();
+            }
+        }
+        let frames = if seen.finished { 0 } else { out.len() / 2 };
+        Filled { frames, sounding: seen.fills < 20 || seen.fills_after > 0 }
+    }
+
+    fn keep_up(&mut self, _: HostTime) -> bool {
+        let mut seen = self.seen.lock().unwrap();
+        if seen.fills >= 20 {
+            seen.rests += 1;
+        }
+        seen.rests >= 5
+    }
+
+    fn finish(&mut self) {
+        self.seen.lock().unwrap().finished = true;
+    }
+
+    fn guest_bits(&self) -> Option<u8> {
+        None
+    }
+}
+
+#[test]
+fn the_device_rests_while_the_guest_is_silent_and_wakes_with_it() {
+    let _alone = alone();
+    let Some(rig) = PulseRig::start() else { return };
+    let seen = Arc::<Mutex<Rested>>::default();
+    let stop = Stop::new().unwrap();
+    let (notices, _told) = mpsc::channel();
+    let control = Control { stop: stop.clone(), counters: Arc::<Counters>::default(), notices };
+    let mut sink = PulseSink {
+        server: Some(rig.address()),
+        device: None,
+        name: "resting".into(),
+        buffer: Duration::from_millis(20),
+        piece: Duration::from_millis(5),
+        rest_after: Duration::from_millis(200),
+    };
+    sink.run(Box::new(Resting { seen: Arc::clone(&seen), stop }), &control).unwrap();
+    let seen = seen.lock().unwrap();
+    assert!(seen.rests >= 5 && seen.fills_after >= 20, "{seen:?}");
+    assert_eq!(seen.opened, 2, "it is told that the delay begins anew");
 }

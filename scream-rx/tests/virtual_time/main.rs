@@ -19,6 +19,11 @@ fn position_coded(pacing: Pacing) -> SoundGuestBuilder {
     SoundGuest::builder().bits(32).tone(Tone::PositionCoded).pacing(pacing)
 }
 
+/// How long the runs that measure the delay are. `SCREAM_RX_LONG=3600` makes them an hour each, which takes minutes.
+fn run_seconds(usual: f64) -> f64 {
+    std::env::var("SCREAM_RX_LONG").ok().and_then(|s| s.parse().ok()).unwrap_or(usual)
+}
+
 fn seconds(s: f64) -> Duration {
     Duration::from_secs_f64(s)
 }
@@ -32,7 +37,7 @@ fn the_delay_is_constant_whatever_the_clocks_and_nothing_is_missing() {
         let sink = VirtualSink { ppm: sink_ppm, noise_s: 2e-4, ..VirtualSink::new(rate_hz) };
         let pacing = Pacing { drift_ppm: guest_ppm, ..Pacing::CALM };
         let mut run = Run::new(position_coded(pacing), sink, Wishes::default());
-        let delays = run.delays(110.0, guest_ppm);
+        let delays = run.delays(run_seconds(75.0), guest_ppm);
         let (low, mid, high) = spread(&delays, 60.0);
         let (low10, _, high10) = spread(&delays, 10.0);
         let ms = |s: f64| (s - mid) * 1e3;
@@ -61,7 +66,7 @@ fn a_guest_with_slow_and_late_ticks_gets_a_constant_delay_too() {
     let late = Pacing { lateness: Duration::from_millis(4), seed: 7, drift_ppm: -100.0, ..Pacing::CALM };
     for (name, pacing) in [("15.6 ms ticks", Pacing::SLOW_TICKS), ("late ticks", late)] {
         let mut run = Run::new(position_coded(pacing), VirtualSink::new(48_000), Wishes::default());
-        let delays = run.delays(100.0, pacing.drift_ppm);
+        let delays = run.delays(run_seconds(75.0), pacing.drift_ppm);
         let (low, mid, high) = spread(&delays, 60.0);
         let c = &run.counters.playout;
         println!(
@@ -90,7 +95,7 @@ fn a_stall_costs_one_hidden_gap_and_no_delay() {
     // A stall every 30 s is worth a longer delay; after that it is not heard any more.
     run.delays(100.0, 0.0);
     let gaps = c_gaps(&run);
-    run.delays(200.0, 0.0);
+    run.delays(160.0, 0.0);
     assert!(c_gaps(&run) <= gaps + 1, "{} gaps, then {}", gaps, c_gaps(&run));
     assert_eq!(run.counters.intake.chunks_lost.get(), 0);
 }
@@ -161,8 +166,8 @@ fn a_tone_is_clean_to_the_last_bits() {
         VirtualSink::new(48_000),
         Wishes::default(),
     );
-    let (left, _) = run.play(40.0);
-    let tail = &left[35 * 48_000..];
+    let (left, _) = run.play(30.0);
+    let tail = &left[25 * 48_000..];
     let residual = residual_db(tail, 997.0 * (1.0 + 100e-6), 48_000.0);
     println!("997 Hz at -6 dBFS, +100 ppm: residual {residual:.1} dB below the tone");
     assert!(residual < -80.0, "{residual}");

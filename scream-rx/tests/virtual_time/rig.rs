@@ -6,9 +6,10 @@
 use core::time::Duration;
 use scream_rx::channels::Layout;
 use scream_rx::counters::Counters;
+use scream_rx::ending::Length;
 use scream_rx::intake::shm::ShmIntake;
 use scream_rx::intake::{State, Transport};
-use scream_rx::playout::{self, Length, Playout};
+use scream_rx::playout::{self, Playout};
 use scream_rx::sink::{SinkFormat, Source};
 use scream_rx::target::Wishes;
 use shm_proto::guest_sim::sound::{SimError, SoundGuest, SoundGuestBuilder};

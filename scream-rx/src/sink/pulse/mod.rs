@@ -31,7 +31,12 @@ pub struct PulseSink {
     pub buffer: Duration,
     /// In which pieces it asks for more.
     pub piece: Duration,
+    /// A guest that is silent for so long lets the server's device sleep.
+    pub rest_after: Duration,
 }
+
+/// How long a guest is silent before the device may sleep. Pauses within a film or between two songs are shorter.
+pub const REST_AFTER: Duration = Duration::from_secs(10);
 
 /// Why a session with the server ended.
 enum Lost {
@@ -106,6 +111,6 @@ impl PulseSink {
         }
         *sessions += 1;
         source.open(target.format);
-        playing.run(&mut server, source, control)
+        playing.run(&mut server, source, control, self.rest_after)
     }
 }

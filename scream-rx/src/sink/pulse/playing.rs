@@ -15,8 +15,6 @@ use std::rc::Rc;
 const ASK_EVERY: Duration = Duration::from_millis(200);
 /// The longest wait for the end of what was written.
 const DRAIN: Duration = Duration::from_millis(500);
-/// A guest that is silent for so long lets the server's device sleep.
-const CORK_AFTER: Duration = Duration::from_secs(10);
 
 /// What the callbacks saw.
 #[derive(Debug, Default)]
@@ -65,7 +63,13 @@ impl Playing {
         }
     }
 
-    pub(super) fn run(&mut self, server: &mut Server, source: &mut dyn Source, control: &Control) -> Result<(), Lost> {
+    pub(super) fn run(
+        &mut self,
+        server: &mut Server,
+        source: &mut dyn Source,
+        control: &Control,
+        rest_after: Duration,
+    ) -> Result<(), Lost> {
         let counters = &control.counters.sink;
         let mut sounded = clock::now();
         let mut filled = sounded;
@@ -106,7 +110,7 @@ impl Playing {
             if now.since(filled) > TURN && !source.keep_up(now) {
                 sounded = sounded.min(now);
             }
-            if now.since(sounded) > CORK_AFTER {
+            if now.since(sounded) > rest_after {
                 if !self.sleep(server, source, control)? {
                     return Ok(());
                 }

@@ -1,0 +1,157 @@
+//! What the main thread knows and tells: states become sentences, each once; counters become a status line, a summary and
+//! figures. The caller passes the time.
+
+use crate::intake::State;
+use crate::receiver::Lines;
+use crate::settings::End;
+use crate::sink::SinkError;
+use crate::{outputs, say, stats};
+use core::time::Duration;
+use rx_host::exit::{Exit, Failure};
+use rx_host::notify::Service;
+use rx_host::report::StatusLine;
+use rx_host::watch::RegionState;
+use shm_proto::HostTime;
+use shm_proto::scream::{Format, Waiting};
+use std::path::PathBuf;
+
+/// Between two lines of status where stderr is no terminal.
+const STATUS_EVERY: Duration = Duration::from_secs(60);
+
+/// What the main thread knows and tells while the others work.
+#[derive(Debug)]
+pub struct Desk {
+    lines: Lines,
+    file: PathBuf,
+    status: StatusLine,
+    state: State,
+    told_region: Option<String>,
+    region_bytes: u64,
+    /// Since when there is a region without any stream, until that was told.
+    nothing_since: Option<HostTime>,
+    format: Option<Format>,
+}
+
+impl Desk {
+    /// Nothing known yet. `file` is what the user calls the memory.
+    pub fn new(lines: Lines, file: PathBuf, wants_status: bool) -> Desk {
+        let status =
+            if wants_status { StatusLine::new("scream-rx", STATUS_EVERY) } else { StatusLine::silent("scream-rx") };
+        Desk {
+            lines,
+            file,
+            status,
+            state: State::Detached,
+            told_region: None,
+            region_bytes: 0,
+            nothing_since: None,
+            format: None,
+        }
+    }
+
+    /// Hands a new region over, or says what is awaited.
+    pub fn follow(&mut self, state: &RegionState, now: HostTime) {
+        if let RegionState::Ready(region) = state {
+            self.region_bytes = region.len();
+            self.nothing_since = Some(now);
+            if self.lines.regions.push(region.clone()).is_err() {
+                tracing::warn!("the memory changes faster than it can be followed");
+            }
+        }
+        let sentence = match state {
+            RegionState::Ready(region) => say::region(&self.file, region.len()),
+            state => state.sentence(),
+        };
+        if self.told_region.as_ref() != Some(&sentence) {
+            self.told_region = Some(tell(sentence));
+        }
+    }
+
+    /// Tells what changed, and how it goes.
+    pub fn round(&mut self, now: HostTime, service: &mut Service) {
+        while let Ok(notice) = self.lines.notices.try_recv() {
+            tell(say::sink(&notice));
+        }
+        while let Ok(state) = self.lines.states.pop() {
+            if let State::Live { format, .. } | State::Silent { format } = state {
+                self.format = Some(format);
+                self.nothing_since = None;
+            }
+            let before = core::mem::replace(&mut self.state, state);
+            // A pause and its end are for the status line; everything else is worth a sentence.
+            let pause = matches!(
+                (before, state),
+                (State::Live { .. }, State::Silent { .. }) | (State::Silent { .. }, State::Live { .. })
+            );
+            // A simulated guest that has not begun is nothing to wait for.
+            let awaited = self.region_bytes > 0 || !matches!(state, State::Waiting(_));
+            if let Some(sentence) = say::guest(state, &self.file).filter(|_| awaited) {
+                service.status(&sentence);
+                if !pause || self.format_of(before) != self.format_of(state) {
+                    tell(sentence);
+                }
+            }
+        }
+        let waiting = matches!(self.state, State::Waiting(Waiting::NoStream | Waiting::Stale));
+        if waiting && self.nothing_since.is_some_and(|since| now.since(since) >= say::STILL_NOTHING) {
+            self.nothing_since = None;
+            tell(say::still_nothing(&self.file, self.region_bytes));
+        }
+        let playing = matches!(self.state, State::Live { .. } | State::Silent { .. });
+        if playing {
+            self.status.update(now, || say::status(&self.lines.counters, true));
+        }
+        service.beat(now);
+    }
+
+    fn format_of(&self, state: State) -> Option<Format> {
+        match state {
+            State::Live { format, .. } | State::Silent { format } => Some(format),
+            _ => None,
+        }
+    }
+
+    /// The end: figures, and a summary unless it failed.
+    ///
+    /// # Errors
+    /// [`Failure`] with what to do: what ended the sound, or what kept the figures from being written.
+    pub fn finish(
+        mut self,
+        played: Result<(), SinkError>,
+        end: &End,
+        run_time: Duration,
+        time: Time,
+    ) -> Result<Exit, Failure> {
+        self.status = StatusLine::silent("scream-rx");
+        let counters = &self.lines.counters;
+        if played.is_ok() {
+            let how = if time == Time::Simulated { " (in simulated time)" } else { "" };
+            say::summary(counters, self.format, how).lines().for_each(|line| tracing::info!("{line}"));
+        }
+        if let Some(path) = &end.stats {
+            let clock_name = if time == Time::Simulated { "simulated" } else { "real" };
+            let figures = stats::figures(counters, self.format, run_time, clock_name);
+            figures.write(path).map_err(|e| {
+                let hint = e.hint();
+                Failure::environment(e, hint)
+            })?;
+        }
+        played.map_err(outputs::explain)?;
+        Ok(Exit::Done)
+    }
+}
+
+/// Whose time it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// The host's.
+    Real,
+    /// As fast as it could be calculated.
+    Simulated,
+}
+
+/// Says a sentence to the user; gives it back.
+fn tell(sentence: String) -> String {
+    tracing::info!("{sentence}");
+    sentence
+}
