@@ -141,7 +141,7 @@ fn a_window_shows_the_picture_pixel_by_pixel() {
     let (home, file) = (place::folder(), ShmName::new("picture"));
     let _guest = guest::start("picture", file.path(), &["--mode", "640x360@30", "--cursor", "none"]);
     let Some(mut command) = frame_rx(home.path()) else { return };
-    command.arg("-f").arg(file.path()).args(["--scale", "1:1"]);
+    command.arg("-f").arg(file.path()).args(["--scale", "1:1", "--window", "800x600"]);
     display.show(&mut command);
     let mut window = Running::start("frame-rx", &mut command);
     guest::wait_for_picture(&display, (640, 360), SOON);

@@ -105,7 +105,7 @@ fn the_receivers_play_and_show_a_real_guest_and_its_successor() {
     let Some(mut viewer) = programs::frame_rx(home.path()) else { return };
     let _turn = vm::take_turn();
     let devices = Devices::new();
-    display.show(viewer.arg("-f").arg(devices.picture.path()).args(["--scale", "1:1"]));
+    display.show(viewer.arg("-f").arg(devices.picture.path()).args(["--scale", "1:1", "--window", "640x480"]));
     let mut player = programs::receiver("scream-rx", home.path());
     server.serve(player.arg(devices.sound.path()).args(["-o", "pulse", "-t", "200"]));
     // Started first: both wait for a machine that is not there yet.
