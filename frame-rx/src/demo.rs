@@ -8,6 +8,7 @@ use crate::headless::{Headless, explain_gpu};
 use crate::link::{self, ScreenEnd};
 use crate::offscreen::Offscreen;
 use crate::settings::{self, End, Show};
+use crate::slots::Supply;
 use crate::stats::{self, FeedStats, ScreenStats};
 use core::time::Duration;
 use rx_host::clock;
@@ -82,7 +83,7 @@ fn without_window(
     let gpu = screen.info().to_string();
     tracing::info!("drawing with {gpu}");
     let waker = signals.waker();
-    let threads = Threads::start(memory, args, Box::new(move |_| waker.wake()), signals.stop(), count)?;
+    let threads = Threads::start(memory, args, (Supply::Two, Box::new(move |_| waker.wake())), signals.stop(), count)?;
     let feed = threads.link.feed.clone();
     let mut headless = Headless::new(screen, threads.link, end.clone());
     let ran = headless.run(signals);
@@ -106,7 +107,7 @@ fn with_window(
     count: &Arc<GuestCount>,
 ) -> anyhow::Result<Outcome> {
     let event_loop = Loop::new()?;
-    let threads = Threads::start(memory, args, event_loop.teller(), signals.stop(), count)?;
+    let threads = Threads::start(memory, args, (Supply::Three, event_loop.teller()), signals.stop(), count)?;
     let feed = threads.link.feed.clone();
     let done = event_loop.run(threads.link, show, end.clone(), signals.stop());
     signals.stop().request();
@@ -124,12 +125,12 @@ impl Threads {
     fn start(
         memory: Memory,
         args: &DemoArgs,
-        tell: Tell,
+        (supply, tell): (Supply, Tell),
         stop: &Stop,
         count: &Arc<GuestCount>,
     ) -> Result<Threads, Failure> {
         let hint = "end other programs: the system allows no more threads";
-        let (feed_end, link) = link::connect(&memory.path, tell, stop);
+        let (feed_end, link) = link::connect(&memory.path, supply, tell, stop);
         let feed = thread::Builder::new().name("feed".into()).spawn(move || feed_end.run());
         let feed = feed.or_environment("cannot start the feed", hint)?;
         let (config, stop, count, stats) = (config_of(args), stop.clone(), count.clone(), link.feed.clone());

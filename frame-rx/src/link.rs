@@ -4,7 +4,7 @@
 use crate::feed::{self, Conditions, Feed, FeedParts, Tell};
 use crate::gpu::upload::{Staging, StagingRows};
 use crate::pointer::{self, PointerOutlet};
-use crate::slots::{self, Outlet};
+use crate::slots::{self, Outlet, Supply};
 use crate::stats::FeedStats;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rx_host::signals::{Stop, StopOnDrop};
@@ -39,9 +39,9 @@ pub struct FeedEnd {
     stop: Stop,
 }
 
-/// Both ends for the region at `path`.
-pub fn connect(path: &Path, tell: Tell, stop: &Stop) -> (FeedEnd, ScreenEnd) {
-    let (intake, pictures) = slots::pair();
+/// Both ends for the region at `path`, with so many slots between them.
+pub fn connect(path: &Path, supply: Supply, tell: Tell, stop: &Stop) -> (FeedEnd, ScreenEnd) {
+    let (intake, pictures) = slots::pair(supply);
     let (pointer_in, pointer) = pointer::pair();
     let (conditions_in, conditions) = feed::conditions();
     let (hand_over, staging) = bounded(1);

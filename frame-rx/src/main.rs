@@ -9,6 +9,7 @@ use frame_rx::link::{self, FeedEnd};
 use frame_rx::offscreen::Offscreen;
 use frame_rx::picture::Size;
 use frame_rx::settings::{self, Settings};
+use frame_rx::slots::Supply;
 use frame_rx::stats::{self, FeedStats, ScreenStats};
 use frame_rx::{demo, doctor, size};
 use rx_host::exit::{self, Exit, Explain, Failure};
@@ -57,7 +58,7 @@ fn without_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> 
     let screen = Offscreen::open(&settings.show.gpu).map_err(explain_gpu)?;
     let gpu = screen.info().to_string();
     let waker = signals.waker();
-    let (feed_end, link) = link::connect(&settings.file, Box::new(move |_| waker.wake()), signals.stop());
+    let (feed_end, link) = link::connect(&settings.file, Supply::Two, Box::new(move |_| waker.wake()), signals.stop());
     let feed = link.feed.clone();
     let mut headless = Headless::new(screen, link, settings.end.clone());
     let thread = spawn_feed(feed_end)?;
@@ -72,7 +73,7 @@ fn without_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> 
 
 fn with_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> {
     let event_loop = Loop::new()?;
-    let (feed_end, link) = link::connect(&settings.file, event_loop.teller(), signals.stop());
+    let (feed_end, link) = link::connect(&settings.file, Supply::Three, event_loop.teller(), signals.stop());
     let feed = link.feed.clone();
     let thread = spawn_feed(feed_end)?;
     let done = event_loop.run(link, settings.show.clone(), settings.end.clone(), signals.stop());

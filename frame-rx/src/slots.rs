@@ -1,7 +1,8 @@
 //! Handing pictures from the feed to the screen: the newest complete picture wins, and the feed never waits.
 //!
-//! Three slots go round: the feed fills one, the mailbox holds at most one, the screen has at most one. The screen gives
-//! its slot back before it takes the next, so the feed always finds one: free, or the one nobody fetched.
+//! Few slots go round: the mailbox holds at most one, the screen has at most one, and gives it back before it takes the
+//! next. So the feed always finds one: free, or the one nobody fetched. With three, a picture waits for the screen while
+//! the feed fills the next; with two, the waiting one is taken back for that.
 //!
 //! A slot holds only what changed since the picture the screen has. What was changed by pictures that the screen never
 //! fetched, or that turned out torn, is remembered and copied again, so a texture that applies each slot is complete.
@@ -14,8 +15,26 @@ use shm_proto::HostTime;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Slots in circulation: one filled, one waiting, one with the screen.
-pub const SLOTS: usize = 3;
+/// How many slots go round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supply {
+    /// Two: for a screen that takes a picture at once and needs no rhythm.
+    Two,
+    /// Three: for a screen that comes when it refreshes.
+    Three,
+}
+
+/// The most slots that go round.
+const MOST: usize = 3;
+
+impl Supply {
+    const fn slots(self) -> usize {
+        match self {
+            Supply::Two => 2,
+            Supply::Three => MOST,
+        }
+    }
+}
 
 /// Memory that takes the rows of a picture.
 pub trait Rows: Send {
@@ -58,7 +77,8 @@ pub struct Intake<R> {
     free: Receiver<Slot<R>>,
     newest: Sender<Slot<R>>,
     withdraw: Receiver<Slot<R>>,
-    spare: [Option<Slot<R>>; SLOTS],
+    supply: Supply,
+    spare: [Option<Slot<R>>; MOST],
     armed: Arc<AtomicBool>,
     /// Changed by pictures that never reached the mailbox.
     lost: Damage,
@@ -79,15 +99,16 @@ pub struct Outlet<R> {
 }
 
 /// Both ends, without any slot yet; [`Intake::prepare`] makes them.
-pub fn pair<R: Rows>() -> (Intake<R>, Outlet<R>) {
+pub fn pair<R: Rows>(supply: Supply) -> (Intake<R>, Outlet<R>) {
     // Twice as many places as slots: after a change of size, an old one may still be on its way back.
-    let (give_back, free) = bounded(2 * SLOTS);
+    let (give_back, free) = bounded(2 * MOST);
     let (newest, fetch) = bounded(1);
     let armed = Arc::new(AtomicBool::new(true));
     let intake = Intake {
         free,
         newest,
         withdraw: fetch.clone(),
+        supply,
         spare: [None, None, None],
         armed: armed.clone(),
         lost: Damage::everything(),
@@ -113,7 +134,7 @@ impl<R: Rows> Intake<R> {
         self.spare = [None, None, None];
         while self.free.try_recv().is_ok() {}
         self.forget_waiting();
-        for place in &mut self.spare {
+        for place in self.spare.iter_mut().take(self.supply.slots()) {
             let slot = Slot {
                 rows: make(bytes)?,
                 format: *format,

@@ -183,6 +183,50 @@ fn a_guest_that_starts_again_is_shown_again() {
     assert_eq!(json(&dir.path().join("s.json"))["sessions"], 3);
 }
 
+/// The most that a process had in memory at once. Unit: bytes.
+fn peak_bytes(program: &Program) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
+}
+
+#[test]
+fn a_headless_run_needs_four_frames_besides_the_gpu_and_the_guests_own_memory() {
+    let Some(_gpu) = gpu() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let gpu_only = Program::start(frame_rx(dir.path(), None).args("-f /no/such/file --headless".split(' ')));
+    gpu_only.says("waiting for /no/such/file");
+    let gpu_stack = peak_bytes(&gpu_only).expect("a running process");
+    let mut config = PictureConfig::new(1920, 1080);
+    config.motion = Motion::Scroll;
+    let guest = GuestThread::start(config);
+    let mut program = Program::start(
+        frame_rx(dir.path(), None)
+            .arg("-f")
+            .arg(&guest.path)
+            .args("--headless --stats s.json --screenshot a.png".split(' '))
+            .args(["--seconds", "60"]),
+    );
+    program.says("showing the guest");
+    let begun = guest.with(|g| g.frames_begun());
+    program::until("20 frames", || (guest.with(|g| g.frames_begun()) > begun + 20).then_some(()), || program.text());
+    program.signal("TERM");
+    let mut peak = 0;
+    program::until(
+        "a screenshot, which is drawn in bands and must not need another frame",
+        || {
+            peak = peak.max(peak_bytes(&program).unwrap_or(0));
+            program.text().contains("wrote a.png").then_some(())
+        },
+        || program.text(),
+    );
+    assert_eq!(program.ends().code(), Some(0));
+    let frame = 1920 * 1080 * 4;
+    // The two frames that the guest writes are mapped, and so counted: they are the guest's, whoever looks at them.
+    let own = peak.saturating_sub(gpu_stack) as f64 / f64::from(frame) - 2.0;
+    assert!(own <= 4.0, "{own:.2} frames of its own");
+}
+
 #[test]
 fn what_cannot_be_done_is_one_line_one_hint_and_exit_code_2() {
     let Some(_gpu) = gpu() else { return };

@@ -30,7 +30,7 @@ impl Bench {
             return None;
         }
         let screen = Offscreen::open(&GpuChoice::Software).unwrap();
-        let (intake, outlet) = slots::pair();
+        let (intake, outlet) = slots::pair(slots::Supply::Three);
         Some(Bench { screen, intake, outlet })
     }
 

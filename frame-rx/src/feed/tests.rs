@@ -47,7 +47,7 @@ struct Rig {
 fn feed_of(
     path: &Path,
 ) -> (Feed<Memory>, Outlet<Memory>, crate::pointer::PointerOutlet, Conditions, mpsc::Receiver<Told>) {
-    let (intake, outlet) = slots::pair();
+    let (intake, outlet) = slots::pair(slots::Supply::Three);
     let (pointer_in, pointer) = crate::pointer::pair();
     let (conditions_in, conditions) = conditions();
     let (tell, told) = mpsc::channel();
