@@ -15,8 +15,12 @@ const BIN_S: f64 = 1.0;
 const MAX_BINS: usize = 120;
 /// Bins before their slope is believed.
 const MIN_BINS: usize = 4;
-/// Arrivals before the clock is of any use.
-const MIN_ARRIVALS: u32 = 3;
+/// Arrivals before the clock is of any use. With more, a sound would have had its time before it is begun.
+const PRIMED_AFTER: u32 = 2;
+/// Arrivals that must agree before the clock is set anew.
+const MIN_AGREEING: u32 = 3;
+/// After so long without an arrival a late one is the end of a pause, not of a stall. Unit: seconds.
+const PAUSE_S: f64 = 0.5;
 /// An arrival this late belongs to a guest that was away, if those after it are as late. Unit: seconds.
 const LATE_S: f64 = 0.060;
 /// An arrival this early cannot be: the guest skipped. Unit: seconds.
@@ -50,6 +54,7 @@ pub struct GuestClock {
     bin: Option<(f64, Point)>,
     line: Line,
     arrivals: u32,
+    last_s: f64,
     late: Run,
     behind: Run,
     early: Run,
@@ -96,7 +101,7 @@ impl Run {
         self.count += 1;
         let earliest = self.earliest.filter(|e| e.excess_s <= p.excess_s).unwrap_or(p);
         self.earliest = Some(earliest);
-        (self.count >= MIN_ARRIVALS && p.at_s - self.since_s >= agree_s).then_some(earliest)
+        (self.count >= MIN_AGREEING && p.at_s - self.since_s >= agree_s).then_some(earliest)
     }
 }
 
@@ -118,6 +123,7 @@ impl GuestClock {
             bin: None,
             line: Line::default(),
             arrivals: 0,
+            last_s: 0.0,
             late: Run::default(),
             behind: Run::default(),
             early: Run::default(),
@@ -130,6 +136,7 @@ impl GuestClock {
     pub fn observe(&mut self, at_s: f64, end_frame: u64) -> Arrival {
         let p = Point { at_s, excess_s: at_s - end_frame as f64 / self.rate_hz };
         self.arrivals = self.arrivals.saturating_add(1);
+        let pause_s = at_s - core::mem::replace(&mut self.last_s, at_s);
         if self.arrivals == 1 {
             self.restart(p, 0.0);
             return Arrival { late_s: 0.0, restarted: true };
@@ -138,6 +145,7 @@ impl GuestClock {
         let moved = self.late.extend_if(late_s > LATE_S, p, AGREE_S);
         let moved = moved.or(self.behind.extend_if(late_s > BEHIND_S, p, BEHIND_FOR_S));
         let moved = moved.or(self.early.extend_if(late_s < -EARLY_S, p, AGREE_S));
+        let moved = moved.or((pause_s > PAUSE_S && late_s > LATE_S).then_some(p));
         if let Some(earliest) = moved {
             self.restart(earliest, self.line.slope);
             return Arrival { late_s: p.excess_s - earliest.excess_s, restarted: true };
@@ -218,7 +226,7 @@ impl GuestClock {
 
     /// Whether enough was seen to say anything.
     pub fn is_primed(&self) -> bool {
-        self.arrivals >= MIN_ARRIVALS
+        self.arrivals >= PRIMED_AFTER
     }
 
     /// When the guest played (or will play) `frame`. Unit: seconds.
@@ -346,7 +354,7 @@ mod tests {
         let (mut clock, at_s) = guest(200.0, 1000, |_| 0.0);
         let restarts: Vec<bool> =
             (1..=6).map(|k| clock.observe(at_s + 10.0 + k as f64 * 0.020, (1000 + k) * CHUNK).restarted).collect();
-        assert_eq!(restarts, [false, false, false, true, false, false]);
+        assert_eq!(restarts, [true, false, false, false, false, false]);
         let frame = (1006 * CHUNK) as f64;
         assert!((clock.time_of(frame) - (at_s + 10.0 + 6.0 * 0.020)).abs() < 1e-4);
         assert!(clock.line.slope < -150e-6, "the rate is still known");

@@ -74,7 +74,7 @@ impl Concealer {
             capacity,
             written: 0,
             gap_at: 0,
-            search: vec![0.0; (capacity * SEARCH_HZ as usize / rate_hz.max(1) as usize).max(capacity.min(64)) + 1],
+            search: vec![0.0; capacity / search_step(rate_hz) + 1],
             phase: Phase::Missing { filling: Filling::Silence, at: 0 },
         }
     }
@@ -193,7 +193,7 @@ impl Concealer {
 
     /// The length in frames of the pitch period that the sound had when the gap began, if it had one.
     fn find_period(&mut self) -> Option<usize> {
-        let step = (self.rate_hz / SEARCH_HZ).max(1) as usize;
+        let step = search_step(self.rate_hz);
         let wanted = tenths(self.rate_hz, LONGEST_LAG + TEMPLATE) / step;
         let known = usize::try_from(self.gap_at).unwrap_or(usize::MAX).min(self.capacity) / step;
         let (shortest, longest) = (tenths(self.rate_hz, SHORTEST_LAG) / step, tenths(self.rate_hz, LONGEST_LAG) / step);
@@ -241,6 +241,11 @@ impl Concealer {
 
 fn frames(rate_hz: u32, ms: u32) -> usize {
     (rate_hz as usize * ms as usize).div_ceil(1000).max(1)
+}
+
+/// Frames that are one step of the search.
+fn search_step(rate_hz: u32) -> usize {
+    (rate_hz / SEARCH_HZ).max(1) as usize
 }
 
 fn tenths(rate_hz: u32, tenths_ms: u32) -> usize {

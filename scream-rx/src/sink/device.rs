@@ -118,15 +118,14 @@ impl Sink for DeviceSink {
                     source = back.recv().map_err(|_| self.error("its thread ended".into()))?;
                     reason
                 }
-                Err((back, reason)) => {
+                Err((Some(back), reason)) if opened => {
                     source = back;
                     Some(reason)
                 }
+                // A device that could never be opened will not be there by itself.
+                Err((_, reason)) => return Err(self.error(reason)),
             };
             let Some(reason) = reason else { return Ok(()) };
-            if !opened {
-                return Err(self.error(reason));
-            }
             if !core::mem::replace(&mut told, true) {
                 control.tell(Notice::Absent { reason: format!("cannot play on {}: {reason}", self.name) });
             }
@@ -149,10 +148,10 @@ impl DeviceSink {
     }
 
     /// Opens the device and starts it with `source`; if it cannot, gives that back with the reason.
-    fn open(&self, source: Box<dyn Source>, control: &Control) -> Result<Opened, (Box<dyn Source>, String)> {
+    fn open(&self, source: Box<dyn Source>, control: &Control) -> Result<Opened, (Option<Box<dyn Source>>, String)> {
         let (device, mut config, sample) = match find(&self.name) {
             Ok(found) => found,
-            Err(reason) => return Err((source, reason)),
+            Err(reason) => return Err((Some(source), reason)),
         };
         let format = format_of(&config);
         let frames = (self.piece.as_secs_f64() * f64::from(format.rate_hz)) as u32;
@@ -175,10 +174,7 @@ impl DeviceSink {
                 control.tell(Notice::Open { name: format!("ALSA device {}", self.name), format });
                 Ok((stream, told, back))
             }
-            Err(e) => match back.recv() {
-                Ok(source) => Err((source, e.to_string())),
-                Err(_) => unreachable!("whoever holds the source gives it back"),
-            },
+            Err(e) => Err((back.recv().ok(), e.to_string())),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! rate and the channels of the server's own sink, so nothing is converted twice; the server asks for more early enough
 //! for the delay that was asked for. A server that goes away is waited for.
 //!
-//! `server`: the connection. `playing`: one stream on it.
+//! `server.rs` is the connection, `playing.rs` one stream on it.
 
 mod playing;
 mod server;
