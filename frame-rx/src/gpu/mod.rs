@@ -9,6 +9,7 @@
 //! | [`present`] | a window's surface |
 //! | `readback` | a target in memory, read row by row |
 
+mod pipelines;
 pub mod present;
 pub mod readback;
 pub mod scene;

@@ -1,6 +1,7 @@
 //! What is drawn: the picture at its place, the pointer on it, words over it. The same into a window and into memory.
 
 use super::Gpu;
+use super::pipelines::{PicturePipelines, Scaling, pipeline};
 use super::upload::PictureTexture;
 use crate::cursor::{CursorKind, Pointer, Shape};
 use crate::picture::{PictureFormat, Rotation, Size};
@@ -278,81 +279,6 @@ fn steps(of: Size, on: Size) -> [f32; 2] {
     [step(of.width, on.width), step(of.height, on.height)]
 }
 
-/// How the picture is scaled this time; the numbers are those of the shader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scaling {
-    None = 0,
-    Nearest = 1,
-    Blended = 2,
-}
-
-impl Scaling {
-    fn of(look: &Look, shown: Size) -> Scaling {
-        match look.filter {
-            _ if look.place.size == shown => Scaling::None,
-            Filter::Nearest => Scaling::Nearest,
-            Filter::Linear => Scaling::Blended,
-        }
-    }
-}
-
-/// The pipelines that draw the picture, each compiled when it is first needed.
-#[derive(Debug)]
-struct PicturePipelines {
-    shader: wgpu::ShaderModule,
-    layout: wgpu::BindGroupLayout,
-    format: wgpu::TextureFormat,
-    made: [Option<wgpu::RenderPipeline>; 6],
-}
-
-impl PicturePipelines {
-    fn new(gpu: &Gpu, format: wgpu::TextureFormat) -> Self {
-        let texture = |binding, sample_type| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::FRAGMENT,
-            ty: wgpu::BindingType::Texture {
-                sample_type,
-                view_dimension: wgpu::TextureViewDimension::D2,
-                multisampled: false,
-            },
-            count: None,
-        };
-        let layout = gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some("picture"),
-            entries: &[
-                wgpu::BindGroupLayoutEntry {
-                    binding: 0,
-                    visibility: wgpu::ShaderStages::FRAGMENT,
-                    ty: wgpu::BindingType::Buffer {
-                        ty: wgpu::BufferBindingType::Uniform,
-                        has_dynamic_offset: false,
-                        min_binding_size: None,
-                    },
-                    count: None,
-                },
-                texture(1, wgpu::TextureSampleType::Float { filterable: false }),
-                texture(2, wgpu::TextureSampleType::Uint),
-            ],
-        });
-        let shader = gpu.device.create_shader_module(wgpu::include_wgsl!("shaders/picture.wgsl"));
-        PicturePipelines { shader, layout, format, made: [const { None }; 6] }
-    }
-
-    /// Compiles the pipeline at the first time, which takes some milliseconds.
-    fn get(&mut self, gpu: &Gpu, with_pointer: bool, scaling: Scaling) -> wgpu::RenderPipeline {
-        let PicturePipelines { shader, layout, format, made } = self;
-        let [scaling, pointer] = [scaling as usize, usize::from(with_pointer)];
-        let make = || {
-            let constants = [("WITH_POINTER", pointer as f64), ("SCALING", scaling as f64)];
-            pipeline(gpu, shader, Some(layout), &constants, *format, None)
-        };
-        match made.get_mut(3 * pointer + scaling) {
-            Some(place) => place.get_or_insert_with(make).clone(),
-            None => make(),
-        }
-    }
-}
-
 impl PointerTexture {
     fn new(gpu: &Gpu, room: Size) -> Self {
         let texture = texture(gpu, "pointer", room, wgpu::TextureFormat::Rgba8Uint);
@@ -399,45 +325,6 @@ fn write(gpu: &Gpu, texture: &wgpu::Texture, size: Size, bytes: &[u8]) {
 
 fn view_entry(binding: u32, view: &wgpu::TextureView) -> wgpu::BindGroupEntry<'_> {
     wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::TextureView(view) }
-}
-
-fn pipeline(
-    gpu: &Gpu,
-    shader: &wgpu::ShaderModule,
-    bindings: Option<&wgpu::BindGroupLayout>,
-    constants: &[(&str, f64)],
-    format: wgpu::TextureFormat,
-    blend: Option<wgpu::BlendState>,
-) -> wgpu::RenderPipeline {
-    let layout = bindings.map(|bindings| {
-        gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: None,
-            bind_group_layouts: &[Some(bindings)],
-            immediate_size: 0,
-        })
-    });
-    let options = wgpu::PipelineCompilationOptions { constants, ..Default::default() };
-    gpu.device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-        label: None,
-        layout: layout.as_ref(),
-        vertex: wgpu::VertexState {
-            module: shader,
-            entry_point: Some("corner"),
-            compilation_options: options.clone(),
-            buffers: &[],
-        },
-        primitive: wgpu::PrimitiveState::default(),
-        depth_stencil: None,
-        multisample: wgpu::MultisampleState::default(),
-        fragment: Some(wgpu::FragmentState {
-            module: shader,
-            entry_point: Some("paint"),
-            compilation_options: options,
-            targets: &[Some(wgpu::ColorTargetState { format, blend, write_mask: wgpu::ColorWrites::ALL })],
-        }),
-        multiview_mask: None,
-        cache: None,
-    })
 }
 
 /// Runs a pipeline over the part of `place` that is inside a target of `size`.
