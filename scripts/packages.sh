@@ -119,12 +119,16 @@ as_root() {
 	fi
 }
 
-# Never removes a package: where one pushes out another, the install fails and the reason stands above.
+# Never removes a package of somebody's machine: where one pushes out another, the install fails and the reason stands
+# above. A machine of continuous integration is thrown away afterwards, and there it may (a qemu-utils from backports
+# and bookworm's qemu-system-x86 exclude each other, for one).
 install_commands() {
 	case $manager in
 	apt-get)
+		keep=" --no-remove"
+		[ "${CI:-}" != true ] || keep=
 		echo "apt-get update"
-		echo "apt-get install -y --no-install-recommends --no-remove -o DPkg::Lock::Timeout=300$packages"
+		echo "apt-get install -y --no-install-recommends$keep -o DPkg::Lock::Timeout=300$packages"
 		;;
 	dnf) echo "dnf install -y --setopt=install_weak_deps=False$packages" ;;
 	pacman)
@@ -174,6 +178,7 @@ while read -r line; do
 	# shellcheck disable=SC2086  # the line is words on purpose; package names hold no blanks
 	if ! as_root $line </dev/null; then
 		say "packages.sh: '$sudo$line' failed; its own words stand above."
+		say "If it says that packages would have to be removed and you agree, run it yourself without --no-remove."
 		exit 2
 	fi
 done <"${TMPDIR:-/tmp}/rx-packages.$$"
