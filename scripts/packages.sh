@@ -31,6 +31,9 @@ test   | a private sound server                        | sound-server           
 test   | records what the sound server plays           | command parec               | pulseaudio-utils     | pulseaudio-utils      | libpulse
 test   | a display without a screen                    | command Xvfb                | xvfb                 | xorg-x11-server-Xvfb  | xorg-server-xvfb
 test   | keys and mouse for that display               | command xdotool             | xdotool              | xdotool               | xdotool
+test   | pictures of that display                      | command import              | imagemagick          | ImageMagick           | imagemagick
+test   | a window manager for that display             | command openbox             | openbox              | openbox               | openbox
+test   | asks that window manager                      | command wmctrl              | wmctrl               | wmctrl                | wmctrl
 test   | a virtual machine                             | command qemu-system-x86_64  | qemu-system-x86      | qemu-system-x86-core  | qemu-system-x86
 test   | unpacks the kernel of that machine            | command lz4                 | lz4                  | -                     | -
 test   | unpacks the kernel of that machine            | command zstd                | -                    | zstd                  | zstd
