@@ -31,6 +31,8 @@ impl Engine {
 pub struct Engines {
     wide: bool,
     string_move: bool,
+    /// The string move is fast for short copies too (FSRM).
+    short_string_move: bool,
 }
 
 /// From this size on a copy for a device bypasses the cache: a row of a picture 3072 pixels wide, or a MiB behind the
@@ -42,6 +44,15 @@ const STREAM_FROM_BYTES: usize = 12 << 10;
 /// takes anything from 0.9 to 2.1 and 8-byte accesses 0.9 to 1.1; 32-byte ones are as good or better everywhere.
 const STRING_MOVE_BYTES: core::ops::Range<usize> = 1 << 10..512 << 10;
 
+/// What processors move between each other at once. Unit: bytes.
+#[cfg(all(target_arch = "x86_64", not(rx_portable)))]
+const LINE_BYTES: usize = 64;
+
+/// Between these sizes a processor with a fast *short* string move (FSRM) moves bytes that stay here by it, wherever they
+/// start: chunks of sound begin 24 bytes into a line, where half of the 32-byte loads take two lines. 3840 bytes in the
+/// cache: 45 ns less than by 32-byte accesses. Up to what a chunk of sound has; frames are another matter.
+const SHORT_STRING_MOVE_BYTES: core::ops::Range<usize> = 1 << 10..64 << 10;
+
 impl Engines {
     /// What this processor has; found out once.
     pub fn here() -> Engines {
@@ -51,14 +62,24 @@ impl Engines {
 
     #[cfg(all(target_arch = "x86_64", not(rx_portable)))]
     fn detect() -> Engines {
-        let erms =
-            core::arch::x86_64::__cpuid(0).eax >= 7 && core::arch::x86_64::__cpuid_count(7, 0).ebx & (1 << 9) != 0;
-        Engines { wide: std::arch::is_x86_feature_detected!("avx2"), string_move: erms }
+        let has_leaf = core::arch::x86_64::__cpuid(0).eax >= 7;
+        let (ebx, edx) = if has_leaf {
+            let leaf = core::arch::x86_64::__cpuid_count(7, 0);
+            (leaf.ebx, leaf.edx)
+        } else {
+            (0, 0)
+        };
+        let string_move = ebx & (1 << 9) != 0;
+        Engines {
+            wide: std::arch::is_x86_feature_detected!("avx2"),
+            string_move,
+            short_string_move: string_move && edx & (1 << 4) != 0,
+        }
     }
 
     #[cfg(not(all(target_arch = "x86_64", not(rx_portable))))]
     fn detect() -> Engines {
-        Engines { wide: false, string_move: false }
+        Engines { wide: false, string_move: false, short_string_move: false }
     }
 
     /// Whether this processor has `engine`.
@@ -72,7 +93,9 @@ impl Engines {
 
     /// The engine for a copy of `len` bytes.
     pub fn choose(self, len: usize, purpose: Purpose) -> Engine {
-        if self.wide {
+        if self.short_string_move && purpose == Purpose::Read && SHORT_STRING_MOVE_BYTES.contains(&len) {
+            Engine::StringMove
+        } else if self.wide {
             let bypasses = purpose == Purpose::HandOff && len >= STREAM_FROM_BYTES;
             if bypasses { Engine::Streaming } else { Engine::Wide }
         } else if self.string_move && STRING_MOVE_BYTES.contains(&len) {
@@ -124,6 +147,24 @@ pub(crate) fn into(region: &Region, offset: usize, src: &[u8]) -> Result<(), Acc
             Ok(())
         }
     }
+}
+
+/// Asks for the cache lines of `len` bytes from `offset` on, without waiting for them: what is copied out soon afterwards
+/// is on its way already. Nothing is read by it, and an address past the end or without a page behind it is ignored, so
+/// there is nothing to check and nothing to fail.
+#[inline]
+pub(crate) fn ask_for(region: &Region, offset: usize, len: usize) {
+    #[cfg(all(target_arch = "x86_64", not(rx_portable)))]
+    if let Ok(start) = region.at(offset, len) {
+        let end = start.wrapping_add(len);
+        let mut line = start;
+        while line < end {
+            x86::ask_for_four_lines(line);
+            line = line.wrapping_add(4 * LINE_BYTES);
+        }
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(rx_portable))))]
+    let _ = (region, offset, len);
 }
 
 /// Volatile loads of 8 bytes where the source is aligned, of 1 byte at both ends. `src` holds `dst.len()` bytes.
@@ -182,6 +223,20 @@ fn volatile_into(dst: *mut u8, src: &[u8]) {
 mod x86 {
     use crate::span::AccessError;
     use core::arch::asm;
+
+    #[inline]
+    pub(super) fn ask_for_four_lines(at: *const u8) {
+        // SAFETY: a prefetch is a hint: it loads nothing that the program could see, and never faults.
+        unsafe {
+            asm!(
+                "prefetcht0 [{at}]",
+                "prefetcht0 [{at} + 64]",
+                "prefetcht0 [{at} + 128]",
+                "prefetcht0 [{at} + 192]",
+                at = in(reg) at, options(nostack, preserves_flags, readonly)
+            );
+        }
+    }
 
     pub(super) fn string_move(dst: *mut u8, src: *const u8, len: usize) -> Result<(), AccessError> {
         // SAFETY: see the module. The direction flag is clear by the calling convention.
@@ -347,8 +402,9 @@ mod tests {
 
     #[test]
     fn every_processor_gets_the_best_of_what_it_has() {
-        let all = Engines { wide: true, string_move: true };
-        let old = Engines { wide: false, string_move: true };
+        let all = Engines { wide: true, string_move: true, short_string_move: false };
+        let new = Engines { short_string_move: true, ..all };
+        let old = Engines { wide: false, string_move: true, short_string_move: false };
         let cases = [
             (all, 3_840, Purpose::Read, Engine::Wide),
             (all, 3_840, Purpose::HandOff, Engine::Wide),
@@ -356,6 +412,11 @@ mod tests {
             (all, 15_360, Purpose::HandOff, Engine::Streaming),
             (all, 1 << 25, Purpose::HandOff, Engine::Streaming),
             (all, 1 << 25, Purpose::Read, Engine::Wide),
+            (new, 1_000, Purpose::Read, Engine::Wide),
+            (new, 3_840, Purpose::Read, Engine::StringMove),
+            (new, 3_840, Purpose::HandOff, Engine::Wide),
+            (new, 1 << 25, Purpose::Read, Engine::Wide),
+            (new, 1 << 25, Purpose::HandOff, Engine::Streaming),
             (old, 100, Purpose::Read, Engine::Volatile),
             (old, 3_840, Purpose::Read, Engine::StringMove),
             (old, 1 << 25, Purpose::HandOff, Engine::Volatile),
@@ -368,7 +429,7 @@ mod tests {
 
     #[test]
     fn a_processor_without_anything_still_copies() {
-        let none = Engines { wide: false, string_move: false };
+        let none = Engines { wide: false, string_move: false, short_string_move: false };
         for purpose in [Purpose::Read, Purpose::HandOff] {
             for len in [0, 100, 1 << 20, 1 << 25] {
                 assert_eq!(none.choose(len, purpose), Engine::Volatile);

@@ -177,6 +177,9 @@ impl Reader {
     #[inline]
     pub fn poll(&mut self, now: HostTime, pcm: &mut [u8]) -> Result<Poll, AccessError> {
         let snapshot = Snapshot::take(&self.region)?;
+        if let Phase::Live(stream) = &self.phase {
+            stream.bring_next(&self.region);
+        }
         match &self.phase {
             Phase::Live(stream) | Phase::History(stream) => match stream.index_in(snapshot) {
                 Some(index) => self.follow(index, now, pcm),

@@ -18,6 +18,10 @@ const AHEAD_CHUNKS: u64 = 4;
 /// even died over a chunk, while the index went round. Unit: chunks that were due since the look before.
 const WATCHED_CHUNKS: u64 = 1;
 
+/// How much of the next chunk is asked for while its header is still on its way: a whole chunk of 48 kHz stereo. With
+/// 1 KiB the reader takes 1.2 of an unchecked one's time, with all of it 1.12. Unit: bytes.
+const PREFETCH_BYTES: u64 = 4096;
+
 /// A few bytes of a slot, to see whether it was written since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sample([u8; Sample::BYTES]);
@@ -133,6 +137,18 @@ impl Stream {
     pub(super) fn index_in(&self, snapshot: Snapshot) -> Option<u16> {
         let index = snapshot.write_idx().distrusted();
         (snapshot.same_stream(self.snapshot) && index < self.layout.slots()).then_some(index)
+    }
+
+    /// Asks for the chunk that is next to come while the header, whose loads were begun before, is on its way from the
+    /// writer's cache: the two journeys then take the time of one. `rx-bench run reader` shows what it brings.
+    #[inline]
+    pub(super) fn bring_next(&self, region: &Region) {
+        let turn = self.seen + 1;
+        let slot = if turn < self.layout.slots() { turn } else { 0 };
+        let bytes = u64::from(self.layout.chunk_bytes()).min(PREFETCH_BYTES);
+        if let Ok(span) = region.span(self.layout.slot_offset(slot), bytes) {
+            span.prefetch();
+        }
     }
 
     /// How long the index has not moved.
