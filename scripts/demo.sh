@@ -23,7 +23,8 @@ picture() {
 	if has_display; then
 		"$bin/frame-rx" demo --seconds "$seconds" --screenshot out/demo.png --stats out/picture.json
 	else
-		"$bin/frame-rx" demo --headless --frames 240 --screenshot out/demo.png --stats out/picture.json
+		# Mesa asks a Wayland compositor which GPU it prefers, and complains if there is none to ask.
+		NODEVICE_SELECT=1 "$bin/frame-rx" demo --headless --frames 240 --screenshot out/demo.png --stats out/picture.json
 	fi
 }
 

@@ -29,11 +29,35 @@ fn completions(shell: Shell, mut command: Command) -> Vec<u8> {
     text
 }
 
-fn man(command: Command) -> Vec<u8> {
-    let mut text = Vec::new();
+/// One page for the program and all of its commands, whose flags stand behind its own, a section for each command.
+fn man(mut command: Command) -> Vec<u8> {
+    command.build();
+    let mut page = Vec::new();
     // Writing to memory cannot fail.
-    let _ = clap_mangen::Man::new(command).render(&mut text);
-    text
+    let _ = clap_mangen::Man::new(command.clone()).render(&mut page);
+    let mut text = String::from_utf8_lossy(&page).into_owned();
+    let roff = |name: &str| name.replace('-', "\\-");
+    for sub in command.get_subcommands() {
+        // There are no such pages; it is a section of this one.
+        let (program, name) = (roff(command.get_name()), roff(sub.get_name()));
+        text = text.replace(&format!("{program}\\-{name}(1)"), &format!("{program} {name}"));
+    }
+    // `run` is what the program does without a command: its flags stand at the front already.
+    for sub in command.get_subcommands().filter(|sub| !["help", "run"].contains(&sub.get_name())) {
+        text.push_str(&man_section(command.get_name(), sub));
+    }
+    text.into_bytes()
+}
+
+fn man_section(program: &str, sub: &Command) -> String {
+    let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
+    let page = clap_mangen::Man::new(sub.clone());
+    let mut options = Vec::new();
+    let _ = page.render_options_section(&mut options);
+    // A page of its own turned into a section of this one.
+    let options = String::from_utf8_lossy(&options).replace(".SH ", ".SS ");
+    let name = sub.get_name();
+    format!(".SH \"COMMAND {}\"\n{program} {name}: {about}\n{options}", name.to_uppercase())
 }
 
 #[cfg(test)]
@@ -45,7 +69,11 @@ mod tests {
         Command::new("some-rx")
             .about("plays something")
             .arg(Arg::new("latency").long("latency").value_name("MS").help("How much to hold"))
-            .subcommand(Command::new("doctor").about("Finds what is wrong"))
+            .subcommand(
+                Command::new("doctor")
+                    .about("Finds what is wrong")
+                    .arg(Arg::new("deep").long("deep").value_name("N").help("How far to look")),
+            )
     }
 
     #[test]
@@ -61,8 +89,17 @@ mod tests {
     #[test]
     fn the_manual_page_names_flags_and_commands() {
         let text = String::from_utf8(man(command())).unwrap();
-        for words in [".TH some-rx 1", "plays something", "latency", "How much to hold", "doctor"] {
+        for words in [
+            ".TH some-rx 1",
+            "plays something",
+            "latency",
+            "How much to hold",
+            "doctor",
+            "COMMAND DOCTOR",
+            "How far to look",
+        ] {
             assert!(text.contains(words), "{words:?} is missing in\n{text}");
         }
+        assert!(!text.contains("doctor(1)"), "a page that does not exist:\n{text}");
     }
 }
