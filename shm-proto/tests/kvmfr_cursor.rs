@@ -2,7 +2,7 @@
 
 use shm_proto::Corrupt;
 use shm_proto::kvmfr::cursor::ShapePixel;
-use shm_proto::kvmfr::wire::{CURSOR_HEADER_BYTES, CursorLayout, V20};
+use shm_proto::kvmfr::wire::{CursorLayout, V20};
 use shm_proto::kvmfr::{CursorShape, ShapeKind};
 
 const L: &CursorLayout = &V20.cursor;
@@ -13,7 +13,7 @@ fn shape(kind: u32, width: u32, height: u32, pitch: u32) -> Result<CursorShape, 
 }
 
 fn with(kind: u32, (w, h, pitch): (u32, u32, u32), hotspot: (i8, i8), payload: u64) -> Result<CursorShape, Corrupt> {
-    let mut bytes = [0; CURSOR_HEADER_BYTES];
+    let mut bytes = [0; V20.cursor.size];
     for (at, value) in [(L.kind, kind), (L.width, w), (L.height, h), (L.pitch, pitch)] {
         bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
     }

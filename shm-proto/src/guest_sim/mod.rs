@@ -12,7 +12,7 @@
 //! | [`tone`] | what it plays |
 //! | [`picture`] | a guest with a capture program |
 //! | [`pattern`], [`stamp`], [`pointer`](mod@pointer) | what it shows: picture, frame number and time in it, cursor |
-//! | [`lies`] | the lies a capture program can tell |
+//! | [`lies`], [`words`] | the lies a capture program can tell, and the control words they are about |
 
 pub mod dice;
 pub mod lies;
@@ -23,3 +23,4 @@ pub mod pointer;
 pub mod sound;
 pub mod stamp;
 pub mod tone;
+pub mod words;

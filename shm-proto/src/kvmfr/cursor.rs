@@ -3,7 +3,7 @@
 //! A shape may be overwritten by the guest while it is read, so it is copied once into memory of ours and the header is
 //! looked at again afterwards.
 
-use super::wire::{CURSOR_HEADER_BYTES, CursorLayout, MAX_CURSOR_SIDE, MAX_SHAPE_BYTES, Snapshot};
+use super::wire::{CursorLayout, MAX_CURSOR_SIDE, MAX_SHAPE_BYTES, Snapshot};
 use crate::guest::{Corrupt, Guest};
 
 /// How a cursor's shape is drawn.
@@ -63,11 +63,7 @@ impl CursorShape {
     ///
     /// # Errors
     /// [`Corrupt`] if there is no shape in it.
-    pub fn check(
-        bytes: &[u8; CURSOR_HEADER_BYTES],
-        l: &CursorLayout,
-        payload_bytes: u64,
-    ) -> Result<CursorShape, Corrupt> {
+    pub fn check(bytes: &[u8], l: &CursorLayout, payload_bytes: u64) -> Result<CursorShape, Corrupt> {
         let s = Snapshot(bytes);
         let kind = ShapeKind::check(s.u32("cursor type", l.kind)?)?;
         let width = s.u32("cursor width", l.width)?.check("cursor width", 1..=MAX_CURSOR_SIDE)?;
@@ -229,7 +225,7 @@ impl CursorState {
 ///
 /// # Errors
 /// Never for a whole header.
-pub(super) fn position(bytes: &[u8; CURSOR_HEADER_BYTES], l: &CursorLayout) -> Result<(i32, i32), Corrupt> {
+pub(super) fn position(bytes: &[u8], l: &CursorLayout) -> Result<(i32, i32), Corrupt> {
     let s = Snapshot(bytes);
     Ok((i32::from(s.i16("x", l.x)?), i32::from(s.i16("y", l.y)?)))
 }

@@ -4,7 +4,7 @@
 use super::damage::{Damage, Rect};
 use super::pixel::PixelType;
 use super::wire::{
-    FRAME_HEADER_BYTES, FrameLayout, MAX_DAMAGE_RECTS, MAX_PICTURE_SIDE, RECT_BYTES, Snapshot, WRITE_POINTER_BYTES,
+    FrameLayout, MAX_DAMAGE_RECTS, MAX_PICTURE_SIDE, RECT_BYTES, SDR_WHITE_NITS, Snapshot, WRITE_POINTER_BYTES,
 };
 use crate::guest::{Corrupt, Guest};
 
@@ -59,7 +59,9 @@ impl FrameFlags {
     pub const HDR: u32 = 8;
     /// With the PQ transfer function.
     pub const HDR_PQ: u32 = 16;
-    const KNOWN: u32 = 31;
+    /// The header describes the display that the picture was made for.
+    pub const HDR_METADATA: u32 = 32;
+    const KNOWN: u32 = 63;
 
     /// Keeps what is known.
     pub const fn new(bits: u32) -> FrameFlags {
@@ -92,6 +94,8 @@ pub struct PictureFormat {
     pub rotation: Rotation,
     /// Whether it is high dynamic range, and how.
     pub hdr: u32,
+    /// How bright the white of the guest's SDR windows is. Unit: cd/m2.
+    pub sdr_white_nits: u32,
 }
 
 /// A frame that was checked.
@@ -124,13 +128,15 @@ impl Frame {
     ///
     /// # Errors
     /// [`Corrupt`] if there is no picture in it.
-    pub fn check(bytes: &[u8; FRAME_HEADER_BYTES], l: &FrameLayout, place: PayloadPlace) -> Result<Frame, Corrupt> {
+    pub fn check(bytes: &[u8], l: &FrameLayout, place: PayloadPlace) -> Result<Frame, Corrupt> {
         let snapshot = Snapshot(bytes);
         let get = |field, at| snapshot.u32(field, at);
         let pixel_type = PixelType::check(get("type", l.pixel_type)?)?;
         let pitch = get("pitch", l.pitch)?;
         let frame = (get("frameWidth", l.frame_width)?, get("frameHeight", l.frame_height)?);
-        let data = (get("dataWidth", l.data_width)?, get("dataHeight", l.data_height)?);
+        // A version without these fields, and a producer that leaves them unset, mean the picture's own size.
+        let optional = |field, at: Option<usize>| at.map_or(Ok(Guest::new(0)), |at| get(field, at));
+        let data = (optional("dataWidth", l.data_width)?, optional("dataHeight", l.data_height)?);
         let (width, height) = (side("frameWidth", frame.0)?, side("frameHeight", frame.1)?);
         let width = match pixel_type {
             // Here dataWidth counts texels of 32 bits, not picture pixels.
@@ -164,6 +170,10 @@ impl Frame {
                 pitch_bytes,
                 rotation: Rotation::from_number(get("rotation", l.rotation)?.distrusted()),
                 hdr: flags.bits() & (FrameFlags::HDR | FrameFlags::HDR_PQ),
+                sdr_white_nits: match flags.has(FrameFlags::HDR) {
+                    true => sdr_white(optional("sdrWhiteLevel", l.sdr_white_level)?),
+                    false => SDR_WHITE_NITS,
+                },
             },
             screen: (side_or("screenWidth", screen.0, width)?, side_or("screenHeight", screen.1, height)?),
             rows,
@@ -260,6 +270,11 @@ impl Frame {
 
 fn side(field: &'static str, value: Guest<u32>) -> Result<u32, Corrupt> {
     value.check(field, 1..=MAX_PICTURE_SIDE)
+}
+
+/// What the guest says SDR white is, if a display can be like that; else the usual.
+fn sdr_white(nits: Guest<u32>) -> u32 {
+    nits.check("sdrWhiteLevel", 10..=10_000).unwrap_or(SDR_WHITE_NITS)
 }
 
 /// As `side`, but 0 stands for `fallback`: some producers leave a field unset.

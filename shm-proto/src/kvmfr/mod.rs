@@ -29,3 +29,4 @@ pub use producer::{Begun, Identity, PictureSpec, Producer, ProducerConfig};
 pub use session::SessionInfo;
 pub use state::{Counters, State};
 pub use stream::{Outcome, PendingFrame, Viewer};
+pub use wire::Version;

@@ -117,6 +117,11 @@ impl SessionInfo {
         Ok(info)
     }
 
+    /// Whether the producer changes the guest's mode to the viewer's window when asked to.
+    pub fn can_set_window_size(&self) -> bool {
+        self.features & wire::features::WINDOW_SIZE != 0
+    }
+
     /// Whether the producer moves the guest's pointer when asked to.
     pub fn can_set_cursor(&self) -> bool {
         self.features & wire::features::SET_CURSOR_POSITION != 0
@@ -201,9 +206,17 @@ mod tests {
         let mut data = wire::MAGIC.to_vec();
         data.extend(20u32.to_le_bytes());
         assert!(matches!(Header::look(&data, 6), Header::Spoken(l) if l.version == 20));
-        assert!(matches!(Header::look(&data, 7), Header::Other(20)));
+        for lgmp in [7, 10] {
+            assert!(matches!(Header::look(&data, lgmp), Header::Spoken(l) if (l.lgmp, l.version) == (lgmp, 20)));
+        }
+        for lgmp in [5, 12] {
+            assert!(matches!(Header::look(&data, lgmp), Header::Other(20)));
+        }
         data[8] = 19;
+        assert!(matches!(Header::look(&data, 5), Header::Spoken(l) if l.version == 19));
         assert!(matches!(Header::look(&data, 6), Header::Other(19)));
+        data[8] = 34;
+        assert!(matches!(Header::look(&data, 12), Header::Spoken(l) if l.version == 34));
         assert!(matches!(Header::look(&data[..11], 6), Header::NotKvmfr));
         data[0] = b'X';
         assert!(matches!(Header::look(&data, 6), Header::NotKvmfr));

@@ -1,9 +1,13 @@
 //! Where every KVMFR field lies, and the numbers it may hold. One [`Layout`] per version, as data, compared with the
 //! machine-readable reference by the tests. Source: the wire reference, section 3.
 //!
-//! The number alone does not name a layout: version 20 means this table only together with LGMP 6.
+//! The number alone does not name a layout: version 20 means several, told apart by the version of LGMP.
+
+pub mod layouts;
 
 use crate::guest::{Allowed, Corrupt, Guest};
+use crate::lgmp::wire as lgmp;
+pub use layouts::{LAYOUTS, V19, V20, V20_LGMP7, V20_LGMP10, V34};
 
 /// The first eight bytes of the user data; no terminator.
 pub const MAGIC: [u8; 8] = *b"KVMFR---";
@@ -75,9 +79,11 @@ pub const RECORD_OS: u8 = 2;
 pub mod features {
     /// The producer moves the guest's pointer when asked to.
     pub const SET_CURSOR_POSITION: u32 = 1;
+    /// The producer changes its mode to the viewer's window when asked to.
+    pub const WINDOW_SIZE: u32 = 2;
 }
 
-/// The header of a frame; every field is a u32.
+/// The header of a frame; every field is a u32 unless said otherwise. What a version does not have is nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameLayout {
     /// Changes whenever a format field may have changed. A hint.
@@ -91,9 +97,9 @@ pub struct FrameLayout {
     /// As above.
     pub screen_height: usize,
     /// The stored image, stored pixels.
-    pub data_width: usize,
+    pub data_width: Option<usize>,
     /// The stored image, rows.
-    pub data_height: usize,
+    pub data_height: Option<usize>,
     /// The picture.
     pub frame_width: usize,
     /// The picture.
@@ -112,9 +118,29 @@ pub struct FrameLayout {
     pub damage: usize,
     /// See [`FrameFlags`](super::FrameFlags).
     pub flags: usize,
+    /// How bright white is in the guest's SDR windows, cd/m2; 0 is [`SDR_WHITE_NITS`].
+    pub sdr_white_level: Option<usize>,
+    /// How long the guest's stages took.
+    pub timing: Option<TimingLayout>,
     /// Size of the header.
     pub size: usize,
 }
+
+/// The guest's own measurement of a frame.
+#[derive(Clone, Copy, Debug)]
+pub struct TimingLayout {
+    /// Six u64 durations in nanoseconds: capture, post-processing, copy, ready, hold, lead.
+    pub durations: usize,
+    /// u32, the frame they belong to.
+    pub serial: usize,
+    /// u32, not 0 once they are valid; written last.
+    pub valid: usize,
+}
+
+/// Durations of [`TimingLayout`].
+pub const TIMING_DURATIONS: usize = 6;
+/// What SDR white is, where the guest does not say. Unit: cd/m2. Source: the wire reference, section 3.7.
+pub const SDR_WHITE_NITS: u32 = 203;
 
 /// Bytes of a damage rectangle.
 pub const RECT_BYTES: usize = 16;
@@ -142,26 +168,39 @@ pub struct CursorLayout {
     pub pitch: usize,
     /// Size of the header; the shape follows.
     pub size: usize,
+    /// When a message says whether the cursor is visible.
+    pub visible: VisibleRule,
+}
+
+/// When a cursor message says whether the cursor is visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VisibleRule {
+    /// Always (up to KVMFR 22).
+    Always,
+    /// Only with [`cursor_flags::VISIBLE_VALID`] (from 23 on).
+    WhenSaid,
 }
 
 /// What a cursor message's word says about it.
 pub mod cursor_flags {
     /// x and y are valid.
     pub const POSITION: u32 = 1;
-    /// The cursor is visible; present in every message.
+    /// The cursor is visible; whether that is said depends on the version.
     pub const VISIBLE: u32 = 2;
     /// Kind, hotspot, size and the shape's bytes are valid.
     pub const SHAPE: u32 = 4;
+    /// [`VISIBLE`] carries a new state.
+    pub const VISIBLE_VALID: u32 = 16;
 }
 
-/// The message that moves the guest's pointer.
+/// A message of a viewer: its number and two more words.
 #[derive(Clone, Copy, Debug)]
-pub struct SetCursorLayout {
-    /// u32, 0.
+pub struct MessageLayout {
+    /// u32, [`MESSAGE_SET_CURSOR`] or [`MESSAGE_WINDOW_SIZE`].
     pub kind: usize,
-    /// i32.
+    /// i32 column, or u32 width.
     pub x: usize,
-    /// i32.
+    /// i32 row, or u32 height.
     pub y: usize,
     /// Size of the message.
     pub size: usize,
@@ -169,6 +208,8 @@ pub struct SetCursorLayout {
 
 /// Number of the message that moves the guest's pointer.
 pub const MESSAGE_SET_CURSOR: u32 = 0;
+/// Number of the message that tells the size of the viewer's window.
+pub const MESSAGE_WINDOW_SIZE: u32 = 1;
 
 /// Everything that differs between versions.
 #[derive(Clone, Copy, Debug)]
@@ -185,87 +226,121 @@ pub struct Layout {
     pub frame: FrameLayout,
     /// A cursor message.
     pub cursor: CursorLayout,
-    /// The message that moves the guest's pointer.
-    pub set_cursor: SetCursorLayout,
-    /// Messages that the cursor's queue holds at a stock producer.
-    pub pointer_length: u32,
-    /// Messages that the frames' queue holds at a stock producer.
-    pub frame_length: u32,
+    /// What a viewer may say.
+    pub message: MessageLayout,
+    /// What a stock producer does.
+    pub habits: Habits,
 }
 
-/// KVMFR 20 over LGMP 6: B7.
-pub const V20: Layout = Layout {
-    version: 20,
-    lgmp: 6,
-    header: HeaderLayout { version: 8, producer: 12, producer_bytes: 32, features: 44, size: 48 },
-    record: RecordLayout {
-        kind: 0,
-        length: 4,
-        size: 8,
-        vm_uuid: 0,
-        vm_capture: 16,
-        vm_capture_bytes: 32,
-        vm_cpus: 48,
-        vm_cores: 49,
-        vm_sockets: 50,
-        vm_model: 51,
-        os_kind: 0,
-        os_name: 1,
-    },
-    frame: FrameLayout {
-        format_ver: 0,
-        serial: 4,
-        pixel_type: 8,
-        screen_width: 12,
-        screen_height: 16,
-        data_width: 20,
-        data_height: 24,
-        frame_width: 28,
-        frame_height: 32,
-        rotation: 36,
-        stride: 40,
-        pitch: 44,
-        offset: 48,
-        damage_count: 52,
-        damage: 56,
-        flags: 1080,
-        size: FRAME_HEADER_BYTES,
-    },
-    cursor: CursorLayout {
-        x: 0,
-        y: 2,
-        kind: 4,
-        hotspot_x: 8,
-        hotspot_y: 9,
-        width: 12,
-        height: 16,
-        pitch: 20,
-        size: CURSOR_HEADER_BYTES,
-    },
-    set_cursor: SetCursorLayout { kind: 0, x: 4, y: 8, size: 12 },
-    pointer_length: 20,
-    frame_length: 2,
-};
+/// What a stock producer of a version does with its memory. For guests of ours; a viewer reads it from the queues.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits {
+    /// What it hands its memory out for, in this order; the frames' buffers get the rest.
+    pub memory: &'static [Piece],
+    /// Frames that are announced at once.
+    pub frames_at_once: u32,
+    /// Buffers that frames go to in turn.
+    pub frame_buffers: usize,
+    /// Whether it keeps a block with both versions before the end of the region.
+    pub recovery_block: bool,
+}
 
-/// Bytes of a frame header in [`V20`].
-pub const FRAME_HEADER_BYTES: usize = 1084;
-/// Bytes of a cursor header in [`V20`].
-pub const CURSOR_HEADER_BYTES: usize = 24;
+/// Something that a producer hands memory out for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// A queue.
+    Queue {
+        /// Its number.
+        id: u32,
+        /// Messages it holds.
+        length: u32,
+    },
+    /// The cursor's positions, as many as its queue is long, and three shapes.
+    Cursor,
+    /// What carries neither frames nor cursor.
+    Other {
+        /// How many.
+        count: u32,
+        /// Bytes of each.
+        bytes: u64,
+        /// Alignment of each.
+        align: u64,
+    },
+}
 
-/// Every version this crate speaks.
-pub const LAYOUTS: &[&Layout] = &[&V20];
+impl Layout {
+    /// The queues of a stock producer, in the order in which it makes them: number and length.
+    pub fn queues(&self) -> impl Iterator<Item = (u32, u32)> + use<> {
+        self.habits.memory.iter().filter_map(|piece| match piece {
+            Piece::Queue { id, length } => Some((*id, *length)),
+            Piece::Cursor | Piece::Other { .. } => None,
+        })
+    }
+
+    /// Messages that a queue of a stock producer holds; 0 if there is no such queue.
+    pub fn queue_length(&self, id: u32) -> u32 {
+        self.queues().find(|(queue, _)| *queue == id).map_or(0, |(_, length)| length)
+    }
+}
+
+/// A pair of versions that is spoken, by the release that carries it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// Release B6: LGMP 5 with KVMFR 19.
+    B6,
+    /// Release B7: LGMP 6 with KVMFR 20.
+    #[default]
+    B7,
+    /// Development builds of 2025: LGMP 7 with KVMFR 20.
+    Lgmp7,
+    /// Development builds of 2025 and 2026: LGMP 10 with KVMFR 20.
+    Lgmp10,
+    /// Development builds from August 2026: LGMP 12 with KVMFR 34.
+    Lgmp12,
+}
+
+impl Version {
+    /// All of them, oldest first.
+    pub const ALL: [Version; 5] = [Version::B6, Version::B7, Version::Lgmp7, Version::Lgmp10, Version::Lgmp12];
+
+    /// Its table.
+    pub const fn layout(self) -> &'static Layout {
+        match self {
+            Version::B6 => &V19,
+            Version::B7 => &V20,
+            Version::Lgmp7 => &V20_LGMP7,
+            Version::Lgmp10 => &V20_LGMP10,
+            Version::Lgmp12 => &V34,
+        }
+    }
+
+    /// The table of LGMP that carries it.
+    pub const fn lgmp(self) -> &'static lgmp::Layout {
+        match self {
+            Version::B6 => &lgmp::V5,
+            Version::B7 => &lgmp::V6,
+            Version::Lgmp7 => &lgmp::V7,
+            Version::Lgmp10 => &lgmp::V10,
+            Version::Lgmp12 => &lgmp::V12,
+        }
+    }
+
+    /// As command lines and reports call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Version::B6 => "b6",
+            Version::B7 => "b7",
+            Version::Lgmp7 => "lgmp7",
+            Version::Lgmp10 => "lgmp10",
+            Version::Lgmp12 => "lgmp12",
+        }
+    }
+}
 
 /// The layout of a pair of versions, if it is spoken.
 pub fn layout(lgmp: u32, kvmfr: u32) -> Option<&'static Layout> {
     LAYOUTS.iter().copied().find(|l| (l.lgmp, l.version) == (lgmp, kvmfr))
 }
-
-const _: () = {
-    let f = &V20.frame;
-    assert!(f.damage + RECT_BYTES * MAX_DAMAGE_RECTS as usize <= f.flags && f.flags + 4 <= f.size);
-    assert!(V20.cursor.pitch + 4 == V20.cursor.size);
-    assert!(V20.header.producer + V20.header.producer_bytes == V20.header.features);
-};
 
 /// Bytes of ours, decoded by offset. Looking past the end is a [`Corrupt`], not a panic.
 #[derive(Clone, Copy, Debug)]

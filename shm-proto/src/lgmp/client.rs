@@ -13,6 +13,7 @@
 
 use super::Trouble;
 use super::heartbeat::Heartbeat;
+use super::probe;
 use super::queue::QueueConfig;
 use super::wire::{Layout, MAGIC, MAX_USER_DATA_BYTES};
 use crate::guest::Guest;
@@ -89,8 +90,13 @@ impl Client {
             // A new start stores a timestamp too, so only a change inside one session counts.
             Phase::Attached { session_id: id, heartbeat } if *id == session_id => {
                 if heartbeat.observe(timestamp, now) {
-                    let session = Session { id: session_id, client_id: self.names.draw() };
-                    self.phase = Phase::Joined { session, heartbeat: *heartbeat };
+                    let heartbeat = *heartbeat;
+                    let session = Session { id: session_id, client_id: self.draw_name()? };
+                    // Drawing may write, and a new session may have begun meanwhile.
+                    if self.session_word()? != session_id {
+                        return self.leave(Status::Waiting);
+                    }
+                    self.phase = Phase::Joined { session, heartbeat };
                     return Ok(Status::Joined);
                 }
                 Ok(if heartbeat.is_alive(now) { Status::Waiting } else { Status::Frozen })
@@ -188,9 +194,20 @@ impl Client {
         Err(Trouble::NoSuchQueue { id })
     }
 
+    /// A name for a new session: the next number where the producer hands them out, else one of our own.
+    fn draw_name(&mut self) -> Result<u32, AccessError> {
+        let Some(at) = self.layout.header.next_client_id else { return Ok(self.names.draw()) };
+        let next = self.region.whole().word::<u32>(at)?;
+        let drawn = next.fetch_add(1).wrapping_add(1);
+        // 0 is nobody's name.
+        Ok(if drawn == 0 { next.fetch_add(1).wrapping_add(1) } else { drawn })
+    }
+
     fn header_is_ours(&self) -> Result<bool, AccessError> {
         let header = &self.layout.header;
-        let ours = self.header_word(header.magic)? == MAGIC && self.header_word(header.version)? == self.layout.version;
+        let ours = self.header_word(header.magic)? == MAGIC
+            && self.header_word(header.version)? == self.layout.version
+            && !probe::is_overwritten(&self.region, header.magic, header.timestamp)?;
         self.region.check_alive()?;
         Ok(ours)
     }

@@ -4,7 +4,7 @@
 //! Viewers are trusted as little as guests: what they can write (masks, marks, mailbox) is bounded on every reading,
 //! and no lock is waited for without an end. Times are the producer's own milliseconds, passed in.
 
-use super::host_queue::HostQueue;
+use super::host_queue::{HostQueue, LateViewers};
 use super::wire::{Layout, MAGIC, MAX_USER_DATA_BYTES};
 use crate::raw::map::Region;
 use crate::span::AccessError;
@@ -84,6 +84,7 @@ pub struct Host {
     queues: Vec<HostQueue>,
     next_free: u64,
     end: u64,
+    beat_stored_ms: u64,
 }
 
 impl Host {
@@ -119,9 +120,25 @@ impl Host {
         all.word::<u64>(header.timestamp)?.store_release(now_ms);
         put(header.version, layout.version)?;
         put(header.num_queues, 0)?;
+        if let Some(at) = header.next_client_id {
+            put(at, 0)?;
+        }
         put(header.udata_size, udata_size)?;
         region.span(header.udata, got)?.copy_from(user_data)?;
-        Ok(Host { region: region.clone(), layout, session_id, queues: Vec::new(), next_free, end })
+        Ok(Host {
+            region: region.clone(),
+            layout,
+            session_id,
+            queues: Vec::new(),
+            next_free,
+            end,
+            beat_stored_ms: now_ms,
+        })
+    }
+
+    /// Leaves the last `bytes` of the region to somebody else. Before anything is handed out.
+    pub fn reserve_tail(&mut self, bytes: u64) {
+        self.end = self.end.min(self.region.len().saturating_sub(bytes));
     }
 
     /// Makes a queue for `length` messages that viewers may keep for `max_time_ms`. Gives its handle.
@@ -174,8 +191,8 @@ impl Host {
         Ok(())
     }
 
-    /// The periodic call: stores the heartbeat and clears up behind viewers that kept a message too long. Call it at
-    /// least every 100 ms; stock producers of version 6 do every 10.
+    /// The periodic call: stores the heartbeat (as often as the version does) and clears up behind viewers that kept a
+    /// message too long. Call it at least every 100 ms; stock producers of version 6 do every 10.
     ///
     /// # Errors
     /// [`HostError::Access`].
@@ -184,9 +201,18 @@ impl Host {
         if all.read_word::<u32>(self.layout.header.magic)?.load_acquire() != MAGIC {
             return Ok(Beat::MagicGone);
         }
-        all.word::<u64>(self.layout.header.timestamp)?.store_release(now_ms);
+        if now_ms.saturating_sub(self.beat_stored_ms) >= self.layout.manner.heartbeat_every_ms {
+            all.word::<u64>(self.layout.header.timestamp)?.store_release(now_ms);
+            self.beat_stored_ms = now_ms;
+        }
+        let mut late = LateViewers::default();
         for queue in &mut self.queues {
-            queue.tick(&self.region, self.layout, now_ms)?;
+            queue.tick(&self.region, self.layout, now_ms, &mut late)?;
+        }
+        if self.layout.manner.bad_everywhere && !late.is_empty() {
+            for queue in &mut self.queues {
+                queue.give_up_on(&self.region, self.layout, now_ms, &late)?;
+            }
         }
         self.region.check_alive()?;
         Ok(Beat::Fine)
@@ -213,7 +239,7 @@ impl Host {
     }
 
     fn take(&mut self, bytes: u64) -> Result<u32, HostError> {
-        self.allocate(bytes, 4).map(|block| block.offset)
+        self.allocate(bytes, self.layout.manner.ring_align).map(|block| block.offset)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::host::Block;
 use super::queue::{LOCK_TRIES, QueueWords};
-use super::wire::Layout;
+use super::wire::{Layout, Subs, Width};
 use crate::cycle;
 use crate::raw::map::Region;
 use crate::span::{AccessError, Purpose};
@@ -18,6 +18,30 @@ pub enum Posted {
     Full,
     /// A viewer holds the lock.
     LockBusy,
+}
+
+/// Names of the viewers that one periodic call gave up on; at most as many as a queue has places, others are met again.
+#[derive(Debug, Default)]
+pub(super) struct LateViewers {
+    names: [u32; 32],
+    count: usize,
+}
+
+impl LateViewers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn add(&mut self, name: u32) {
+        if let Some(place) = self.names.get_mut(self.count).filter(|_| name != 0) {
+            *place = name;
+            self.count += 1;
+        }
+    }
+
+    fn contains(&self, name: u32) -> bool {
+        self.names.iter().take(self.count).any(|n| *n == name)
+    }
 }
 
 /// One queue of a producer.
@@ -42,11 +66,9 @@ impl HostQueue {
     ) -> Result<HostQueue, AccessError> {
         let words = QueueWords::new(region, layout, index)?;
         let q = &layout.queue;
-        words.u64(q.subs)?.store_release(0);
+        words.set_subs(Subs::default())?;
         words.u64(q.msg_timeout)?.store_release(0);
         for (at, value) in [
-            (q.lock, 0),
-            (q.mail_lock, 0),
             (q.queue_id, id),
             (q.num_messages, entries),
             (q.new_sub_count, 0),
@@ -62,6 +84,7 @@ impl HostQueue {
         ] {
             words.u32(at)?.store_release(value);
         }
+        words.free_locks()?;
         Ok(HostQueue { index, ring_at: u64::from(ring_at), entries, max_time_ms, write: 0, mail_read: 0 })
     }
 
@@ -73,14 +96,14 @@ impl HostQueue {
         &mut self,
         region: &Region,
         layout: &'static Layout,
-        udata: u32,
+        udata: u64,
         payload: Block,
         now_ms: u64,
     ) -> Result<Posted, AccessError> {
         let words = self.words(region, layout)?;
         let Some(_held) = words.try_lock(LOCK_TRIES)? else { return Ok(Posted::LockBusy) };
         let listening = words.subs()?.listening();
-        if listening == 0 {
+        if listening == 0 && !layout.manner.posts_to_nobody {
             return Ok(Posted::NobodyListens);
         }
         let count = words.u32(layout.queue.count)?.load_acquire();
@@ -88,7 +111,11 @@ impl HostQueue {
             return Ok(Posted::Full);
         }
         let entry = self.entry(region, layout, self.write)?;
-        entry.word::<u32>(layout.entry.udata)?.store_release(udata);
+        match layout.entry.udata_width {
+            Width::U64 => entry.word::<u64>(layout.entry.udata)?.store_release(udata),
+            // The upper half is for versions that have room for it.
+            _ => entry.word::<u32>(layout.entry.udata)?.store_release(udata as u32),
+        }
         entry.word::<u32>(layout.entry.payload_size)?.store_release(payload.size);
         entry.word::<u32>(layout.entry.payload_offset)?.store_release(payload.offset);
         // Releases the entry to whoever sees its bit.
@@ -104,7 +131,13 @@ impl HostQueue {
     }
 
     /// Retires what was read and marks viewers that kept the oldest message too long.
-    pub(super) fn tick(&mut self, region: &Region, layout: &'static Layout, now_ms: u64) -> Result<(), AccessError> {
+    pub(super) fn tick(
+        &mut self,
+        region: &Region,
+        layout: &'static Layout,
+        now_ms: u64,
+        given_up: &mut LateViewers,
+    ) -> Result<(), AccessError> {
         let words = self.words(region, layout)?;
         if words.u32(layout.queue.count)?.load_acquire() == 0 {
             return Ok(());
@@ -124,6 +157,7 @@ impl HostQueue {
                 subs.bad |= late;
                 for place in (0..layout.queue.places.min(u32::BITS)).filter(|p| late & (1 << p) != 0) {
                     words.timeout(place)?.store_release(now_ms.saturating_add(u64::from(self.max_time_ms)));
+                    given_up.add(words.client_id(place)?.load_acquire());
                 }
                 words.set_subs(subs)?;
                 pending.store_release(0);
@@ -133,6 +167,35 @@ impl HostQueue {
             start.store_release(cycle::next(oldest, self.entries));
             count.store_release(count.load_acquire().saturating_sub(1));
             self.restart_timer(&words, layout, now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Marks the places of viewers that another queue gave up on.
+    pub(super) fn give_up_on(
+        &mut self,
+        region: &Region,
+        layout: &'static Layout,
+        now_ms: u64,
+        late: &LateViewers,
+    ) -> Result<(), AccessError> {
+        let words = self.words(region, layout)?;
+        let Some(_held) = words.try_lock(LOCK_TRIES)? else { return Ok(()) };
+        let mut subs = words.subs()?;
+        let mut bits = 0;
+        for place in 0..layout.queue.places.min(u32::BITS) {
+            let is_on = subs.listening() & 1 << place != 0;
+            if is_on && late.contains(words.client_id(place)?.load_acquire()) {
+                bits |= 1 << place;
+                words.timeout(place)?.store_release(now_ms.saturating_add(u64::from(self.max_time_ms)));
+            }
+        }
+        if bits != 0 {
+            subs.bad |= bits;
+            words.set_subs(subs)?;
+            for index in 0..self.entries {
+                self.entry(region, layout, index)?.word::<u32>(layout.entry.pending)?.and_leaves_none(!bits);
+            }
         }
         Ok(())
     }
@@ -165,6 +228,7 @@ impl HostQueue {
     }
 
     /// The oldest mailbox message, copied into `into`; its length, never more than `into` holds. It counts as handled.
+    /// One of a sender that the version names, but that has no place, is empty.
     ///
     /// # Errors
     /// [`AccessError`].
@@ -183,6 +247,11 @@ impl HostQueue {
         let slot = words.mail_slot(self.mail_read)?;
         let length = u64::from(slot.read_word::<u32>(layout.mail.length)?.load_acquire());
         let length = length.min(layout.mail.data_bytes).min(into.len() as u64);
+        let sender = match layout.mail.sender {
+            Some(at) => Some(slot.read_word::<u32>(at)?.load_acquire()),
+            None => None,
+        };
+        let length = if self.is_stranger(&words, layout, sender)? { 0 } else { length };
         let bytes = into.get_mut(..usize::try_from(length).unwrap_or(0)).unwrap_or_default();
         slot.sub(layout.mail.data, bytes.len() as u64)?.copy_to(bytes, Purpose::Read)?;
         avail.store_release(avail.load_acquire().saturating_add(1).min(layout.mail.slots));
@@ -190,6 +259,23 @@ impl HostQueue {
         self.mail_read = cycle::next(self.mail_read, layout.mail.slots);
         words.u32(layout.queue.mail_read_serial)?.fetch_add(1);
         Ok(Some(bytes.len()))
+    }
+
+    /// Whether a message names a sender that has no place here.
+    fn is_stranger(
+        &self,
+        words: &QueueWords<'_>,
+        layout: &'static Layout,
+        sender: Option<u32>,
+    ) -> Result<bool, AccessError> {
+        let Some(sender) = sender else { return Ok(false) };
+        let listening = words.subs()?.listening();
+        for place in (0..layout.queue.places.min(u32::BITS)).filter(|p| listening & (1 << p) != 0) {
+            if words.client_id(place)?.load_acquire() == sender {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn words<'r>(&self, region: &'r Region, layout: &'static Layout) -> Result<QueueWords<'r>, AccessError> {

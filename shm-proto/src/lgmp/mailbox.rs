@@ -33,12 +33,19 @@ pub fn send(client: &Client, place: &Subscription, message: &[u8]) -> Result<Mai
     };
     free()?;
     words.touch()?;
-    let _held = words.try_lock_mail(LOCK_TRIES)?.ok_or(Trouble::LockBusy { id })?;
+    let _queue = match layout.manner.mails_locked {
+        true => Some(words.try_lock(LOCK_TRIES)?.ok_or(Trouble::LockBusy { id })?),
+        false => None,
+    };
+    let _mailbox = words.try_lock_mail(LOCK_TRIES)?.ok_or(Trouble::LockBusy { id })?;
     let free = free()?;
     let at = Guest::new(words.u32(layout.queue.mail_write_pos)?.load_acquire());
     let at = at.check("cMsgWPos", 0..=mail.slots - 1)?;
     let slot = words.mail_slot(at)?;
     slot.word::<u32>(mail.length)?.store_release(length);
+    if let Some(at) = mail.sender {
+        slot.word::<u32>(at)?.store_release(place.session().client_id);
+    }
     slot.sub(mail.data, got)?.copy_from(message)?;
     words.u32(layout.queue.mail_write_pos)?.store_release(cycle::next(at, mail.slots));
     words.u32(layout.queue.mail_avail)?.store_release(free - 1);

@@ -58,6 +58,20 @@ pub mod recovery {
     pub const MAGIC: [u8; 8] = *b"KVMFRRCV";
     /// u16, must be 1.
     pub const ABI: u64 = 8;
+    /// u16, [`STRUCT_BYTES`].
+    pub const STRUCT_SIZE: u64 = 10;
+    /// Bytes of the whole structure.
+    pub const STRUCT_BYTES: u16 = 1280;
+    /// u64, differs between sessions.
+    pub const SESSION: u64 = 24;
+    /// 16 bytes, the machine's UUID.
+    pub const UUID: u64 = 32;
+    /// The producer's version, as text.
+    pub const VERSION_TEXT: u64 = 64;
+    /// Length of that text.
+    pub const VERSION_TEXT_BYTES: u64 = 48;
+    /// Milliseconds between two moves of its heartbeat.
+    pub const HEARTBEAT_EVERY_MS: u64 = 250;
     /// u32, the LGMP version.
     pub const LGMP_VERSION: u64 = 16;
     /// u32, the KVMFR version.
@@ -176,6 +190,13 @@ impl Prober {
     }
 }
 
+impl Prober {
+    /// Whether the heartbeat of `finding` was seen to move and did so lately.
+    pub fn is_alive(&self, finding: &Finding, now: HostTime) -> bool {
+        self.seen.iter().flatten().any(|c| c.finding == *finding && c.moved && c.heartbeat.is_alive(now))
+    }
+}
+
 fn follow(seen: Option<Candidate>, finding: Finding, timestamp: u64, now: HostTime) -> Candidate {
     match seen {
         Some(mut c) if c.finding == finding => {
@@ -194,6 +215,9 @@ fn at_place(region: &Region, place: &Place) -> Result<Option<(Finding, u64)>, Ac
     if all.read_word::<u32>(place.magic_at)?.load_acquire() != MAGIC {
         return Ok(None);
     }
+    if is_overwritten(region, place.magic_at, place.timestamp_at)? {
+        return Ok(None);
+    }
     let lgmp = all.read_word::<u32>(place.magic_at + 4)?.load_acquire();
     if lgmp < place.versions.0 || lgmp > place.versions.1 {
         return Ok(None);
@@ -202,6 +226,12 @@ fn at_place(region: &Region, place: &Place) -> Result<Option<(Finding, u64)>, Ac
     let spoken = wire::layout(lgmp).is_some_and(|l| l.header.magic == place.magic_at);
     let other = Finding::Other { lgmp, kvmfr: kvmfr_version(region, lgmp)?, place: place.magic_at };
     Ok(Some((if spoken { Finding::Spoken { lgmp } } else { other }, timestamp)))
+}
+
+/// Whether the heartbeat's place holds the magic of an older version: a later session in the same memory, whatever else
+/// of this one is left.
+pub(super) fn is_overwritten(region: &Region, magic_at: u64, timestamp_at: u64) -> Result<bool, AccessError> {
+    Ok(magic_at != timestamp_at && region.whole().read_word::<u32>(timestamp_at)?.load_acquire() == MAGIC)
 }
 
 fn kvmfr_version(region: &Region, lgmp: u32) -> Result<Option<u32>, AccessError> {

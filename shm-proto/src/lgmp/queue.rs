@@ -4,7 +4,7 @@
 //! comes out of it is kept and never read again.
 
 use super::Trouble;
-use super::wire::{Layout, RING_ENTRIES, Subs};
+use super::wire::{Layout, RING_ENTRIES, Subs, Width};
 use crate::guest::{Corrupt, Guest};
 use crate::raw::map::Region;
 use crate::raw::pause::pause;
@@ -54,7 +54,12 @@ impl<'r> QueueWords<'r> {
     /// As [`QueueWords::u32`].
     pub fn subs(&self) -> Result<Subs, AccessError> {
         // Acquire: a place that is on was filled before.
-        Ok(Subs::decode(self.u64(self.layout.queue.subs)?.load_acquire(), self.layout))
+        let at = self.layout.queue.subs;
+        let word = match self.layout.queue.subs_width {
+            Width::U64 => self.u64(at)?.load_acquire(),
+            _ => self.u32(at)?.load_acquire().into(),
+        };
+        Ok(Subs::decode(word, self.layout))
     }
 
     /// Stores the masks. Only under the lock: both sides change them by plain stores.
@@ -62,7 +67,12 @@ impl<'r> QueueWords<'r> {
     /// # Errors
     /// As [`QueueWords::u32`].
     pub fn set_subs(&self, subs: Subs) -> Result<(), AccessError> {
-        self.u64(self.layout.queue.subs)?.store_release(subs.encode(self.layout));
+        let (at, word) = (self.layout.queue.subs, subs.encode(self.layout));
+        match self.layout.queue.subs_width {
+            Width::U64 => self.u64(at)?.store_release(word),
+            // Both halves are 16 bits wide, so nothing is cut off.
+            _ => self.u32(at)?.store_release(word as u32),
+        }
         Ok(())
     }
 
@@ -96,7 +106,7 @@ impl<'r> QueueWords<'r> {
     /// # Errors
     /// As [`QueueWords::u32`].
     pub fn try_lock(&self, tries: u32) -> Result<Option<Held<'r>>, AccessError> {
-        Ok(Held::take(self.u32(self.layout.queue.lock)?, tries))
+        Ok(Held::take(self.lock_word(self.layout.queue.lock)?, tries))
     }
 
     /// The lock of the mailbox, or nothing after `tries`.
@@ -104,7 +114,18 @@ impl<'r> QueueWords<'r> {
     /// # Errors
     /// As [`QueueWords::u32`].
     pub fn try_lock_mail(&self, tries: u32) -> Result<Option<Held<'r>>, AccessError> {
-        Ok(Held::take(self.u32(self.layout.queue.mail_lock)?, tries))
+        Ok(Held::take(self.lock_word(self.layout.queue.mail_lock)?, tries))
+    }
+
+    /// Frees both locks, whoever held them: for a producer that makes the queue.
+    ///
+    /// # Errors
+    /// As [`QueueWords::u32`].
+    pub(super) fn free_locks(&self) -> Result<(), AccessError> {
+        for at in [self.layout.queue.lock, self.layout.queue.mail_lock] {
+            self.lock_word(at)?.free();
+        }
+        Ok(())
     }
 
     /// Brings every page of the queue into memory, for writing, so that no page fault happens under a lock.
@@ -112,25 +133,57 @@ impl<'r> QueueWords<'r> {
     /// # Errors
     /// As [`QueueWords::u32`].
     pub fn touch(&self) -> Result<(), AccessError> {
-        // Adding nothing is a store that changes nothing, whoever else writes.
-        self.u32(self.layout.queue.new_sub_count)?.fetch_add(0);
-        self.u32(self.layout.queue.mail_read_serial)?.fetch_add(0);
+        let q = &self.layout.queue;
+        for at in [q.new_sub_count, q.mail_read_serial, q.size - 4] {
+            // Adding nothing is a store that changes nothing, whoever else writes.
+            self.u32(at)?.fetch_add(0);
+        }
         Ok(())
+    }
+
+    fn lock_word(&self, at: u64) -> Result<LockWord<'r>, AccessError> {
+        Ok(match self.layout.queue.lock_width {
+            Width::U8 => LockWord::Byte(self.span.word(at)?),
+            _ => LockWord::Word(self.span.word(at)?),
+        })
+    }
+}
+
+/// Where a lock lies: a word, or one byte, behind which anything may be left of an earlier session.
+#[derive(Clone, Copy, Debug)]
+enum LockWord<'r> {
+    Byte(Word<'r, u8>),
+    Word(Word<'r, u32>),
+}
+
+impl LockWord<'_> {
+    /// One try. Looks before the locked instruction: on a guest's device memory that one is dear.
+    fn try_take(self) -> bool {
+        // Acquire on success (both operations order both ways): what the last holder stored is visible to us.
+        match self {
+            LockWord::Byte(byte) => byte.load_acquire() == 0 && byte.swap(1) == 0,
+            LockWord::Word(word) => word.load_acquire() == 0 && word.compare_exchange(0, 1).is_ok(),
+        }
+    }
+
+    fn free(self) {
+        match self {
+            LockWord::Byte(byte) => byte.store_release(0),
+            LockWord::Word(word) => word.store_release(0),
+        }
     }
 }
 
 /// A lock that is ours until this is dropped. It has no owner in memory: nobody can tell whose it is.
 #[derive(Debug)]
 pub struct Held<'r> {
-    word: Word<'r, u32>,
+    word: LockWord<'r>,
 }
 
 impl<'r> Held<'r> {
-    fn take(word: Word<'r, u32>, tries: u32) -> Option<Held<'r>> {
+    fn take(word: LockWord<'r>, tries: u32) -> Option<Held<'r>> {
         for _ in 0..tries.max(1) {
-            // Look before the locked instruction: on a guest's device memory that one is dear.
-            // Acquire on success (compare_exchange orders both ways): what the last holder stored is visible to us.
-            if word.load_acquire() == 0 && word.compare_exchange(0, 1).is_ok() {
+            if word.try_take() {
                 return Some(Held { word });
             }
             pause();
@@ -142,7 +195,7 @@ impl<'r> Held<'r> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         // Releases everything we stored under the lock to the next holder.
-        self.word.store_release(0);
+        self.word.free();
     }
 }
 
@@ -164,7 +217,10 @@ impl Ring {
         let bytes = u64::from(entries) * layout.entry.size;
         let at =
             at.check_that("messagesOffset", "a multiple of 4 behind the header, the ring inside the region", |at| {
-                at.is_multiple_of(4) && u64::from(at) >= layout.header.size && u64::from(at) + bytes <= region.len()
+                at.is_multiple_of(4)
+                    && (u64::from(at) + layout.entry.udata).is_multiple_of(layout.entry.udata_width.bytes())
+                    && u64::from(at) >= layout.header.size
+                    && u64::from(at) + bytes <= region.len()
             })?;
         Ok(Ring { at: u64::from(at), entries })
     }
@@ -188,12 +244,33 @@ impl Ring {
         region.span(self.at, u64::from(self.entries) * size)?.sub(u64::from(index) * size, size)
     }
 
+    /// The application's word of an entry: as wide as the version has it.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub fn udata(entry: Span<'_>, layout: &Layout) -> Result<u64, AccessError> {
+        let at = layout.entry.udata;
+        Ok(match layout.entry.udata_width {
+            Width::U64 => entry.read_word::<u64>(at)?.load_acquire(),
+            _ => entry.read_word::<u32>(at)?.load_acquire().into(),
+        })
+    }
+
     /// The pending bits of the entry at `index`.
     ///
     /// # Errors
     /// [`AccessError`].
     pub fn pending<'r>(&self, region: &'r Region, layout: &Layout, index: u32) -> Result<Word<'r, u32>, AccessError> {
         self.entry(region, layout, index)?.word(layout.entry.pending)
+    }
+
+    /// The pending bits of the entry at `index`, looked at once.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub fn pending_now(&self, region: &Region, layout: &Layout, index: u32) -> Result<u32, AccessError> {
+        // Acquire: the producer fills an entry before it marks it.
+        Ok(self.entry(region, layout, index)?.read_word::<u32>(layout.entry.pending)?.load_acquire())
     }
 
     /// Clears `bit` in every entry: what an earlier holder of a place left unread. Only under the lock.
@@ -262,7 +339,7 @@ impl QueueConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::V6;
+    use super::super::wire::{LAYOUTS, V5, V6};
     use super::*;
 
     #[test]
@@ -278,6 +355,23 @@ mod tests {
         q.u32(V6.queue.lock).unwrap().store_release(77);
         assert!(q.try_lock(50).unwrap().is_none());
         assert_eq!(q.u32(V6.queue.lock).unwrap().load_acquire(), 77);
+    }
+
+    #[test]
+    fn a_lock_of_one_byte_leaves_its_neighbours_alone_and_does_not_look_at_them() {
+        let region = Region::memfd("lock", 1 << 16).unwrap();
+        region.whole().fill(0xEE).unwrap();
+        let q = QueueWords::new(&region, &V5, 1).unwrap();
+        for at in [V5.queue.lock, V5.queue.mail_lock] {
+            let byte = q.span.word::<u8>(at).unwrap();
+            assert!(Held::take(q.lock_word(at).unwrap(), 50).is_none(), "what is not 0 is held");
+            byte.store_release(0);
+            let held = Held::take(q.lock_word(at).unwrap(), 1).unwrap();
+            assert_eq!(q.u32(at).unwrap().load_acquire(), 0xEEEE_EE01);
+            assert!(Held::take(q.lock_word(at).unwrap(), 50).is_none());
+            drop(held);
+            assert_eq!(q.u32(at).unwrap().load_acquire(), 0xEEEE_EE00);
+        }
     }
 
     #[test]
@@ -307,10 +401,12 @@ mod tests {
     fn touching_changes_nothing() {
         let region = Region::memfd("touch", 1 << 17).unwrap();
         region.whole().fill(0xA7).unwrap();
-        QueueWords::new(&region, &V6, 4).unwrap().touch().unwrap();
-        let ring = Ring::check(&region, &V6, Guest::new(8192), Guest::new(4096)).unwrap();
-        ring.touch(&region, &V6).unwrap();
-        ring.clear_bit(&region, &V6, 0).unwrap();
+        for layout in LAYOUTS {
+            QueueWords::new(&region, layout, 4).unwrap().touch().unwrap();
+            let ring = Ring::check(&region, layout, Guest::new(16384), Guest::new(2048)).unwrap();
+            ring.touch(&region, layout).unwrap();
+            ring.clear_bit(&region, layout, 0).unwrap();
+        }
         let all = region.whole().read_array::<{ 1 << 17 }>(0).unwrap();
         assert!(all.iter().all(|b| *b == 0xA7));
     }

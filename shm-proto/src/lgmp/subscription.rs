@@ -6,7 +6,7 @@
 use super::Trouble;
 use super::client::{Client, Session};
 use super::queue::{LOCK_TRIES, QueueConfig, QueueWords, Ring};
-use super::wire::Subs;
+use super::wire::{Layout, Subs, Waiting};
 use crate::cycle;
 use crate::guest::{Allowed, Corrupt, Guest};
 use crate::raw::map::Region;
@@ -16,8 +16,8 @@ use crate::span::{AccessError, Span};
 #[derive(Clone, Copy, Debug)]
 pub struct Message {
     index: u32,
-    /// The application's word.
-    pub udata: Guest<u32>,
+    /// The application's word; versions before 11 have 32 bits of it.
+    pub udata: Guest<u64>,
     /// Payload bytes.
     pub size: Guest<u32>,
     /// Where the payload lies, from the start of the region.
@@ -153,11 +153,17 @@ impl Subscription {
         let index = self.own;
         let pending = self.config.ring.pending(region, layout, index)?;
         self.own = cycle::next(index, self.config.ring.entries());
+        // Where both sides do it under the lock, so do we; but a lock that is held for ever does not keep the bit.
+        let held = if layout.manner.acknowledges_locked { words.try_lock(LOCK_TRIES)? } else { None };
         // Orders both ways: our copy of the payload is finished before the producer sees the bit go.
         if !pending.and_leaves_none(!self.bit()) {
             return Ok(());
         }
-        let Some(_held) = words.try_lock(1)? else { return Ok(()) };
+        let held = match held {
+            Some(held) => Some(held),
+            None => words.try_lock(1)?,
+        };
+        let Some(_held) = held else { return Ok(()) };
         if words.u32(layout.queue.start)?.load_acquire() != index {
             return Ok(());
         }
@@ -166,7 +172,10 @@ impl Subscription {
         words.u32(layout.queue.start)?.store_release(self.own);
         words.u32(layout.queue.count)?.store_release(count - 1);
         let overdue = client.timestamp()?.wrapping_add(u64::from(self.config.max_time_ms));
-        words.u64(layout.queue.msg_timeout)?.store_release(overdue);
+        let msg_timeout = words.u64(layout.queue.msg_timeout)?;
+        if !layout.manner.overdue_only_forward || overdue > msg_timeout.load_acquire() {
+            msg_timeout.store_release(overdue);
+        }
         Ok(())
     }
 
@@ -233,26 +242,90 @@ impl Subscription {
         let position = Guest::new(words.u32(layout.queue.position)?.load_acquire());
         let position = position.check("position", 0..=entries - 1)?;
         Guest::new(words.u32(layout.queue.count)?.load_acquire()).check("count", 0..=entries)?;
-        while self.own != position {
-            let entry = self.config.ring.entry(region, layout, self.own)?;
-            let load = |at| entry.read_word::<u32>(at).map(|w| w.load_acquire());
-            let message = Message {
-                index: self.own,
-                udata: Guest::new(load(layout.entry.udata)?),
-                size: Guest::new(load(layout.entry.payload_size)?),
-                offset: Guest::new(load(layout.entry.payload_offset)?),
-            };
-            if load(layout.entry.pending)? & self.bit() != 0 {
-                return Ok(Some((message, cycle::distance(self.own, position, entries))));
+        let found = match layout.manner.waiting {
+            Waiting::Bit => self.first_marked(region, layout, &words)?,
+            Waiting::Index | Waiting::IndexOrBit => self.next_in_order(client, &words, position)?,
+        };
+        if found.is_none() {
+            region.check_alive()?;
+        }
+        Ok(found)
+    }
+
+    /// For versions in which every message is for everybody: what lies between our index and the producer's.
+    fn next_in_order(
+        &mut self,
+        client: &Client,
+        words: &QueueWords<'_>,
+        position: u32,
+    ) -> Result<Option<(Message, u32)>, Trouble> {
+        let (region, layout, entries) = (client.region(), client.layout(), self.config.ring.entries());
+        let mut waiting = cycle::distance(self.own, position, entries);
+        if waiting == 0 && layout.manner.waiting == Waiting::IndexOrBit && self.is_marked(region, layout, self.own)? {
+            waiting = entries;
+        }
+        while waiting > 0 {
+            let message = self.message(region, layout, self.own)?;
+            if self.is_marked(region, layout, self.own)? {
+                return Ok(Some((message, waiting)));
             }
             // Nobody waits for us to read this one: either the producer just gave up on us, or another viewer forged
             // our acknowledgement. The payload may be reused already.
-            self.check_place(client, &words)?;
+            self.check_place(client, words)?;
             self.not_ours += 1;
             self.own = cycle::next(self.own, entries);
+            waiting -= 1;
         }
-        region.check_alive()?;
         Ok(None)
+    }
+
+    /// For versions in which a message may be for others: the oldest entry that is marked as ours. Entries are gone
+    /// through from the oldest on, once more if the oldest changed meanwhile, so a newer one is not taken first.
+    fn first_marked(
+        &mut self,
+        region: &Region,
+        layout: &'static Layout,
+        words: &QueueWords<'_>,
+    ) -> Result<Option<(Message, u32)>, Trouble> {
+        const LOOKS: u32 = 4;
+        let entries = self.config.ring.entries();
+        let start = words.u32(layout.queue.start)?;
+        let (mut found, mut waiting) = (None, 0);
+        for _ in 0..LOOKS {
+            let oldest = start.load_acquire();
+            (found, waiting) = (None, 0);
+            // Whatever number that is: the search goes once round the ring.
+            let mut index = oldest % entries;
+            for _ in 0..entries {
+                if self.is_marked(region, layout, index)? {
+                    found = found.or(Some(index));
+                    waiting += 1;
+                }
+                index = cycle::next(index, entries);
+            }
+            if start.load_acquire() == oldest {
+                break;
+            }
+        }
+        let Some(index) = found else { return Ok(None) };
+        self.own = index;
+        // The mark was seen with acquire, so the entry below it is whole; it stays until we acknowledge.
+        Ok(Some((self.message(region, layout, index)?, waiting)))
+    }
+
+    fn is_marked(&self, region: &Region, layout: &Layout, index: u32) -> Result<bool, AccessError> {
+        Ok(self.config.ring.pending_now(region, layout, index)? & self.bit() != 0)
+    }
+
+    fn message(&self, region: &Region, layout: &Layout, index: u32) -> Result<Message, AccessError> {
+        let entry = self.config.ring.entry(region, layout, index)?;
+        let load = |at| entry.read_word::<u32>(at).map(|w| w.load_acquire());
+        Ok(Message {
+            index,
+            udata: Guest::new(Ring::udata(entry, layout)?),
+            size: Guest::new(load(layout.entry.payload_size)?),
+            offset: Guest::new(load(layout.entry.payload_offset)?),
+        })
     }
 
     /// Whether session and place are ours; the masks, if so.

@@ -1,8 +1,12 @@
-//! Where every LGMP field lies: one [`Layout`] per protocol version, as data.
+//! What an LGMP version is made of: one [`Layout`] per protocol version, as data. The rows are in [`layouts`].
 //!
 //! Source of every number: the LGMP wire reference, section 2, whose machine-readable form the tests compare with each
 //! row of [`LAYOUTS`]. All fields are little endian. A version that is not in the table is found and named by
 //! [`probe`](super::probe), not guessed. No behaviour in here but the arithmetic of the table itself.
+
+pub mod layouts;
+
+pub use layouts::{LAYOUTS, V5, V6, V7, V10, V12};
 
 /// `LGMP` as a little-endian number; the first thing a reader looks for.
 pub const MAGIC: u32 = 0x504d_474c;
@@ -49,6 +53,60 @@ impl RingRule {
     }
 }
 
+/// Width of a field that is not the same in every version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// One byte.
+    U8,
+    /// Four bytes.
+    U32,
+    /// Eight bytes.
+    U64,
+}
+
+impl Width {
+    /// In bytes.
+    pub const fn bytes(self) -> u64 {
+        match self {
+            Width::U8 => 1,
+            Width::U32 => 4,
+            Width::U64 => 8,
+        }
+    }
+}
+
+/// How a viewer knows that a message waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Its index is not the producer's (versions up to 9, whose rings have a spare entry).
+    Index,
+    /// That, or its bit is set at the producer's index: a full ring looks like an empty one (version 10).
+    IndexOrBit,
+    /// Its bit is set; the index says nothing, for a message may be meant for others (versions 11 and 12).
+    Bit,
+}
+
+/// What the two sides do differently from version to version. Source: the wire reference, sections 2.5 to 2.11.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// How a viewer knows that a message waits.
+    pub waiting: Waiting,
+    /// Whether a message is acknowledged under the lock.
+    pub acknowledges_locked: bool,
+    /// Whether the mailbox is written under the queue's lock, too, which is taken first.
+    pub mails_locked: bool,
+    /// Whether the time at which the oldest message is overdue only moves forward.
+    pub overdue_only_forward: bool,
+    /// Whether a viewer that is given up on in one queue is given up on in all.
+    pub bad_everywhere: bool,
+    /// Whether a message is posted though nobody listens.
+    pub posts_to_nobody: bool,
+    /// Distance of two stores of the heartbeat, milliseconds; 0 is at every periodic call.
+    pub heartbeat_every_ms: u64,
+    /// Rings begin and end at multiples of this, bytes.
+    pub ring_align: u64,
+}
+
 /// Offsets in bytes from the start of the region.
 #[derive(Clone, Copy, Debug)]
 pub struct HeaderLayout {
@@ -72,6 +130,8 @@ pub struct HeaderLayout {
     pub size: u64,
     /// Entries in the table of queues.
     pub max_queues: u32,
+    /// u32, the name drawn last; versions without it let viewers draw at random.
+    pub next_client_id: Option<u64>,
 }
 
 /// Offsets in bytes from the start of a queue.
@@ -93,17 +153,21 @@ pub struct QueueLayout {
     pub timeout: u64,
     /// u32 per place: the name its holder drew.
     pub client_id: u64,
-    /// u32, 0 free, 1 held.
+    /// 0 free, 1 held.
     pub lock: u64,
-    /// u64, the masks of [`Subs`].
+    /// Width of both locks.
+    pub lock_width: Width,
+    /// The masks of [`Subs`].
     pub subs: u64,
+    /// Their width: half of it for each.
+    pub subs_width: Width,
     /// u32, ring index of the oldest unfinished message.
     pub start: u64,
     /// u64, the producer's time at which the oldest message is overdue.
     pub msg_timeout: u64,
     /// u32, unfinished messages.
     pub count: u64,
-    /// u32, lock of the mailbox.
+    /// Lock of the mailbox.
     pub mail_lock: u64,
     /// u32, free slots of the mailbox.
     pub mail_avail: u64,
@@ -124,8 +188,10 @@ pub struct QueueLayout {
 /// Offsets in bytes from the start of a ring entry.
 #[derive(Clone, Copy, Debug)]
 pub struct EntryLayout {
-    /// u32, meaning is the application's.
+    /// Meaning is the application's.
     pub udata: u64,
+    /// Its width.
+    pub udata_width: Width,
     /// u32, payload bytes.
     pub payload_size: u64,
     /// u32, where the payload lies, from the start of the region.
@@ -141,6 +207,8 @@ pub struct EntryLayout {
 pub struct MailLayout {
     /// u32, message bytes.
     pub length: u64,
+    /// u32, the sender's name; versions without it do not know the sender.
+    pub sender: Option<u64>,
     /// The message.
     pub data: u64,
     /// Room for the message.
@@ -166,79 +234,25 @@ pub struct Layout {
     pub mail: MailLayout,
     /// How many entries a ring has.
     pub ring: RingRule,
+    /// How both sides behave.
+    pub manner: Manner,
     /// Shift of the ON mask in the word of masks.
     pub on_shift: u32,
     /// Shift of the BAD mask.
     pub bad_shift: u32,
 }
 
-/// LGMP 6, as B7 carries it.
-pub const V6: Layout = Layout {
-    version: 6,
-    header: HeaderLayout {
-        magic: 0,
-        version: 4,
-        session_id: 8,
-        timestamp: 16,
-        num_queues: 24,
-        queues: 32,
-        udata_size: 5752,
-        udata: 5756,
-        size: 5760,
-        max_queues: 5,
-    },
-    queue: QueueLayout {
-        queue_id: 0,
-        num_messages: 4,
-        new_sub_count: 8,
-        max_time: 12,
-        position: 16,
-        messages_offset: 20,
-        timeout: 24,
-        client_id: 280,
-        lock: 408,
-        subs: 416,
-        start: 424,
-        msg_timeout: 432,
-        count: 440,
-        mail_lock: 444,
-        mail_avail: 448,
-        mail_write_pos: 452,
-        mail_write_serial: 456,
-        mail_read_serial: 460,
-        mail_slots: 464,
-        size: 1144,
-        places: 32,
-    },
-    entry: EntryLayout { udata: 0, payload_size: 4, payload_offset: 8, pending: 12, size: 16 },
-    mail: MailLayout { length: 0, data: 4, data_bytes: 64, size: 68, slots: 10 },
-    ring: RingRule::OneSpare,
-    on_shift: 32,
-    bad_shift: 0,
-};
-
-/// Every version this crate speaks. A further one is a further row.
-pub const LAYOUTS: &[&Layout] = &[&V6];
+impl Layout {
+    /// The bits of one of the two masks.
+    const fn half_mask(&self) -> u64 {
+        (1 << (self.queue.subs_width.bytes() * 4)) - 1
+    }
+}
 
 /// The layout of `version`, if it is spoken.
 pub fn layout(version: u32) -> Option<&'static Layout> {
     LAYOUTS.iter().copied().find(|l| l.version == version)
 }
-
-const fn fits_together(l: &Layout) -> bool {
-    let (h, q, m) = (&l.header, &l.queue, &l.mail);
-    h.queues + h.max_queues as u64 * q.size <= h.udata_size
-        && h.udata == h.udata_size + 4
-        && h.queues.is_multiple_of(8)
-        && q.size.is_multiple_of(8)
-        && q.timeout + 8 * q.places as u64 <= q.client_id
-        && q.client_id + 4 * q.places as u64 <= q.lock
-        && q.mail_slots + m.slots as u64 * m.size == q.size
-        && m.data + m.data_bytes == m.size
-        && l.entry.pending + 4 <= l.entry.size
-        && l.entry.size.is_multiple_of(4)
-}
-const _: () = assert!(fits_together(&V6));
 
 /// The two masks of a queue: who is there, and whom the producer gave up on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -252,12 +266,14 @@ pub struct Subs {
 impl Subs {
     /// From the word in memory.
     pub const fn decode(word: u64, layout: &Layout) -> Subs {
-        Subs { on: (word >> layout.on_shift) as u32, bad: (word >> layout.bad_shift) as u32 }
+        let half = layout.half_mask();
+        Subs { on: (word >> layout.on_shift & half) as u32, bad: (word >> layout.bad_shift & half) as u32 }
     }
 
     /// To the word in memory.
     pub const fn encode(self, layout: &Layout) -> u64 {
-        (self.on as u64) << layout.on_shift | (self.bad as u64) << layout.bad_shift
+        let half = layout.half_mask();
+        (self.on as u64 & half) << layout.on_shift | (self.bad as u64 & half) << layout.bad_shift
     }
 
     /// Places that get new messages.
@@ -275,6 +291,10 @@ mod tests {
         for subs in [Subs { on: 0, bad: 0 }, Subs { on: 0x8000_0001, bad: 0x7FFF_0000 }, Subs { on: u32::MAX, bad: 1 }]
         {
             assert_eq!(Subs::decode(subs.encode(&V6), &V6), subs);
+        }
+        for subs in [Subs { on: 0, bad: 0 }, Subs { on: 0x81, bad: 0x7F }, Subs { on: 0xFFFF, bad: 1 }] {
+            assert_eq!(Subs::decode(subs.encode(&V12), &V12), subs);
+            assert!(subs.encode(&V12) <= u64::from(u32::MAX));
         }
         assert_eq!(Subs { on: 0b101, bad: 0b100 }.listening(), 1);
     }

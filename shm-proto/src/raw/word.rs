@@ -12,13 +12,15 @@ use core::sync::atomic::{Ordering, fence};
 
 mod sealed {
     pub trait Sealed {}
+    impl Sealed for u8 {}
     impl Sealed for u16 {}
     impl Sealed for u32 {}
     impl Sealed for u64 {}
 }
 
-/// The widths a control word can have: `u16`, `u32`, `u64`.
+/// The widths a control word can have: `u8`, `u16`, `u32`, `u64`.
 pub trait WordInt: Copy + sealed::Sealed {}
+impl WordInt for u8 {}
 impl WordInt for u16 {}
 impl WordInt for u32 {}
 impl WordInt for u64 {}
@@ -86,6 +88,14 @@ impl<'r, T: WordInt> Word<'r, T> {
     }
 }
 
+impl Word<'_, u8> {
+    /// Stores `value` and gives what was there, in one step. Orders both ways.
+    #[inline]
+    pub fn swap(self, value: u8) -> u8 {
+        rmw::swap_byte(self.at, value)
+    }
+}
+
 impl Word<'_, u32> {
     /// Stores `value` and gives what was there, in one step. Orders both ways.
     #[inline]
@@ -124,6 +134,12 @@ mod rmw {
         value
     }
 
+    pub(super) fn swap_byte(at: *mut u8, mut value: u8) -> u8 {
+        // SAFETY: see the module; Foreign: one locked instruction of assembly (xchg with memory always locks).
+        unsafe { asm!("xchg [{at}], {value}", at = in(reg) at, value = inout(reg_byte) value, options(nostack)) };
+        value
+    }
+
     pub(super) fn compare_exchange(at: *mut u32, current: u32, new: u32) -> u32 {
         let was;
         // SAFETY: see the module; Foreign: one locked instruction of assembly.
@@ -153,7 +169,7 @@ mod rmw {
 
 #[cfg(not(all(target_arch = "x86_64", not(rx_portable))))]
 mod rmw {
-    use core::sync::atomic::{AtomicU32, Ordering};
+    use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
     fn word<'a>(at: *mut u32) -> &'a AtomicU32 {
         // SAFETY: see the module. The reference lives for one operation; all Rust code reaches this word atomically or
@@ -163,6 +179,11 @@ mod rmw {
 
     pub(super) fn swap(at: *mut u32, value: u32) -> u32 {
         word(at).swap(value, Ordering::AcqRel)
+    }
+
+    pub(super) fn swap_byte(at: *mut u8, value: u8) -> u8 {
+        // SAFETY: as in `word`.
+        unsafe { AtomicU8::from_ptr(at) }.swap(value, Ordering::AcqRel)
     }
 
     pub(super) fn compare_exchange(at: *mut u32, current: u32, new: u32) -> u32 {
@@ -209,9 +230,10 @@ mod tests {
         region.whole().word::<u16>(10).unwrap().store_release(0);
         region.whole().word::<u32>(20).unwrap().swap(0);
         region.whole().word::<u64>(40).unwrap().store_release(0);
+        assert_eq!(region.whole().word::<u8>(51).unwrap().swap(0), 0xFF);
         let bytes = region.whole().read_array::<64>(0).unwrap();
         for (i, b) in bytes.iter().enumerate() {
-            let zeroed = (10..12).contains(&i) || (20..24).contains(&i) || (40..48).contains(&i);
+            let zeroed = (10..12).contains(&i) || (20..24).contains(&i) || (40..48).contains(&i) || i == 51;
             assert_eq!(*b, if zeroed { 0 } else { 0xFF }, "byte {i}");
         }
     }

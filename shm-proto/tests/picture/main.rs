@@ -5,6 +5,7 @@
 //! | `viewer` | does what was drawn arrive, whatever happens to machine, program, viewer and file? |
 //! | `lies` | does each lie do what the table says, and nothing worse? |
 //! | `hostile` | does any sequence of actions, garbage and time leave the viewer alive and the region's bounds kept? |
+//! | `switch` | does a guest that comes back with another version just go on? |
 //! | `steady` | does anything allocate while frames flow? |
 //! | `torn` | is a frame accepted by one process whole, while another one writes? |
 //! | `screen` | the receiver they all share: it copies damaged rows, as a real one does |
@@ -26,9 +27,31 @@
 //! | a static screen is posted again only for newcomers | `viewer`: a picture that stands still |
 #![cfg(feature = "guest-sim")]
 
+/// Runs each test for every version of the protocols.
+macro_rules! in_every_version {
+    ($names:tt) => {
+        in_every_version!(b6 B6 $names);
+        in_every_version!(b7 B7 $names);
+        in_every_version!(lgmp7 Lgmp7 $names);
+        in_every_version!(lgmp10 Lgmp10 $names);
+        in_every_version!(lgmp12 Lgmp12 $names);
+    };
+    ($module:ident $version:ident [$($name:ident)*]) => {
+        mod $module {
+            $(#[test] fn $name() { super::$name(shm_proto::kvmfr::Version::$version) })*
+        }
+    };
+}
 mod hostile;
 mod lies;
 mod screen;
 mod steady;
+mod switch;
 mod torn;
 mod viewer;
+
+#[test]
+fn picture_every_version_that_is_spoken_is_tested() {
+    let names: Vec<_> = shm_proto::kvmfr::Version::ALL.iter().map(|v| v.name()).collect();
+    assert_eq!(names, ["b6", "b7", "lgmp7", "lgmp10", "lgmp12"]);
+}

@@ -3,7 +3,7 @@
 use crate::screen::{MS, ms};
 use shm_proto::guest_sim::lies::Lie;
 use shm_proto::guest_sim::picture::{PictureConfig, PictureGuest};
-use shm_proto::kvmfr::{CursorState, Outcome, State, Viewer};
+use shm_proto::kvmfr::{CursorState, Outcome, State, Version, Viewer};
 use shm_proto::{Purpose, Region};
 
 struct Steady {
@@ -15,8 +15,8 @@ struct Steady {
 }
 
 impl Steady {
-    fn new() -> Steady {
-        let config = PictureConfig::new(320, 200);
+    fn new(version: Version) -> Steady {
+        let config = PictureConfig::new(320, 200).speaking(version);
         let region = Region::memfd("steady", config.region_bytes()).unwrap();
         let staging = vec![0; config.spec.bytes() as usize];
         let guest = PictureGuest::start(&region, config, ms(0)).unwrap();
@@ -51,9 +51,8 @@ impl Steady {
     }
 }
 
-#[test]
-fn picture_steady_viewing_allocates_nothing() {
-    let mut steady = Steady::new();
+fn picture_steady_viewing_allocates_nothing(version: Version) {
+    let mut steady = Steady::new(version);
     assert!(steady.viewer_allocations(500) > 0, "joining a session allocates its texts: the counter works");
     assert_eq!(steady.viewer.state(), State::Live);
     let before = *steady.viewer.counters();
@@ -62,13 +61,17 @@ fn picture_steady_viewing_allocates_nothing() {
     assert!(after.frames - before.frames > 290 && after.cursor_messages - before.cursor_messages > 600);
 }
 
-#[test]
-fn picture_bad_frames_cursors_and_places_allocate_nothing_either() {
+fn picture_bad_frames_cursors_and_places_allocate_nothing_either(version: Version) {
     for name in ["type-7", "serial-stands", "cursor-width-garbage", "everybody-bad", "write-pointer-stands"] {
-        let mut steady = Steady::new();
+        let mut steady = Steady::new(version);
         steady.viewer_allocations(500);
         let now = ms(steady.step);
         steady.guest.lie(Lie::by_name(name), now).unwrap();
         assert_eq!(steady.viewer_allocations(2000), 0, "{name}");
     }
 }
+
+in_every_version!([
+    picture_steady_viewing_allocates_nothing
+    picture_bad_frames_cursors_and_places_allocate_nothing_either
+]);

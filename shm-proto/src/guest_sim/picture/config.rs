@@ -2,7 +2,7 @@
 
 use super::super::pattern::Motion;
 use super::super::pointer::PointerMode;
-use crate::kvmfr::{PictureSpec, PixelType, ProducerConfig};
+use crate::kvmfr::{PictureSpec, PixelType, ProducerConfig, Version};
 use core::time::Duration;
 
 /// In which steps the write pointer follows the pixels.
@@ -53,10 +53,19 @@ impl PictureConfig {
         }
     }
 
-    /// Bytes of shared memory that two of these pictures need, a power of two.
+    /// The same by a producer of another version.
+    pub fn speaking(mut self, version: Version) -> PictureConfig {
+        self.producer.version = version;
+        self
+    }
+
+    /// Bytes of shared memory that as many of these pictures as the version has slots need, a power of two.
     pub fn region_bytes(&self) -> u64 {
         let align = u64::from(self.producer.align_bytes);
-        let slots = 2 * (self.spec.bytes().next_multiple_of(align) + 2 * align);
-        (slots + (4 << 20)).next_power_of_two()
+        let count = self.producer.version.layout().habits.frame_buffers as u64;
+        let slots = count * (self.spec.bytes().next_multiple_of(align) + 2 * align);
+        // What stands beside the slots: 3.1 MiB of cursor and queues, 2.3 more in newer versions.
+        let fixed = if self.producer.version.layout().habits.recovery_block { 6 << 20 } else { 4 << 20 };
+        (slots + fixed).next_power_of_two()
     }
 }

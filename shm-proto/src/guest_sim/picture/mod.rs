@@ -28,6 +28,7 @@ use super::pattern::{Motion, Pattern};
 use super::pointer::{CYCLE_MOVES, PointerMode, position_at, shape};
 use super::stamp::Stamp;
 use crate::kvmfr::message::ViewerMessage;
+use crate::kvmfr::producer::memory::MAX_FRAME_SLOTS;
 use crate::kvmfr::producer::{ProducerCounters, Tampering};
 use crate::kvmfr::{PictureSpec, Producer, ProducerConfig};
 use crate::lgmp::host::{Beat, HostError, MagicOrder};
@@ -60,7 +61,7 @@ pub struct PictureGuest {
     producer: Producer,
     pattern: Pattern,
     /// Which slots hold a whole picture of this pattern.
-    slots_whole: [bool; 2],
+    slots_whole: [bool; MAX_FRAME_SLOTS],
     life: Life,
     lie: Option<&'static Lie>,
     scribbler: Scribbler,
@@ -72,6 +73,7 @@ pub struct PictureGuest {
     pointer_no: u32,
     last: Option<Stamp>,
     asked: Option<(i32, i32)>,
+    asked_size: Option<(u32, u32)>,
     restarts: u32,
     chunk: Vec<u8>,
 }
@@ -90,10 +92,10 @@ impl PictureGuest {
             producer,
             chunk: chunk_for(&pattern),
             pattern,
-            slots_whole: [false; 2],
+            slots_whole: [false; MAX_FRAME_SLOTS],
             life: Life::Running,
             lie: None,
-            scribbler: Scribbler::new(config.producer.seed),
+            scribbler: Scribbler::new(config.producer.version, config.producer.seed),
             beat_due: now,
             frame_due: now,
             pointer_due: now,
@@ -102,6 +104,7 @@ impl PictureGuest {
             pointer_no: 0,
             last: None,
             asked: None,
+            asked_size: None,
             restarts: 0,
             config,
         };
@@ -171,7 +174,7 @@ impl PictureGuest {
         self.config.motion = motion;
         self.pattern = Pattern::new(spec, motion);
         self.chunk = chunk_for(&self.pattern);
-        self.slots_whole = [false; 2];
+        self.slots_whole = [false; MAX_FRAME_SLOTS];
         self.last = None;
     }
 
@@ -202,7 +205,9 @@ impl PictureGuest {
     /// # Errors
     /// [`HostError::Access`].
     pub fn wipe(&mut self) -> Result<(), HostError> {
-        Ok(self.region.span(0, self.producer.host().layout().header.size)?.fill(0)?)
+        let header = &self.producer.host().layout().header;
+        // The user data belongs to it, and may begin before the header's end.
+        Ok(self.region.span(0, header.size.max(header.udata))?.fill(0)?)
     }
 
     /// From now on lies, or tells the truth again. What a lie has spoiled stays so until the next restart.
@@ -250,6 +255,11 @@ impl PictureGuest {
         self.asked
     }
 
+    /// The window size that a viewer told last.
+    pub fn asked_size(&self) -> Option<(u32, u32)> {
+        self.asked_size
+    }
+
     /// Sessions begun after the first.
     pub fn restarts(&self) -> u32 {
         self.restarts
@@ -276,7 +286,7 @@ impl PictureGuest {
         self.producer = Producer::start(&self.region, &config, now)?;
         self.producer.tamper(self.lie.map_or_else(Tampering::default, |l| l.how.tampering()));
         self.life = Life::Running;
-        self.slots_whole = [false; 2];
+        self.slots_whole = [false; MAX_FRAME_SLOTS];
         self.writing = None;
         (self.beat_due, self.frame_due, self.pointer_due) = (now, now, now);
         self.show_pointer(now)
@@ -300,6 +310,7 @@ impl PictureGuest {
                     let visible = self.config.pointer != PointerMode::Hidden;
                     self.producer.set_cursor(clamp(x), clamp(y), visible, now)?;
                 }
+                Some(ViewerMessage::WindowSize { width, height }) => self.asked_size = Some((width, height)),
                 Some(ViewerMessage::Unknown) => {}
                 None => break,
             }

@@ -1,14 +1,13 @@
-//! The cursor of [`Producer`], and where its payload memory lies.
+//! The cursor of [`Producer`]: what it is, and what of it viewers have not been told.
 
 use super::super::cursor::ShapeKind;
-use super::super::wire::{CURSOR_HEADER_BYTES, Layout, MAX_SHAPE_BYTES, WRITE_POINTER_BYTES, cursor_flags};
-use super::{MemoryPlan, Producer, Tampering};
-use crate::lgmp::host::{Block, Host, HostError};
+use super::super::wire::layouts::MAX_CURSOR_HEADER_BYTES;
+use super::super::wire::{MAX_SHAPE_BYTES, cursor_flags};
+use super::memory::SHAPE_BUFFERS;
+use super::{Producer, Tampering};
+use crate::lgmp::host::{Block, HostError};
 use crate::lgmp::host_queue::Posted;
 use crate::time::HostTime;
-
-/// Shape buffers of a stock producer, used in turn without asking viewers.
-const SHAPE_BUFFERS: usize = 3;
 
 /// A cursor shape to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,33 +34,6 @@ pub(super) struct Cursor {
     pub(super) shape: Option<ShapeSpec>,
     pub(super) position_due: bool,
     pub(super) shape_due: bool,
-}
-
-/// Hands out the payload memory in the order and size of a stock producer.
-pub(super) fn plan(host: &mut Host, wire: &Layout, align_bytes: u32) -> Result<MemoryPlan, HostError> {
-    let align = u64::from(align_bytes);
-    if !align.is_power_of_two() || align_bytes < 2048 {
-        return Err(HostError::Alignment { align });
-    }
-    let header = wire.cursor.size as u64;
-    let take = |host: &mut Host, size| host.allocate(size, 4);
-    let positions = (0..wire.pointer_length).map(|_| take(host, header)).collect::<Result<_, _>>()?;
-    let shapes =
-        (0..SHAPE_BUFFERS).map(|_| take(host, header + u64::from(MAX_SHAPE_BYTES))).collect::<Result<_, _>>()?;
-    let free = host.free();
-    let half = free.saturating_sub(align - 1) / align * align / 2;
-    if half < align {
-        return Err(HostError::NoRoom { need: 4 * align, free });
-    }
-    let slots = [host.allocate(half, align)?, host.allocate(half, align)?];
-    Ok(MemoryPlan {
-        positions,
-        shapes,
-        slots,
-        write_pointer: align_bytes - WRITE_POINTER_BYTES,
-        claimed_bytes: u32::try_from(half).unwrap_or(u32::MAX),
-        capacity_bytes: slots[0].size.saturating_sub(align_bytes),
-    })
 }
 
 impl Producer {
@@ -138,7 +110,8 @@ impl Producer {
     ) -> Result<bool, HostError> {
         let Some(block) = block else { return Ok(false) };
         let l = &self.wire.cursor;
-        let mut header = [0u8; CURSOR_HEADER_BYTES];
+        let mut header = [0u8; MAX_CURSOR_HEADER_BYTES];
+        let header = header.get_mut(..l.size).unwrap_or_default();
         let mut put = |at: usize, bytes: &[u8]| {
             if let Some(place) = header.get_mut(at..at + bytes.len()) {
                 place.copy_from_slice(bytes);
@@ -155,13 +128,15 @@ impl Producer {
             put(l.height, &shape.stored_rows.to_le_bytes());
             put(l.pitch, &shape.pitch_bytes.to_le_bytes());
         }
-        Tampering::spoil(self.tampering.cursor_header, &mut header);
+        Tampering::spoil(self.tampering.cursor_header.iter().map(|(field, value)| (field.at(l), *value)), header);
         let at = u64::from(block.offset);
         let region = self.host.region();
-        region.span(at, header.len() as u64)?.copy_from(&header)?;
+        region.span(at, header.len() as u64)?.copy_from(header)?;
         region.span(at + header.len() as u64, pixels.len() as u64)?.copy_from(pixels)?;
-        let visible = if self.cursor.visible { cursor_flags::VISIBLE } else { 0 };
-        let posted = self.post(self.pointer, flags | visible, self.tampering.pointer_block.unwrap_or(block), now)?;
+        // Said in every message: versions that have no bit for that ignore it.
+        let visible = if self.cursor.visible { cursor_flags::VISIBLE } else { 0 } | cursor_flags::VISIBLE_VALID;
+        let udata = u64::from(flags | visible);
+        let posted = self.post(self.queues.pointer, udata, self.tampering.pointer_block.unwrap_or(block), now)?;
         self.counters.cursor_messages += u64::from(posted == Posted::Sent);
         // Without listeners nothing is due: a newcomer gets everything again.
         Ok(matches!(posted, Posted::Sent | Posted::NobodyListens))

@@ -18,7 +18,7 @@ impl Producer {
         if !self.whole || self.writing.is_some() {
             return Ok(false);
         }
-        let sent = self.post(self.frames, 0, self.block(), now)? == Posted::Sent;
+        let sent = self.post(self.queues.frames, 0, self.block(), now)? == Posted::Sent;
         self.counters.replays += u64::from(sent);
         Ok(sent)
     }
@@ -38,7 +38,7 @@ impl Producer {
         if !self.is_watched()? {
             return Ok(Begun::NobodyWatches);
         }
-        let full = self.unfinished()? >= self.wire.frame_length;
+        let full = self.unfinished()? >= self.wire.habits.frames_at_once;
         if full && !self.tampering.ignores_viewers {
             self.counters.stalls += u64::from(!self.stalled);
             self.stalled = true;
@@ -49,16 +49,18 @@ impl Producer {
             self.format_ver = self.format_ver.wrapping_add(1);
             self.spec = Some(*spec);
         }
-        let slot = 1 - self.slot;
-        let block = *self.plan.slots.get(slot).unwrap_or(&self.plan.slots[0]);
+        let slot = self.next_slot();
+        let block = self.block_of(slot);
         let serial = self.serial.wrapping_add(1);
         let numbers = FrameNumbers { serial, format_ver: self.format_ver, rows, offset: self.plan.write_pointer };
         let mut header = spec.encode(self.wire, numbers, damage);
-        Tampering::spoil(self.tampering.frame_header, &mut header);
+        let lies = self.tampering.frame_header.iter();
+        Tampering::spoil(lies.filter_map(|(f, value)| Some((f.at(&self.wire.frame)?, *value))), header.bytes_mut());
+        let header = header.bytes();
         // The write pointer first: whoever sees the new header waits for the new pixels.
         self.store_write_pointer(block, 0)?;
-        self.host.region().span(u64::from(block.offset), header.len() as u64)?.copy_from(&header)?;
-        match self.post(self.frames, 0, self.tampering.frame_block.unwrap_or(block), now)? {
+        self.host.region().span(u64::from(block.offset), header.len() as u64)?.copy_from(header)?;
+        match self.post(self.queues.frames, 0, self.tampering.frame_block.unwrap_or(block), now)? {
             Posted::Sent => {}
             Posted::Full if self.tampering.ignores_viewers => {}
             Posted::NobodyListens => return Ok(Begun::NobodyWatches),
@@ -127,7 +129,7 @@ impl Producer {
     }
 
     fn block(&self) -> Block {
-        *self.plan.slots.get(self.slot).unwrap_or(&self.plan.slots[0])
+        self.block_of(self.slot)
     }
 
     fn store_write_pointer(&self, block: Block, bytes: u32) -> Result<(), AccessError> {

@@ -1,5 +1,6 @@
-//! A producer like B7: two frame slots, twenty positions, three shapes; messages before pixels; the last picture and the
-//! cursor again for every newcomer. For guests of ours, for tests and for measurements.
+//! A producer like those of Looking Glass, of any version that is spoken: frame slots, cursor positions, three shapes;
+//! messages before pixels; the last picture and the cursor again for every newcomer. For guests of ours, for tests and
+//! for measurements.
 //!
 //! It has no clock and draws nothing: the caller passes the time and the rows. Memory is laid out as the wire reference
 //! measured it (sections 2.5 and 3.12), which the tests compare with its example maps.
@@ -7,23 +8,31 @@
 mod cursor;
 mod frame;
 pub mod identity;
+pub mod memory;
 pub mod picture_spec;
+mod recovery;
+mod tampering;
 
 pub use cursor::ShapeSpec;
 pub use identity::Identity;
+pub use memory::MemoryPlan;
 pub use picture_spec::PictureSpec;
+pub use tampering::{CursorField, FrameField, Tampering};
 
 use super::message::{self, ViewerMessage};
-use super::wire::{FRAME_QUEUE, Layout, MAX_TIME_MS, POINTER_QUEUE, WRITE_POINTER_BYTES};
+use super::wire::{Layout, Version, WRITE_POINTER_BYTES};
 use crate::lgmp::host::{Beat, Block, Host, HostError, MagicOrder, QueueHandle};
 use crate::lgmp::host_queue::Posted;
-use crate::lgmp::wire as lgmp;
 use crate::raw::map::Region;
 use crate::time::HostTime;
+use memory::Queues;
+use recovery::Recovery;
 
 /// How a producer is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProducerConfig {
+    /// Which versions it speaks.
+    pub version: Version,
     /// Alignment of the pixels: 4096 (DXGI, NvFBC) or 65536 (D12) at stock producers.
     pub align_bytes: u32,
     /// When the magic is written.
@@ -36,31 +45,12 @@ pub struct ProducerConfig {
 
 impl Default for ProducerConfig {
     fn default() -> Self {
-        ProducerConfig { align_bytes: 4096, magic: MagicOrder::Last, identity: Identity::default(), seed: 1 }
-    }
-}
-
-/// Words and payloads that replace honest ones, for guests that lie.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tampering {
-    /// Offset and value of words of every frame header.
-    pub frame_header: &'static [(usize, u32)],
-    /// Offset and value of words of every cursor header.
-    pub cursor_header: &'static [(usize, u32)],
-    /// The payload every frame message names.
-    pub frame_block: Option<Block>,
-    /// The payload every cursor message names.
-    pub pointer_block: Option<Block>,
-    /// Writes the next frame though viewers still hold both slots.
-    pub ignores_viewers: bool,
-}
-
-impl Tampering {
-    fn spoil(words: &[(usize, u32)], header: &mut [u8]) {
-        for (at, value) in words {
-            if let Some(place) = header.get_mut(*at..at + 4) {
-                place.copy_from_slice(&value.to_le_bytes());
-            }
+        ProducerConfig {
+            version: Version::B7,
+            align_bytes: 4096,
+            magic: MagicOrder::Last,
+            identity: Identity::default(),
+            seed: 1,
         }
     }
 }
@@ -76,23 +66,6 @@ pub enum Begun {
     NobodyWatches,
     /// A viewer holds the lock.
     LockBusy,
-}
-
-/// Where the payload memory lies.
-#[derive(Clone, Debug)]
-pub struct MemoryPlan {
-    /// Small buffers for positions.
-    pub positions: Vec<Block>,
-    /// Buffers for shapes.
-    pub shapes: Vec<Block>,
-    /// The two frame slots.
-    pub slots: [Block; 2],
-    /// From a slot's start to its write pointer.
-    pub write_pointer: u32,
-    /// Bytes of pixels that a stock producer believes to fit: up to an alignment more than there are.
-    pub claimed_bytes: u32,
-    /// Bytes of pixels that fit.
-    pub capacity_bytes: u32,
 }
 
 /// What a producer counted.
@@ -119,9 +92,9 @@ struct Writing {
 pub struct Producer {
     host: Host,
     wire: &'static Layout,
-    frames: QueueHandle,
-    pointer: QueueHandle,
+    queues: Queues,
     plan: MemoryPlan,
+    recovery: Option<Recovery>,
     slot: usize,
     next_position: usize,
     next_shape: usize,
@@ -147,20 +120,22 @@ impl Producer {
     /// # Errors
     /// [`HostError::NoRoom`] if the region is too small for two slots of a page each; [`HostError::Access`].
     pub fn start(region: &Region, config: &ProducerConfig, now: HostTime) -> Result<Producer, HostError> {
-        let wire = &super::wire::V20;
+        let wire = config.version.layout();
         let user_data = config.identity.encode(wire);
         let ms = producer_ms(now);
-        let mut host = Host::start(region, &lgmp::V6, config.magic, config.seed, &user_data, ms)?;
-        let frames = host.add_queue(FRAME_QUEUE, wire.frame_length, MAX_TIME_MS)?;
-        let pointer = host.add_queue(POINTER_QUEUE, wire.pointer_length, MAX_TIME_MS)?;
-        let plan = cursor::plan(&mut host, wire, config.align_bytes)?;
+        let mut host = Host::start(region, config.version.lgmp(), config.magic, config.seed, &user_data, ms)?;
+        let recovery = wire.habits.recovery_block.then(|| Recovery::place(&mut host)).flatten();
+        let (queues, plan) = memory::plan(&mut host, wire, config.align_bytes)?;
         host.open()?;
+        if let Some(recovery) = &recovery {
+            recovery.write(&host, wire, &config.identity)?;
+        }
         Ok(Producer {
             host,
             wire,
-            frames,
-            pointer,
+            queues,
             plan,
+            recovery,
             slot: 0,
             next_position: 0,
             next_shape: 0,
@@ -186,13 +161,16 @@ impl Producer {
         if beat == Beat::MagicGone {
             return Ok(beat);
         }
-        if self.newcomers(self.pointer)? > 0 {
+        if self.newcomers(self.queues.pointer)? > 0 {
             self.cursor.position_due = self.cursor.position.is_some();
             self.cursor.shape_due = self.cursor.shape.is_some();
         }
+        if let Some(recovery) = &mut self.recovery {
+            recovery.beat(self.host.region(), producer_ms(now))?;
+        }
         self.send_cursor(now)?;
         // Between two frames only: a replay of a half-written slot would be a lie.
-        if self.writing.is_none() && self.newcomers(self.frames)? > 0 && self.whole {
+        if self.writing.is_none() && self.newcomers(self.queues.frames)? > 0 && self.whole {
             self.repost(now)?;
         }
         Ok(beat)
@@ -209,7 +187,7 @@ impl Producer {
     /// [`HostError::Access`].
     pub fn take_message(&mut self) -> Result<Option<ViewerMessage>, HostError> {
         let mut bytes = [0; 64];
-        let Some((queue, region, layout)) = self.host.queue(self.pointer) else { return Ok(None) };
+        let Some((queue, region, layout)) = self.host.queue(self.queues.pointer) else { return Ok(None) };
         let taken = queue.take_mail(region, layout, &mut bytes)?;
         Ok(taken.map(|n| message::decode(self.wire, bytes.get(..n).unwrap_or_default())))
     }
@@ -219,7 +197,7 @@ impl Producer {
     /// # Errors
     /// [`HostError::Access`].
     pub fn is_watched(&mut self) -> Result<bool, HostError> {
-        let Some((queue, region, layout)) = self.host.queue(self.frames) else { return Ok(false) };
+        let Some((queue, region, layout)) = self.host.queue(self.queues.frames) else { return Ok(false) };
         Ok(queue.has_listeners(region, layout)?)
     }
 
@@ -228,18 +206,18 @@ impl Producer {
     /// # Errors
     /// [`HostError::Access`].
     pub fn unfinished(&mut self) -> Result<u32, HostError> {
-        let Some((queue, region, layout)) = self.host.queue(self.frames) else { return Ok(0) };
+        let Some((queue, region, layout)) = self.host.queue(self.queues.frames) else { return Ok(0) };
         Ok(queue.unfinished(region, layout)?)
     }
 
-    /// The slot of the frame announced last, 0 or 1.
+    /// The slot of the frame announced last, counted from 0.
     pub fn slot(&self) -> usize {
         self.slot
     }
 
     /// The slot that the next frame goes to.
     pub fn next_slot(&self) -> usize {
-        1 - self.slot
+        (self.slot + 1) % self.plan.slots.len().max(1)
     }
 
     /// The serial number of the frame announced last.
@@ -269,11 +247,15 @@ impl Producer {
 
     /// Where the pixels of a slot lie, from the start of the region.
     pub fn pixels_at(&self, slot: usize) -> u64 {
-        let block = self.plan.slots.get(slot).unwrap_or(&self.plan.slots[0]);
+        let block = self.block_of(slot);
         u64::from(block.offset) + u64::from(self.plan.write_pointer) + u64::from(WRITE_POINTER_BYTES)
     }
 
-    fn post(&mut self, queue: QueueHandle, udata: u32, block: Block, now: HostTime) -> Result<Posted, HostError> {
+    fn block_of(&self, slot: usize) -> Block {
+        self.plan.slots.get(slot).copied().unwrap_or(Block { offset: 0, size: 0 })
+    }
+
+    fn post(&mut self, queue: QueueHandle, udata: u64, block: Block, now: HostTime) -> Result<Posted, HostError> {
         let Some((queue, region, layout)) = self.host.queue(queue) else { return Ok(Posted::Full) };
         Ok(queue.post(region, layout, udata, block, producer_ms(now))?)
     }

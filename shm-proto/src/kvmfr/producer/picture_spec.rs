@@ -3,7 +3,8 @@
 use super::super::damage::Rect;
 use super::super::frame::{FrameFlags, Rotation};
 use super::super::pixel::PixelType;
-use super::super::wire::{FRAME_HEADER_BYTES, Layout, MAX_DAMAGE_RECTS, RECT_BYTES};
+use super::super::wire::layouts::MAX_FRAME_HEADER_BYTES;
+use super::super::wire::{Layout, MAX_DAMAGE_RECTS, RECT_BYTES};
 
 /// What a producer sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct PictureSpec {
     pub rotation: Rotation,
     /// Flags besides [`FrameFlags::TRUNCATED`], which is set as needed.
     pub flags: u32,
+    /// How bright SDR white is, cd/m2, where the version says it; 0 is the usual.
+    pub sdr_white: u32,
 }
 
 impl PictureSpec {
@@ -32,7 +35,16 @@ impl PictureSpec {
             _ => width.next_multiple_of(64).saturating_mul(pixel_type.bytes_per_pixel()),
         };
         let flags = if pixel_type == PixelType::Rgba16F { FrameFlags::HDR } else { 0 };
-        PictureSpec { pixel_type, width, height, pitch_bytes, screen: (width, height), rotation: Rotation::None, flags }
+        PictureSpec {
+            pixel_type,
+            width,
+            height,
+            pitch_bytes,
+            screen: (width, height),
+            rotation: Rotation::None,
+            flags,
+            sdr_white: 0,
+        }
     }
 
     /// Bytes of pixels in a row, without padding.
@@ -62,9 +74,9 @@ impl PictureSpec {
 
     /// The header of a frame. `rows` of the picture are stored, pixels follow `offset` + 4 bytes behind the header's
     /// start. More rectangles than a header holds become everything.
-    pub fn encode(&self, layout: &Layout, numbers: FrameNumbers, damage: &[Rect]) -> [u8; FRAME_HEADER_BYTES] {
+    pub fn encode(&self, layout: &Layout, numbers: FrameNumbers, damage: &[Rect]) -> FrameHeader {
         let l = &layout.frame;
-        let mut header = [0; FRAME_HEADER_BYTES];
+        let mut header = [0; MAX_FRAME_HEADER_BYTES];
         let mut put = |at: usize, value: u32| {
             if let Some(place) = header.get_mut(at..at + 4) {
                 place.copy_from_slice(&value.to_le_bytes());
@@ -79,8 +91,6 @@ impl PictureSpec {
             (l.pixel_type, self.pixel_type.number()),
             (l.screen_width, self.screen.0),
             (l.screen_height, self.screen.1),
-            (l.data_width, data_width),
-            (l.data_height, data_height),
             (l.frame_width, self.width),
             (l.frame_height, self.height),
             (l.rotation, self.rotation.number()),
@@ -92,13 +102,38 @@ impl PictureSpec {
         ] {
             put(at, value);
         }
+        let optional = [(l.data_width, data_width), (l.data_height, data_height), (l.sdr_white_level, self.sdr_white)];
+        for (at, value) in optional {
+            if let Some(at) = at {
+                put(at, value);
+            }
+        }
         for (index, rect) in damage.iter().take(count as usize).enumerate() {
             let at = l.damage + index * RECT_BYTES;
             for (field, value) in [rect.x, rect.y, rect.width, rect.height].into_iter().enumerate() {
                 put(at + 4 * field, value);
             }
         }
-        header
+        FrameHeader { bytes: header, len: l.size }
+    }
+}
+
+/// A frame's header as it goes into memory.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameHeader {
+    bytes: [u8; MAX_FRAME_HEADER_BYTES],
+    len: usize,
+}
+
+impl FrameHeader {
+    /// As many bytes as the version has.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// The same, for guests that lie.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(..self.len).unwrap_or_default()
     }
 }
 

@@ -54,19 +54,31 @@ impl Viewer {
                 self.link = Link::Joining(Client::new(self.region.clone(), table, self.seed));
                 self.step(now)
             }
-            Link::Joining(client) => match client.poll(now)? {
-                Status::Absent => {
+            Link::Joining(client) => {
+                // Bytes of an earlier version may lie where we looked first; the one whose heart beats is joined.
+                let found = self.prober.look(&self.region, now)?;
+                if is_another(&found, client) {
                     self.link = Link::None;
-                    Ok(State::NoProducer)
+                    return Ok(State::Starting(Step::Heartbeat));
                 }
-                Status::Waiting => Ok(State::Starting(Step::Heartbeat)),
-                Status::Frozen => Ok(frozen(self.prober.look(&self.region, now)?)),
-                Status::Joined => self.join(),
-            },
+                match client.poll(now)? {
+                    Status::Absent => {
+                        self.link = Link::None;
+                        Ok(State::NoProducer)
+                    }
+                    Status::Waiting => Ok(State::Starting(Step::Heartbeat)),
+                    Status::Frozen => Ok(frozen(found)),
+                    Status::Joined => self.join(),
+                }
+            }
             Link::Joined { client, frames, pointer, .. } => {
                 if client.poll(now)? != Status::Joined {
+                    let found = self.prober.look(&self.region, now)?;
+                    if is_another(&found, client) && self.prober.is_alive(&found, now) {
+                        return Err(Trouble::SessionEnded);
+                    }
                     // The places are kept, untouched, for a machine that was only paused.
-                    return Ok(frozen(self.prober.look(&self.region, now)?));
+                    return Ok(frozen(found));
                 }
                 if self.state == State::Frozen {
                     // Nobody knows what was missed; on a screen that stands still nothing would ever come.
@@ -137,6 +149,11 @@ impl Viewer {
         let (state, retry) = match step {
             Ok(state) => (state, if state.is_live() { Duration::ZERO } else { RETRY }),
             Err(trouble) => self.recover(trouble, now),
+        };
+        // Between two tries a heartbeat is waited for; what is wrong is still the same.
+        let state = match (self.state, state) {
+            (State::Corrupt(corrupt), State::Starting(Step::Heartbeat)) => State::Corrupt(corrupt),
+            (_, state) => state,
         };
         if !matches!(state, State::Starting(Step::Lock) | State::LockHeld) {
             self.lock_busy_since = None;
@@ -212,6 +229,11 @@ fn unspoken(found: Finding) -> State {
         Finding::Foreign(other) => State::Foreign(other),
         Finding::Nothing | Finding::Spoken { .. } => State::NoProducer,
     }
+}
+
+/// Whether a version that is spoken was found, and it is not the client's.
+fn is_another(found: &Finding, client: &Client) -> bool {
+    found.layout().is_some_and(|table| table.version != client.layout().version)
 }
 
 /// The state for a producer that stands still: unless another one moves at another place.

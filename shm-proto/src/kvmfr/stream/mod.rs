@@ -39,7 +39,7 @@ mod pending;
 pub use pending::{Outcome, PendingFrame};
 
 use super::cursor::CursorState;
-use super::message;
+use super::message::{self, ViewerMessage};
 use super::session::SessionInfo;
 use super::state::{Counters, State};
 use super::wire::{Layout, MAX_SHAPE_BYTES};
@@ -212,8 +212,22 @@ impl Viewer {
     /// # Errors
     /// See [`mailbox::send`]; [`Trouble::SessionEnded`] while not connected. Trying again helps.
     pub fn send_cursor_position(&mut self, x: i32, y: i32) -> Result<MailSerial, Trouble> {
+        self.send(ViewerMessage::SetCursorPosition { x, y })
+    }
+
+    /// Tells the guest the size of the window in pixels: it may change its mode to it. Needs
+    /// [`SessionInfo::can_set_window_size`].
+    ///
+    /// # Errors
+    /// As [`Viewer::send_cursor_position`].
+    pub fn send_window_size(&mut self, width: u32, height: u32) -> Result<MailSerial, Trouble> {
+        self.send(ViewerMessage::WindowSize { width, height })
+    }
+
+    fn send(&mut self, message: ViewerMessage) -> Result<MailSerial, Trouble> {
         let (client, wire, place) = self.pointer()?;
-        let sent = mailbox::send(client, place, &message::encode_set_cursor(wire, x, y));
+        let Some(bytes) = message::encode(wire, message) else { return Err(Trouble::SessionEnded) };
+        let sent = mailbox::send(client, place, &bytes);
         self.counters.lock_busy += u64::from(matches!(sent, Err(Trouble::LockBusy { .. })));
         sent
     }

@@ -2,7 +2,8 @@
 
 use super::super::cursor::{self, CursorShape, CursorState};
 use super::super::frame::{Frame, PayloadPlace};
-use super::super::wire::{CURSOR_HEADER_BYTES, FRAME_HEADER_BYTES, Layout, MAX_SHAPE_BYTES, cursor_flags};
+use super::super::wire::layouts::{MAX_CURSOR_HEADER_BYTES, MAX_FRAME_HEADER_BYTES};
+use super::super::wire::{Layout, MAX_SHAPE_BYTES, VisibleRule, cursor_flags};
 use super::Viewer;
 use super::link::Link;
 use super::pending::Shown;
@@ -10,7 +11,7 @@ use crate::guest::{Allowed, Corrupt};
 use crate::lgmp::Trouble;
 use crate::lgmp::subscription::Message;
 use crate::raw::map::Region;
-use crate::span::Purpose;
+use crate::span::{Purpose, Span};
 
 impl Viewer {
     /// The newest frame that is worth taking.
@@ -61,8 +62,9 @@ impl Viewer {
             }
             Err(trouble) => return Err(trouble),
         };
-        let mut changed = cursor.visible != news.visible;
-        cursor.visible = news.visible;
+        let visible = news.visible.unwrap_or(cursor.visible);
+        let mut changed = cursor.visible != visible;
+        cursor.visible = visible;
         if let Some(position) = news.position {
             changed |= cursor.position != Some(position);
             cursor.position = Some(position);
@@ -84,7 +86,8 @@ impl Viewer {
 
 /// What a cursor message told.
 struct CursorNews {
-    visible: bool,
+    /// Nothing if the message does not say.
+    visible: Option<bool>,
     position: Option<(i32, i32)>,
     shape: Shape,
 }
@@ -96,30 +99,45 @@ enum Shape {
 }
 
 fn read_frame(region: &Region, wire: &Layout, message: &Message) -> Result<Frame, Trouble> {
-    let payload = message.payload(region, FRAME_HEADER_BYTES as u32)?;
-    let header = payload.read_array::<FRAME_HEADER_BYTES>(0)?;
+    let mut bytes = [0; MAX_FRAME_HEADER_BYTES];
+    let payload = message.payload(region, wire.frame.size as u32)?;
+    let header = snapshot(payload, &mut bytes, wire.frame.size)?;
     let place = PayloadPlace { offset: payload.offset(), len: payload.len(), region_bytes: region.len() };
-    Ok(Frame::check(&header, &wire.frame, place)?)
+    Ok(Frame::check(header, &wire.frame, place)?)
+}
+
+/// The first `len` bytes of a payload, copied once into memory of ours.
+fn snapshot<'b>(payload: Span<'_>, bytes: &'b mut [u8], len: usize) -> Result<&'b [u8], Trouble> {
+    let bytes = bytes.get_mut(..len).unwrap_or_default();
+    payload.sub(0, len as u64)?.copy_to(bytes, Purpose::Read)?;
+    Ok(bytes)
 }
 
 fn read_cursor(region: &Region, wire: &Layout, message: &Message, into: &mut [u8]) -> Result<CursorNews, Trouble> {
-    let payload = message.payload(region, CURSOR_HEADER_BYTES as u32)?;
-    let header = payload.read_array::<CURSOR_HEADER_BYTES>(0)?;
-    let flags = message.udata.distrusted();
+    let (mut bytes, mut again) = ([0; MAX_CURSOR_HEADER_BYTES], [0; MAX_CURSOR_HEADER_BYTES]);
+    let payload = message.payload(region, wire.cursor.size as u32)?;
+    let header = snapshot(payload, &mut bytes, wire.cursor.size)?;
+    // The flags are in the lower half, whatever is in the upper.
+    let flags = message.udata.distrusted() as u32;
     let position = match flags & cursor_flags::POSITION {
         0 => None,
-        _ => Some(cursor::position(&header, &wire.cursor)?),
+        _ => Some(cursor::position(header, &wire.cursor)?),
     };
     let mut shape = Shape::None;
     if flags & cursor_flags::SHAPE != 0 {
-        let checked = CursorShape::check(&header, &wire.cursor, payload.len())?;
+        let checked = CursorShape::check(header, &wire.cursor, payload.len())?;
         let bytes = into.get_mut(..checked.bytes() as usize).ok_or(too_long(&checked))?;
         payload.sub(wire.cursor.size as u64, u64::from(checked.bytes()))?.copy_to(bytes, Purpose::Read)?;
         // Three buffers go round without anybody waiting for us; a new shape's header is written before its pixels.
-        let same = payload.read_array::<CURSOR_HEADER_BYTES>(0)? == header;
+        let same = snapshot(payload, &mut again, wire.cursor.size)? == header;
         shape = if same { Shape::New(checked) } else { Shape::Torn };
     }
-    Ok(CursorNews { visible: flags & cursor_flags::VISIBLE != 0, position, shape })
+    let says_visible = match wire.cursor.visible {
+        VisibleRule::Always => true,
+        VisibleRule::WhenSaid => flags & cursor_flags::VISIBLE_VALID != 0,
+    };
+    let visible = says_visible.then_some(flags & cursor_flags::VISIBLE != 0);
+    Ok(CursorNews { visible, position, shape })
 }
 
 fn too_long(shape: &CursorShape) -> Trouble {

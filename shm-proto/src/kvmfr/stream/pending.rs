@@ -1,7 +1,6 @@
 //! A frame between its announcement and its acknowledgement.
 
 use super::super::frame::{Frame, PictureFormat};
-use super::super::wire::FRAME_HEADER_BYTES;
 use super::Viewer;
 use super::link::Link;
 use crate::lgmp::Trouble;
@@ -138,7 +137,7 @@ impl Viewer {
             return Ok(false);
         }
         // A producer that does not wait for us writes the next header before the next pixels.
-        let again = message.payload(&self.region, FRAME_HEADER_BYTES as u32)?;
+        let again = message.payload(&self.region, wire.frame.size as u32)?;
         let load = |at: usize| again.read_word::<u32>(at as u64).map(|w| w.load_acquire());
         let same = load(wire.frame.serial)? == frame.serial() && load(wire.frame.format_ver)? == frame.format_ver();
         self.region.check_alive()?;
