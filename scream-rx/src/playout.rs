@@ -163,9 +163,7 @@ impl Playout {
 
     /// The delay to hold for `stream`.
     fn wanted_s(&self, stream: &Stream) -> f64 {
-        let format = stream.format();
-        let chunk_s = f64::from(format.chunk_frames()) / f64::from(format.rate_hz());
-        self.target.delay_s(chunk_s, stream.filter_s())
+        self.target.delay_s(stream.piece_s(), stream.filter_s())
     }
 
     /// The place in `stream` that is to be heard at `heard_s`.

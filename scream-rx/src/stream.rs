@@ -93,6 +93,8 @@ pub struct Stream {
     origin: i64,
     fed: i64,
     last_arrival_s: f64,
+    /// The longest piece that came: a chunk, or a datagram. Unit: frames.
+    piece_frames: u32,
     /// Counts the streams that an engine saw.
     pub(crate) number: u32,
     content: Content,
@@ -165,6 +167,7 @@ fn join(
         origin: 0,
         fed: 0,
         last_arrival_s: f64::MIN,
+        piece_frames: 0,
         number: 0,
         content,
         quiet: 0..0,
@@ -286,6 +289,7 @@ impl Stream {
             let late_s = (self.clock.is_primed() && !arrival.restarted).then_some(arrival.late_s);
             heard(Came { at_s, late_s, start, frames, stored, quiet });
             self.last_arrival_s = at_s;
+            self.piece_frames = self.piece_frames.max(frames);
             if stored && frames > 0 {
                 self.note_stored(start..end);
                 if quiet && self.content == Content::Times {
@@ -345,6 +349,11 @@ impl Stream {
     /// The place in the guest's sound of the next frame that [`Stream::render`] makes.
     pub fn position(&self) -> f64 {
         self.origin as f64 + self.resampler.position()
+    }
+
+    /// How long the pieces are that the sound comes in: the first frame of one waits for its last. Unit: seconds.
+    pub fn piece_s(&self) -> f64 {
+        f64::from(self.piece_frames) / f64::from(self.format.rate_hz())
     }
 
     /// How far before its place a frame must be there for the resampler. Unit: seconds.
