@@ -18,6 +18,28 @@ pub fn now() -> HostTime {
     HostTime::from_ns(secs.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
+/// How far apart two readings may be that pass for one.
+const ONE_INSTANT: Duration = Duration::from_micros(20);
+
+/// Now on the monotonic clock, and the time of day since 1970 at the same instant: for stamps that the kernel makes by
+/// the time of day. Should the thread lose the processor between the two readings, they are read again, a few times.
+///
+/// Cannot fail. Real-time safe, as [`now`].
+pub fn now_and_day() -> (HostTime, Duration) {
+    let mut read = (now(), Duration::ZERO);
+    for _ in 0..4 {
+        let before = now();
+        let t = clock_gettime(ClockId::Realtime);
+        let after = now();
+        let day = Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0));
+        read = (before + after.since(before) / 2, day);
+        if after.since(before) <= ONE_INSTANT {
+            break;
+        }
+    }
+    read
+}
+
 /// Sleeps until `at`; returns at once if that has passed. Whether `at` was reached: false means that a signal came.
 ///
 /// A signal may be delivered to another thread, so this is for short sleeps of a known end (some milliseconds, between
@@ -48,6 +70,16 @@ mod tests {
             assert!(t >= last);
             last = t;
         }
+    }
+
+    #[test]
+    fn the_time_of_day_belongs_to_the_same_instant() {
+        let (a, day_a) = now_and_day();
+        let (b, day_b) = now_and_day();
+        assert!(b >= a && day_a > Duration::from_secs(1_500_000_000));
+        // Nobody sets the clock of a test machine by more than this in the middle of the test.
+        let apart = b.since(a).abs_diff(day_b.saturating_sub(day_a));
+        assert!(apart < Duration::from_millis(50), "{apart:?}");
     }
 
     #[test]

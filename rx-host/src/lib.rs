@@ -36,5 +36,5 @@ pub mod report;
 pub mod settings;
 pub mod signals;
 pub mod term;
-mod wait;
+pub mod wait;
 pub mod watch;

@@ -11,8 +11,8 @@ use std::os::unix::net::UnixStream;
 
 /// Waits until one of `fds` can be read or `deadline` has passed. Gives for each whether it is ready.
 ///
-/// Blocks. Interrupted waits go on, unless the interruption made a descriptor ready.
-pub(crate) fn until<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: HostTime) -> [bool; N] {
+/// Blocks. Real-time safe: one system call and a few readings of the clock, no allocation. Interrupted waits go on, unless the interruption made a descriptor ready.
+pub fn until<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: HostTime) -> [bool; N] {
     let mut polled = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
     loop {
         let left = clock::timespec(deadline.since(clock::now()));
@@ -32,13 +32,17 @@ pub(crate) fn until<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: HostTime
 /// A pair of connected sockets of which one end is rung and the other heard: unlike an eventfd it takes the single byte
 /// that a signal handler writes.
 #[derive(Debug)]
-pub(crate) struct Bell {
+pub struct Bell {
     heard: UnixStream,
     rung: UnixStream,
 }
 
 impl Bell {
-    pub(crate) fn new() -> io::Result<Bell> {
+    /// A bell that is not rung.
+    ///
+    /// # Errors
+    /// When the process has no file descriptor left.
+    pub fn new() -> io::Result<Bell> {
         let (heard, rung) = UnixStream::pair()?;
         heard.set_nonblocking(true)?;
         rung.set_nonblocking(true)?;
@@ -51,12 +55,12 @@ impl Bell {
     }
 
     /// Rings. A bell that is full of rings is rung already.
-    pub(crate) fn ring(&self) {
+    pub fn ring(&self) {
         let _ = (&self.rung).write(&[1]);
     }
 
     /// Forgets all rings so far.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         let mut bytes = [0; 64];
         while matches!((&self.heard).read(&mut bytes), Ok(n) if n == bytes.len()) {}
     }

@@ -1,13 +1,14 @@
 //! The command line, as `--help` shows it. Values become settings in `settings.rs`; nothing is decided here. Short flags
-//! are those of the reference receiver where it has them.
+//! are those of the reference receiver where it has them; where a meaning differs, the flag's own text says so.
 
+use crate::origin::NetworkArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rx_host::log::Verbosity;
 use rx_host::settings::units::{Auto, Milliseconds, Seconds};
 use std::path::PathBuf;
 
-/// Plays the sound that a guest's unmodified Scream driver writes into shared memory, at a constant delay.
+/// Plays the sound that a guest's unmodified Scream driver writes into shared memory or sends, at a constant delay.
 ///
 /// Without a command it runs: it waits for the VM, plays its sound, and comes back by itself when the guest or the sound
 /// server is started again. Try `scream-rx demo` first: it needs no VM.
@@ -82,12 +83,19 @@ pub enum ProfileArg {
 /// How to run.
 #[derive(Clone, Debug, Default, Args)]
 pub struct RunArgs {
-    /// The shared memory's file [default: /dev/shm/scream-ivshmem, the name in most guides]
+    /// The shared memory's file [default: /dev/shm/scream-ivshmem, the name in most guides. The reference receiver plays
+    /// datagrams if none is named: here that is --udp, or --auto, which is the default if the program is called `scream`]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// The same, as the reference receiver has it
     #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
     pub memory: Option<PathBuf>,
+    /// Sound from the network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Called by the reference receiver's name.
+    #[arg(skip)]
+    pub as_reference: bool,
     /// Where and how to play.
     #[command(flatten)]
     pub play: PlayArgs,
@@ -116,11 +124,12 @@ pub struct PlayArgs {
     /// The stream's name in mixers [default: Scream, to be found among others]
     #[arg(short, long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Delay to hold, in ms, from the guest playing a sound to its being heard; raised if that little cannot work
-    /// [default: auto, as short as the profile, the guest's lateness and the device allow]
+    /// Delay to hold, in ms, from the guest playing a sound to its being heard; raised if that little cannot work. (The
+    /// reference receiver means the sound server's buffer alone, which is less than half of it) [default: auto, as short as the profile, the guest's lateness and the device allow]
     #[arg(short, long, value_name = "MS|auto")]
     pub target: Option<Auto<Milliseconds>>,
-    /// The longest delay that `auto` may choose, in ms [default: 200, beyond which lips and sound part]
+    /// The longest delay that `auto` may choose, in ms; less than 20 counts as 20. (The reference receiver throws sound
+    /// away beyond it; nothing is thrown away here) [default: 200, beyond which lips and sound part]
     #[arg(short, long, value_name = "MS")]
     pub limit: Option<Milliseconds>,
     /// How much safety is bought with delay [default: balanced, which lets a host be 6 ms late]
@@ -155,6 +164,9 @@ pub struct EndArgs {
     /// Write figures (delay in ms, gaps, drift in ppm) to this JSON file at the end
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
+    /// Write when sound came and what was made of it to this file, for a complaint; no sound is in it
+    #[arg(long, value_name = "FILE")]
+    pub dump_timing: Option<PathBuf>,
 }
 
 /// How to show off.
@@ -231,7 +243,7 @@ mod tests {
             let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
             let name = arg.get_id().as_str();
             let takes_value = arg.get_action().takes_values() && name != "memory" && name != "sink";
-            let ends = ["seconds", "stats", "help", "version"].contains(&name);
+            let ends = ["seconds", "stats", "dump_timing", "help", "version"].contains(&name);
             assert!(!takes_value || ends || help.contains("default:"), "{name}: {help}");
         }
     }

@@ -108,6 +108,28 @@ impl Concealer {
         }
     }
 
+    /// As [`Concealer::real`] for `count` frames, where only the time matters.
+    pub fn pass_real(&mut self, count: usize) {
+        if let Phase::Missing { filling, at } = self.phase {
+            self.phase = Phase::Returning { filling, at, back: 0 };
+        }
+        if let Phase::Returning { filling, at, back } = self.phase {
+            let back = back + count;
+            let going_on = back < frames(self.rate_hz, FADE_MS);
+            self.phase = if going_on { Phase::Returning { filling, at: at + count, back } } else { Phase::Real };
+        }
+    }
+
+    /// As [`Concealer::missing`] for `count` frames, where only the time matters.
+    pub fn pass_missing(&mut self, count: usize) {
+        let (filling, at) = match self.phase {
+            Phase::Missing { filling, at } => (filling, at),
+            // As long as any: what a tone would be given.
+            _ => (Filling::Periods { lag: 1 }, 0),
+        };
+        self.phase = Phase::Missing { filling, at: at.saturating_add(count) };
+    }
+
     /// Interleaved frames that are not there: what to play in their place.
     ///
     /// Real-time safe: no allocation. The first call of a gap searches for a pitch, some ten thousand multiplications.

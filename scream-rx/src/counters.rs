@@ -29,6 +29,45 @@ pub struct IntakeCounters {
     pub headers_corrupt: Counter,
     /// Times the thread woke up.
     pub wake_ups: Counter,
+    /// Those of them while sound came, while a guest was silent, and while there was none.
+    pub playing: Pace,
+    /// See `playing`.
+    pub idle: Pace,
+    /// See `playing`.
+    pub detached: Pace,
+    /// Datagrams taken.
+    pub datagrams: Counter,
+    /// Datagrams that were sent and did not come, as far as that can be known.
+    pub datagrams_lost: Counter,
+    /// Datagrams of other senders.
+    pub datagrams_foreign: Counter,
+    /// Times a sender sent nothing because it was silent.
+    pub silences: Counter,
+    /// Datagrams without sound.
+    pub junk_short: Counter,
+    /// Datagrams longer than Scream's.
+    pub junk_long: Counter,
+    /// Datagrams with a program's name in front.
+    pub junk_named: Counter,
+    /// Datagrams whose header makes no sense.
+    pub junk_corrupt: Counter,
+}
+
+/// How often a thread woke up in which time.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// Times it woke up.
+    pub wake_ups: Counter,
+    /// The time. Unit: microseconds.
+    pub time_us: Counter,
+}
+
+impl Pace {
+    /// Wake-ups a second; nothing if there was no time to speak of.
+    pub fn per_s(&self) -> Option<f64> {
+        let time_us = self.time_us.get();
+        (time_us > 0).then(|| self.wake_ups.get() as f64 * 1e6 / time_us as f64)
+    }
 }
 
 /// How it was played.

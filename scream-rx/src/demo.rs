@@ -3,8 +3,7 @@
 //! of sound are five seconds on any machine, however busy.
 
 use crate::cli::{DemoArgs, Output};
-use crate::intake::Transport;
-use crate::intake::shm::ShmIntake;
+use crate::intake::{Intake, Transport};
 use crate::settings::{self, DEFAULT_WAV, End, Play};
 use crate::sink::paced::Pacer;
 use core::time::Duration;
@@ -87,14 +86,14 @@ pub fn run_guest(guest: &mut SoundGuest, stop: &Stop) {
 pub struct Simulated {
     now: HostTime,
     guest: SoundGuest,
-    intake: ShmIntake,
+    intake: Intake,
     intake_due: HostTime,
     stop: Stop,
 }
 
 impl Simulated {
     /// A clock that starts at `now` and drives `guest` and `intake`.
-    pub fn new(guest: SoundGuest, intake: ShmIntake, now: HostTime, stop: Stop) -> Simulated {
+    pub fn new(guest: SoundGuest, intake: Intake, now: HostTime, stop: Stop) -> Simulated {
         Simulated { now, guest, intake, intake_due: now, stop }
     }
 }

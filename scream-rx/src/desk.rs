@@ -1,7 +1,9 @@
 //! What the main thread knows and tells: states become sentences, each once; counters become a status line, a summary and
 //! figures. The caller passes the time.
 
+use crate::counters::Counters;
 use crate::intake::State;
+use crate::origin::Origin;
 use crate::receiver::Lines;
 use crate::settings::End;
 use crate::sink::SinkError;
@@ -13,7 +15,9 @@ use rx_host::report::StatusLine;
 use rx_host::watch::RegionState;
 use shm_proto::HostTime;
 use shm_proto::scream::{Format, Waiting};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Between two lines of status where stderr is no terminal.
 const STATUS_EVERY: Duration = Duration::from_secs(60);
@@ -30,6 +34,8 @@ pub struct Desk {
     /// Since when there is a region without any stream, until that was told.
     nothing_since: Option<HostTime>,
     format: Option<Format>,
+    /// Where datagrams are awaited, if they are.
+    listens: Option<Origin>,
 }
 
 impl Desk {
@@ -46,7 +52,26 @@ impl Desk {
             region_bytes: 0,
             nothing_since: None,
             format: None,
+            listens: None,
         }
+    }
+
+    /// Datagrams are awaited, too or alone, on the interfaces that are named.
+    pub fn listens(&mut self, origin: &Origin, interfaces: &[Ipv4Addr], now: HostTime) {
+        tell(say::listening(origin, interfaces));
+        self.listens = Some(origin.clone());
+        self.nothing_since = Some(now);
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.lines.counters)
+    }
+
+    /// Another receiver was put together; what was counted and told goes on.
+    pub fn reconnect(&mut self, lines: Lines, file: PathBuf) {
+        (self.lines, self.file, self.listens) = (lines, file, None);
+        (self.told_region, self.region_bytes) = (None, 0);
     }
 
     /// Hands a new region over, or says what is awaited.
@@ -56,6 +81,9 @@ impl Desk {
             self.nothing_since = Some(now);
             if self.lines.regions.push(region.clone()).is_err() {
                 tracing::warn!("the memory changes faster than it can be followed");
+            }
+            if let Some(bell) = &self.lines.bell {
+                bell.ring();
             }
         }
         let sentence = match state {
@@ -92,10 +120,19 @@ impl Desk {
                 }
             }
         }
+        while let Ok(news) = self.lines.news.pop() {
+            tell(say::news(&news, &self.file));
+        }
         let waiting = matches!(self.state, State::Waiting(Waiting::NoStream | Waiting::Stale));
-        if waiting && self.nothing_since.is_some_and(|since| now.since(since) >= say::STILL_NOTHING) {
+        let listening = self.listens.is_some() && (waiting || matches!(self.state, State::Listening | State::Detached));
+        if (waiting || listening) && self.nothing_since.is_some_and(|since| now.since(since) >= say::STILL_NOTHING) {
             self.nothing_since = None;
-            tell(say::still_nothing(&self.file, self.region_bytes));
+            if waiting {
+                tell(say::still_nothing(&self.file, self.region_bytes));
+            }
+            if let Some(origin) = self.listens.as_ref().filter(|_| listening) {
+                tell(say::still_nothing_sent(origin));
+            }
         }
         let playing = matches!(self.state, State::Live { .. } | State::Silent { .. });
         if playing {

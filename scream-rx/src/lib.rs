@@ -1,4 +1,4 @@
-//! Plays the sound that a guest's Scream driver writes into shared memory, with a delay that does not drift.
+//! Plays the sound that a guest's Scream driver writes into shared memory or sends, with a delay that does not drift.
 //!
 //! ```text
 //! intake thread (paced by the guest)                      playout thread (paced by the sink)
@@ -23,9 +23,12 @@ pub mod drift;
 pub mod ending;
 pub mod handover;
 pub mod intake;
+pub mod origin;
 pub mod outputs;
 pub mod playout;
 pub mod receiver;
+pub mod record;
+pub mod reload;
 pub mod resample;
 pub mod say;
 pub mod settings;
@@ -33,3 +36,4 @@ pub mod sink;
 pub mod stats;
 pub mod stream;
 pub mod target;
+pub mod timing;

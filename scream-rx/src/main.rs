@@ -6,22 +6,29 @@ use clap::{CommandFactory, Parser};
 use core::time::Duration;
 use rx_host::exit::{self, Exit, Explain, Failure};
 use rx_host::notify::Service;
-use rx_host::signals::{Signals, Stop, StopOnDrop};
+use rx_host::signals::{Signals, Stop};
 use rx_host::watch::{RegionState, RegionWatch};
 use rx_host::{cli as host_cli, clock, log, realtime};
 use scream_rx::cli::{Cli, Command, ConfigArgs, DemoArgs, DoctorArgs, RunArgs};
+use scream_rx::counters::Counters;
 use scream_rx::demo::{self, Demo, Simulated};
 use scream_rx::desk::{Desk, Time};
-use scream_rx::intake;
-use scream_rx::receiver;
-use scream_rx::settings::{self, Settings};
+use scream_rx::intake::socket::Socket;
+use scream_rx::intake::udp::Network;
+use scream_rx::intake::{self, Intake};
+use scream_rx::origin::{Origin, Ways};
+use scream_rx::receiver::{self, Lines};
+use scream_rx::record::Record;
+use scream_rx::reload::{Reload, Reloaded};
+use scream_rx::settings::{self, Play, Settings};
 use scream_rx::sink::paced::RealTime;
 use scream_rx::sink::{Control, Sink, SinkError, Source};
 use scream_rx::{doctor, outputs};
 use shm_proto::Access;
 use shm_proto::scream::wire;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 /// Priorities of the two threads. The device's comes first: an empty device is heard, a late look is not.
@@ -32,9 +39,10 @@ const ROUND: Duration = Duration::from_millis(250);
 
 fn main() -> ExitCode {
     exit::run("scream-rx", || {
-        let cli = Cli::try_parse()?;
+        let mut cli = Cli::try_parse()?;
         log::start("scream-rx", cli.verbosity);
         let wants_status = cli.verbosity.wants_status();
+        cli.run.as_reference = is_reference();
         match cli.command.unwrap_or(Command::Run(cli.run)) {
             Command::Run(args) => run(&args, wants_status),
             Command::Demo(args) => run_demo(&args, wants_status),
@@ -47,6 +55,11 @@ fn main() -> ExitCode {
             Command::Man => Ok(host_cli::print_man(Cli::command()).map(|()| Exit::Done)?),
         }
     })
+}
+
+/// Whether the program was called by the reference receiver's name: a link that lets old lines work unchanged.
+fn is_reference() -> bool {
+    std::env::args_os().next().is_some_and(|name| Path::new(&name).file_name() == Some("scream".as_ref()))
 }
 
 fn print_config(args: &ConfigArgs) -> anyhow::Result<Exit> {
@@ -64,39 +77,191 @@ fn run_doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
 }
 
 fn run(args: &RunArgs, wants_status: bool) -> anyhow::Result<Exit> {
-    let (mut settings, _) = Settings::from_args(args).map_err(settings::explain)?;
+    let (settings, _) = Settings::from_args(args).map_err(settings::explain)?;
     settings.end.check_files()?;
     let signals = Signals::install().or_environment("cannot listen for signals", "close some programs")?;
     let stop = signals.stop();
     let mut service = Service::from_env();
-    let mut watch = RegionWatch::new(&settings.file, Access::ReadOnly, wire::HEADER_BYTES + 1);
-    watch.poll(clock::now());
-    refuse_hopeless(watch.state())?;
-    // A service that is started with the session comes before its sound server.
-    let patient = service.is_supervised();
-    settings.play.output = outputs::settle(settings.play.output, patient)?;
-    let sink = outputs::open(&settings.play, Box::new(RealTime), patient)?;
+    let mut watch = Watch::new(&settings.origin);
+    watch.refuse_hopeless()?;
     let locked = realtime::ask_for_locked_memory();
     tracing::debug!("{locked}");
 
-    let parts = receiver::build(&settings.play, settings.end.after, false, stop, clock::now());
     let started = clock::now();
-    let playout = spawn_playout(sink, Box::new(parts.engine), parts.control)?;
-    let intake = spawn_intake(parts.intake, stop)?;
+    // A service that is started with the session comes before its sound server.
+    let patient = service.is_supervised();
+    let prepared = Prepared::new(&settings, patient, None)?;
+    let mut record = settings.end.dump_timing.as_deref().map(Record::create).transpose()?;
+    let (session, lines) = Session::start(prepared, settings.end.after, stop, Arc::default(), &mut record)?;
     service.ready();
-    let mut desk = Desk::new(parts.lines, settings.file, wants_status);
-    desk.follow(watch.state(), clock::now());
+    let mut desk = Desk::new(lines, settings.origin.label(), wants_status);
+    session.tell_ways(&mut desk);
+    let (mut session, mut ended) = (Some(session), Ok(()));
+    watch.follow(&mut desk);
+    let mut reload = Reload::new(args, &settings, clock::now());
     while !stop.is_requested() {
-        if watch.wait(ROUND, stop).is_some() {
-            desk.follow(watch.state(), clock::now());
+        if watch.wait(ROUND, stop) {
+            watch.follow(&mut desk);
         }
         desk.round(clock::now(), &mut service);
+        record.iter_mut().for_each(Record::round);
+        match reload.look(clock::now(), signals.take_reload()) {
+            None => {}
+            Some(Reloaded::Broken(words)) => tracing::warn!("{words}"),
+            Some(Reloaded::Later(why)) => {
+                tracing::info!("the settings changed, which counts from the next start: {why}")
+            }
+            Some(Reloaded::Changed(new)) => match Prepared::new(&new, patient, session.as_ref()) {
+                Err(e) => tracing::warn!("the settings changed and cannot be used; the old ones stay: {e}"),
+                Ok(prepared) => {
+                    tracing::info!("the settings changed: applied");
+                    ended = session.take().map_or(Ok(()), Session::end);
+                    if ended.is_err() {
+                        break;
+                    }
+                    let left = settings.end.after.map(|after| after.saturating_sub(clock::now().since(started)));
+                    let (next, lines) = Session::start(prepared, left, stop, desk.counters(), &mut record)?;
+                    desk.reconnect(lines, new.origin.label());
+                    next.tell_ways(&mut desk);
+                    session = Some(next);
+                    watch = Watch::new(&new.origin);
+                    watch.follow(&mut desk);
+                }
+            },
+        }
     }
     service.stopping();
-    exit::join(intake);
-    let played = exit::join(playout);
+    let played = ended.and_then(|()| session.map_or(Ok(()), Session::end));
     desk.round(clock::now(), &mut service);
+    record.into_iter().for_each(Record::finish);
     Ok(desk.finish(played, &settings.end, clock::now().since(started), Time::Real)?)
+}
+
+/// The watch over the memory's file, if there is one.
+struct Watch(Option<RegionWatch>);
+
+impl Watch {
+    fn new(origin: &Origin) -> Watch {
+        let wanted = origin.ways != Ways::Network;
+        let mut watch = wanted.then(|| RegionWatch::new(&origin.file, Access::ReadOnly, wire::HEADER_BYTES + 1));
+        if let Some(watch) = &mut watch {
+            watch.poll(clock::now());
+        }
+        Watch(watch)
+    }
+
+    /// Waits for something to happen to the file; whether it did.
+    fn wait(&mut self, timeout: Duration, stop: &Stop) -> bool {
+        match &mut self.0 {
+            Some(watch) => watch.wait(timeout, stop).is_some(),
+            None => {
+                stop.wait(timeout);
+                false
+            }
+        }
+    }
+
+    fn follow(&self, desk: &mut Desk) {
+        if let Some(watch) = &self.0 {
+            desk.follow(watch.state(), clock::now());
+        }
+    }
+
+    fn refuse_hopeless(&self) -> Result<(), Failure> {
+        self.0.as_ref().map_or(Ok(()), |watch| refuse_hopeless(watch.state()))
+    }
+}
+
+/// What can fail, done before anything that plays is touched: a sink that is open, a socket that listens.
+struct Prepared {
+    play: Play,
+    sink: Box<dyn Sink + Send>,
+    socket: Option<Socket>,
+    origin: Origin,
+}
+
+impl Prepared {
+    /// `before`: the session that this one will replace. Its socket is kept if it is the right one: an address that is
+    /// not a group's can be had only once.
+    fn new(settings: &Settings, patient: bool, before: Option<&Session>) -> Result<Prepared, Failure> {
+        let origin = settings.origin.clone();
+        let kept = before.and_then(|s| s.socket.as_ref()).filter(|s| *s.listen() == origin.listen);
+        let socket = match (origin.ways, kept.and_then(|socket| socket.try_clone().ok())) {
+            (Ways::Memory, _) => None,
+            (Ways::Network | Ways::Auto, Some(kept)) => Some(kept),
+            (Ways::Network | Ways::Auto, None) => Some(Socket::open(&origin.listen).map_err(|e| {
+                let hint = e.hint();
+                Failure::environment(e.to_string(), hint)
+            })?),
+        };
+        let mut play = settings.play.clone();
+        play.output = outputs::settle(play.output, patient)?;
+        let sink = outputs::open(&play, Box::new(RealTime), patient)?;
+        Ok(Prepared { play, sink, socket, origin })
+    }
+}
+
+/// The two threads that play, until the program ends or the settings change.
+struct Session {
+    stop: Stop,
+    intake: JoinHandle<()>,
+    playout: JoinHandle<Result<(), SinkError>>,
+    origin: Origin,
+    /// The same socket that the intake has, for the next session.
+    socket: Option<Socket>,
+}
+
+impl Session {
+    fn start(
+        prepared: Prepared,
+        after: Option<Duration>,
+        program: &Stop,
+        counters: Arc<Counters>,
+        record: &mut Option<Record>,
+    ) -> Result<(Session, Lines), Failure> {
+        let Prepared { play, sink, socket, origin } = prepared;
+        let stop = Stop::new().or_environment("cannot start another session", "close some programs")?;
+        let parts = receiver::build_counting(&play, after, false, &stop, clock::now(), counters);
+        let (mut intake, mut engine, mut kept) = (parts.intake, parts.engine, None);
+        if let Some(socket) = socket {
+            kept = socket.try_clone().ok();
+            intake = intake.with_network(Network::new(socket, clock::now()), origin.ways == Ways::Network);
+        }
+        if let Some(record) = record {
+            engine.set_tap(record.tap());
+        }
+        let playout = spawn_playout(sink, Box::new(engine), parts.control, program)?;
+        let intake = spawn_intake(intake, &stop, program)?;
+        Ok((Session { stop, intake, playout, origin, socket: kept }, parts.lines))
+    }
+
+    fn tell_ways(&self, desk: &mut Desk) {
+        if self.origin.ways != Ways::Memory {
+            let joined = self.socket.as_ref().map(Socket::joined).unwrap_or_default();
+            desk.listens(&self.origin, joined, clock::now());
+        }
+    }
+
+    /// Ends both threads; how the sink ended.
+    fn end(self) -> Result<(), SinkError> {
+        self.stop.request();
+        exit::join(self.intake);
+        exit::join(self.playout)
+    }
+}
+
+/// Ends the program if its thread ends without having been told to.
+struct EndsProgram {
+    session: Stop,
+    program: Stop,
+}
+
+impl Drop for EndsProgram {
+    fn drop(&mut self) {
+        if !self.session.is_requested() {
+            self.program.request();
+        }
+    }
 }
 
 /// Ends with what to do if no waiting will help.
@@ -132,10 +297,10 @@ fn run_demo(args: &DemoArgs, wants_status: bool) -> anyhow::Result<Exit> {
         return Ok(desk.finish(played, &demo.end, clock::now().since(started), Time::Simulated)?);
     }
     let sink = outputs::open(&demo.play, Box::new(RealTime), false)?;
-    let playout = spawn_playout(sink, Box::new(parts.engine), parts.control)?;
-    let intake = spawn_intake(parts.intake, stop)?;
+    let playout = spawn_playout(sink, Box::new(parts.engine), parts.control, stop)?;
+    let intake = spawn_intake(parts.intake, stop, stop)?;
     let guest_stop = stop.clone();
-    let guest_thread = spawn("guest", stop, move || {
+    let guest_thread = spawn("guest", stop, stop, move || {
         realtime::ask_for_thread("guest", INTAKE_PRIORITY);
         demo::run_guest(&mut guest, &guest_stop);
     })?;
@@ -150,13 +315,14 @@ fn run_demo(args: &DemoArgs, wants_status: bool) -> anyhow::Result<Exit> {
     Ok(desk.finish(played, &demo.end, clock::now().since(started), Time::Real)?)
 }
 
+/// Spawns a thread of a session. Whichever ends by itself, and however, ends the program.
 fn spawn<T: Send + 'static>(
     name: &str,
-    stop: &Stop,
+    session: &Stop,
+    program: &Stop,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, Failure> {
-    // Whichever thread ends, and however, ends the program.
-    let guard = StopOnDrop(stop.clone());
+    let guard = EndsProgram { session: session.clone(), program: program.clone() };
     let thread = Builder::new().name(name.into()).spawn(move || {
         let _guard = guard;
         body()
@@ -164,9 +330,9 @@ fn spawn<T: Send + 'static>(
     thread.or_environment(format!("cannot start the {name} thread"), "close some programs")
 }
 
-fn spawn_intake(mut intake: intake::shm::ShmIntake, stop: &Stop) -> Result<JoinHandle<()>, Failure> {
-    let until = stop.clone();
-    spawn("intake", stop, move || {
+fn spawn_intake(mut intake: Intake, session: &Stop, program: &Stop) -> Result<JoinHandle<()>, Failure> {
+    let until = session.clone();
+    spawn("intake", session, program, move || {
         let rights = realtime::ask_for_thread("intake", INTAKE_PRIORITY);
         tracing::debug!("{rights}");
         intake::run(&mut intake, &until);
@@ -177,9 +343,10 @@ fn spawn_playout(
     mut sink: Box<dyn Sink + Send>,
     engine: Box<dyn Source>,
     control: Control,
+    program: &Stop,
 ) -> Result<JoinHandle<Result<(), SinkError>>, Failure> {
-    let stop = control.stop.clone();
-    spawn("playout", &stop, move || {
+    let session = control.stop.clone();
+    spawn("playout", &session, program, move || {
         // Not inside the message: that is not made when nobody wants it.
         let rights = realtime::ask_for_thread("playout", PLAYOUT_PRIORITY);
         tracing::debug!("{rights}");

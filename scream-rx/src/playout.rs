@@ -16,8 +16,9 @@ use crate::drift::Drift;
 use crate::ending::{Ending, Length};
 use crate::handover::{self, Hand, Streams};
 use crate::sink::{Filled, SinkCell, SinkFormat, Source};
-use crate::stream::Stream;
+use crate::stream::{Came, Stream};
 use crate::target::{Target, Wishes};
+use crate::timing::{self, Phase, Tap, What};
 use core::time::Duration;
 use shm_proto::HostTime;
 use std::sync::Arc;
@@ -32,16 +33,6 @@ const STEP_EVERY_S: f64 = 0.5;
 const SILENT_AFTER_S: f64 = 0.2;
 /// A sink must have asked for this much before its delay is believed. Unit: seconds.
 const SINK_SETTLES_S: f64 = 0.020;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Nothing plays.
-    Idle,
-    /// The current stream plays.
-    Playing,
-    /// The current stream fades out, to make room or because the sink changed.
-    Leaving,
-}
 
 /// The engine. See the module.
 #[derive(Debug)]
@@ -63,6 +54,12 @@ pub struct Playout {
     stepped_s: f64,
     ending: Ending,
     counters: Arc<Counters>,
+    /// Streams taken so far.
+    streams_seen: u32,
+    tap: Option<Tap>,
+    /// What the tap is told of this fill.
+    told: timing::Fill,
+    told_move: i64,
 }
 
 /// The gap that is going on.
@@ -95,18 +92,36 @@ pub fn engine(epoch: HostTime, wishes: Wishes, length: Length, counters: Arc<Cou
         stepped_s: f64::MIN,
         ending: Ending::new(length),
         counters,
+        streams_seen: 0,
+        tap: None,
+        told: timing::Fill::default(),
+        told_move: 0,
     };
     (playout, streams)
 }
 
 impl Playout {
+    /// Tells `tap` of everything that happens from now on. To be called before the first sink opens.
+    pub fn set_tap(&mut self, tap: Tap) {
+        self.tap = Some(tap);
+    }
+
     fn seconds(&self, at: HostTime) -> f64 {
         at.signed_ns_since(self.epoch) as f64 * 1e-9
     }
 
+    fn tell(&mut self, now: HostTime, what: What) {
+        if let Some(tap) = &mut self.tap {
+            tap.tell(now.since(self.epoch).as_nanos() as u64, what);
+        }
+    }
+
     /// Takes what the intake sent: the newest stream waits for its turn, older ones that never played are given back.
-    fn take_streams(&mut self) {
-        while let Some(stream) = self.hand.take() {
+    fn take_streams(&mut self, now: HostTime) {
+        while let Some(mut stream) = self.hand.take() {
+            self.streams_seen = self.streams_seen.wrapping_add(1);
+            stream.number = self.streams_seen;
+            self.tell(now, What::Stream { id: stream.number, format: stream.format() });
             if Some(stream.sink()) != self.sink {
                 self.hand.give_back(stream);
             } else if self.current.is_none() {
@@ -128,9 +143,18 @@ impl Playout {
     }
 
     fn observe(&mut self) {
-        let Playout { current, next, target, epoch, .. } = self;
+        let Playout { current, next, target, epoch, tap, .. } = self;
         for stream in [current, next].into_iter().flatten() {
-            let observed = stream.observe(*epoch, |at_s, late_s| target.chunk(at_s, late_s));
+            let id = stream.number;
+            let observed = stream.observe(*epoch, |came| {
+                if let Some(late_s) = came.late_s {
+                    target.chunk(came.at_s, late_s);
+                }
+                if let Some(tap) = tap {
+                    let Came { start, frames, stored, quiet, .. } = came;
+                    tap.tell((came.at_s * 1e9) as u64, What::Came { id, start, frames, stored, quiet });
+                }
+            });
             if observed.restarted {
                 target.forget_lateness(stream.last_arrival_s());
             }
@@ -139,9 +163,7 @@ impl Playout {
 
     /// The delay to hold for `stream`.
     fn wanted_s(&self, stream: &Stream) -> f64 {
-        let format = stream.format();
-        let chunk_s = f64::from(format.chunk_frames()) / f64::from(format.rate_hz());
-        self.target.delay_s(chunk_s, stream.filter_s())
+        self.target.delay_s(stream.piece_s(), stream.filter_s())
     }
 
     /// The place in `stream` that is to be heard at `heard_s`.
@@ -196,6 +218,7 @@ impl Playout {
         let Some(stream) = &mut self.current else { return };
         if far_off && now_s - self.stepped_s > STEP_EVERY_S {
             stream.move_by(error_s * guest_hz);
+            self.told_move = (error_s * guest_hz) as i64;
             error_s = 0.0;
             self.stepped_s = now_s;
             self.drift.restart();
@@ -211,6 +234,10 @@ impl Playout {
         counters.delay_us.set((delay_s * 1e6) as i64);
         counters.target_us.set((wanted_s * 1e6) as i64);
         counters.drift_ppb.set((self.drift.learned_ppm() * 1e3) as i64);
+        self.told.delay_ns = (delay_s * 1e9) as u64;
+        self.told.target_ns = (wanted_s * 1e9) as u64;
+        self.told.ratio_ppb = (self.drift.ppm() * 1e3) as i64;
+        self.told.missing = rendered.missing as u32;
 
         self.gap.frames += rendered.missing;
         self.gap.late_frames += rendered.missing - rendered.lost;
@@ -287,23 +314,37 @@ impl Source for Playout {
         let delay_s = sink_delay.as_secs_f64();
         let (heard_s, _) = self.sink_clock.advance(now_s + delay_s, frames);
         self.target.sink(delay_s + elapsed_s);
+        if self.sink_age_s == 0.0 {
+            self.tell(now, What::Sink { rate_hz: format.rate_hz, channels: channels as u8 });
+        }
         self.sink_age_s += elapsed_s;
-        self.take_streams();
+        self.take_streams(now);
         self.observe();
         if self.phase == Phase::Idle && !self.try_start(now_s, heard_s, frames) {
             whole.fill(0.0);
         }
         let sounding = self.phase != Phase::Idle;
+        self.told = timing::Fill {
+            frames: frames as u32,
+            sink_delay_ns: sink_delay.as_nanos() as u64,
+            phase: self.phase,
+            ..timing::Fill::default()
+        };
         match self.phase {
             Phase::Idle => {}
             Phase::Playing => self.play(whole, now_s, heard_s, elapsed_s),
             Phase::Leaving => self.leave(whole),
         }
+        if self.told_move != 0 {
+            let frames = core::mem::take(&mut self.told_move);
+            self.tell(now, What::Move { frames });
+        }
+        self.tell(now, What::Fill(self.told));
         Filled { frames: self.ending.apply(whole, format, sounding), sounding }
     }
 
     fn keep_up(&mut self, now: HostTime) -> bool {
-        self.take_streams();
+        self.take_streams(now);
         self.observe();
         let now_s = self.seconds(now);
         if self.phase != Phase::Idle {

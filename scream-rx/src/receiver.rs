@@ -4,14 +4,14 @@
 use crate::cli::Output;
 use crate::counters::Counters;
 use crate::ending::Length;
-use crate::intake::State;
-use crate::intake::shm::ShmIntake;
+use crate::intake::{Intake, News, State};
 use crate::playout::{self, Playout};
 use crate::settings::Play;
 use crate::sink::{Control, Notice};
 use core::time::Duration;
 use rtrb::{Consumer, Producer, RingBuffer};
 use rx_host::signals::Stop;
+use rx_host::wait::Bell;
 use shm_proto::{HostTime, Region};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver as Notices};
@@ -23,7 +23,7 @@ const MAX_WAITING: usize = 64;
 #[derive(Debug)]
 pub struct Receiver {
     /// The intake thread runs this.
-    pub intake: ShmIntake,
+    pub intake: Intake,
     /// The playout thread runs a sink on this.
     pub engine: Playout,
     /// What the sink needs besides.
@@ -39,6 +39,10 @@ pub struct Lines {
     pub regions: Producer<Region>,
     /// How it stands with the guest.
     pub states: Consumer<State>,
+    /// What happened once.
+    pub news: Consumer<News>,
+    /// Wakes the intake when a region was sent; without one it looks ten times a second.
+    pub bell: Option<Arc<Bell>>,
     /// How it stands with the sink.
     pub notices: Notices<Notice>,
     /// What was counted.
@@ -47,7 +51,18 @@ pub struct Lines {
 
 /// Puts a receiver together that plays as `play` says, until `stop`, for `after` at most.
 pub fn build(play: &Play, after: Option<Duration>, from_sound: bool, stop: &Stop, now: HostTime) -> Receiver {
-    let counters = Arc::<Counters>::default();
+    build_counting(play, after, from_sound, stop, now, Arc::default())
+}
+
+/// As [`build`], going on with what was counted before.
+pub fn build_counting(
+    play: &Play,
+    after: Option<Duration>,
+    from_sound: bool,
+    stop: &Stop,
+    now: HostTime,
+    counters: Arc<Counters>,
+) -> Receiver {
     let length = match after.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)) {
         None => Length::Endless,
         Some(ms) if from_sound || matches!(play.output, Output::Wav | Output::Raw) => Length::FromSound(ms),
@@ -57,7 +72,12 @@ pub fn build(play: &Play, after: Option<Duration>, from_sound: bool, stop: &Stop
     let (regions, regions_out) = RingBuffer::new(MAX_WAITING);
     let (states_in, states) = RingBuffer::new(MAX_WAITING);
     let (notices_in, notices) = mpsc::channel();
-    let intake = ShmIntake::new(regions_out, streams, Arc::clone(&counters), states_in, now);
+    let intake = Intake::new(regions_out, streams, Arc::clone(&counters), states_in, now);
+    let (mut intake, news) = intake.with_news();
+    let bell = Bell::new().ok().map(Arc::new);
+    if let Some(bell) = &bell {
+        intake = intake.with_bell(Arc::clone(bell));
+    }
     let control = Control { stop: stop.clone(), counters: Arc::clone(&counters), notices: notices_in };
-    Receiver { intake, engine, control, lines: Lines { regions, states, notices, counters } }
+    Receiver { intake, engine, control, lines: Lines { regions, states, news, bell, notices, counters } }
 }

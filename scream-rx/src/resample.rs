@@ -35,7 +35,11 @@ pub struct CannotResample {
 
 /// The resampler. Consumes interleaved frames of the guest, makes interleaved frames for the sink.
 pub struct Resampler {
-    inner: Async<f32>,
+    /// Nothing if only the places matter.
+    inner: Option<Async<f32>>,
+    /// Frames that are made next, and guest frames that were taken so far, without an `inner`.
+    chunk: usize,
+    taken: u64,
     channels: usize,
     /// Guest frames per sink frame: by the nominal rates, as of the last block, and as wanted for the next.
     nominal_step: f64,
@@ -53,28 +57,50 @@ impl Resampler {
     /// # Errors
     /// [`CannotResample`] outside 8 kHz to 768 kHz, or with no or more than eight channels.
     pub fn new(from_hz: u32, to_hz: u32, channels: usize) -> Result<Resampler, CannotResample> {
+        let mut resampler = Resampler::without_sound(from_hz, to_hz, channels)?;
+        let filter = SincInterpolationParameters::new(resampler.reach as usize * 2, WindowFunction::Hann2)
+            .oversampling_factor(OVERSAMPLING)
+            .interpolation(SincInterpolationType::Cubic);
+        let ratio = f64::from(to_hz) / f64::from(from_hz);
+        let inner = Async::new_sinc(ratio, MAX_RELATIVE, &filter, MAX_BLOCK, channels, FixedAsync::Output);
+        resampler.inner = Some(inner.map_err(|_| CannotResample { from_hz, to_hz, channels })?);
+        Ok(resampler)
+    }
+
+    /// One that keeps all places as they would be, but makes no sound: [`Resampler::process`] leaves `out` alone.
+    ///
+    /// # Errors
+    /// As [`Resampler::new`].
+    pub fn without_sound(from_hz: u32, to_hz: u32, channels: usize) -> Result<Resampler, CannotResample> {
         let cannot = || CannotResample { from_hz, to_hz, channels };
         if !RATES_HZ.contains(&from_hz) || !RATES_HZ.contains(&to_hz) || !(1..=MAX_CHANNELS).contains(&channels) {
             return Err(cannot());
         }
-        let ratio = f64::from(to_hz) / f64::from(from_hz);
         // Going down, the filter must be as much longer as its cut-off is lower, or treble would fold back.
         let sinc_len = SINC_FRAMES * (from_hz.div_ceil(to_hz) as usize).clamp(1, 16);
-        let filter = SincInterpolationParameters::new(sinc_len, WindowFunction::Hann2)
-            .oversampling_factor(OVERSAMPLING)
-            .interpolation(SincInterpolationType::Cubic);
-        let inner = Async::new_sinc(ratio, MAX_RELATIVE, &filter, MAX_BLOCK, channels, FixedAsync::Output);
-        let inner = inner.map_err(|_| cannot())?;
-        let step = 1.0 / ratio;
+        let step = f64::from(from_hz) / f64::from(to_hz);
         let reach = sinc_len as f64 / 2.0;
-        Ok(Resampler { inner, channels, nominal_step: step, step, next_step: step, advanced: 0.0, reach })
+        Ok(Resampler {
+            inner: None,
+            chunk: MAX_BLOCK,
+            taken: 0,
+            channels,
+            nominal_step: step,
+            step,
+            next_step: step,
+            advanced: 0.0,
+            reach,
+        })
     }
 
     /// Forgets all sound and starts anew at guest frame 0, with the nominal ratio.
     ///
     /// Real-time safe.
     pub fn reset(&mut self) {
-        self.inner.reset();
+        if let Some(inner) = &mut self.inner {
+            inner.reset();
+        }
+        self.taken = 0;
         (self.step, self.next_step, self.advanced) = (self.nominal_step, self.nominal_step, 0.0);
     }
 
@@ -92,7 +118,8 @@ impl Resampler {
 
     /// The most guest frames one block can need.
     pub fn max_input(&self) -> usize {
-        self.inner.input_frames_max()
+        let most = (MAX_BLOCK as f64 * self.nominal_step * MAX_RELATIVE).ceil() as usize + self.reach as usize + 2;
+        self.inner.as_ref().map_or(most, |inner| inner.input_frames_max())
     }
 
     /// How many guest frames are taken for each that the nominal rates promise, from the next block on. Kept within 2 %.
@@ -100,7 +127,8 @@ impl Resampler {
     /// Real-time safe.
     pub fn set_consumption(&mut self, ratio: f64) {
         let ratio = ratio.clamp(1.0 / 1.019, 1.019);
-        if self.inner.set_resample_ratio_relative(1.0 / ratio, true).is_ok() {
+        let set = self.inner.as_mut().map(|inner| inner.set_resample_ratio_relative(1.0 / ratio, true));
+        if set.is_none_or(|set| set.is_ok()) {
             self.next_step = self.nominal_step * ratio;
         }
     }
@@ -109,9 +137,22 @@ impl Resampler {
     ///
     /// Real-time safe.
     pub fn prepare(&mut self, frames: usize) -> usize {
-        // Cannot fail: the size is within the limits it was made with.
-        let _ = self.inner.set_chunk_size(frames.clamp(1, MAX_BLOCK));
-        self.inner.input_frames_next()
+        self.chunk = frames.clamp(1, MAX_BLOCK);
+        match &mut self.inner {
+            Some(inner) => {
+                // Cannot fail: the size is within the limits it was made with.
+                let _ = inner.set_chunk_size(self.chunk);
+                inner.input_frames_next()
+            }
+            None => (self.end_of_block().ceil() as u64 + 1).saturating_sub(self.taken) as usize,
+        }
+    }
+
+    /// How far the guest's sound is advanced when the next block is made.
+    fn end_of_block(&self) -> f64 {
+        // The step goes straight from the old to the new over the block, and is moved before each frame.
+        let n = self.chunk as f64;
+        self.advanced + n * self.step + (self.next_step - self.step) * (n + 1.0) / 2.0
     }
 
     /// Makes the block that [`Resampler::prepare`] was asked for. `input` holds as many guest frames as that said, `out`
@@ -119,18 +160,20 @@ impl Resampler {
     ///
     /// Real-time safe.
     pub fn process(&mut self, input: &[f32], out: &mut [f32]) -> bool {
-        let (taken, made) = (self.inner.input_frames_next(), self.inner.output_frames_next());
-        let (Ok(from), Ok(mut to)) =
-            (InterleavedSlice::new(input, self.channels, taken), InterleavedSlice::new_mut(out, self.channels, made))
-        else {
-            return false;
-        };
-        if self.inner.process_into_buffer(&from, &mut to, None).is_err() {
-            return false;
+        if let Some(inner) = &mut self.inner {
+            let (taken, made) = (inner.input_frames_next(), inner.output_frames_next());
+            let (Ok(from), Ok(mut to)) = (
+                InterleavedSlice::new(input, self.channels, taken),
+                InterleavedSlice::new_mut(out, self.channels, made),
+            ) else {
+                return false;
+            };
+            if inner.process_into_buffer(&from, &mut to, None).is_err() {
+                return false;
+            }
         }
-        // The step goes straight from the old to the new over the block, and is moved before each frame.
-        let n = made as f64;
-        self.advanced += n * self.step + (self.next_step - self.step) * (n + 1.0) / 2.0;
+        self.taken += (input.len() / self.channels) as u64;
+        self.advanced = self.end_of_block();
         self.step = self.next_step;
         true
     }

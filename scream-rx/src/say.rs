@@ -2,12 +2,14 @@
 //! Words only; nothing is decided or counted here.
 
 use crate::counters::Counters;
-use crate::intake::State;
+use crate::intake::{News, State};
+use crate::origin::Origin;
 use crate::sink::Notice;
 use core::fmt::Write;
 use core::time::Duration;
 use rx_host::settings::units::ByteSize;
 use shm_proto::scream::{Foreign, Format, Waiting};
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 /// After so long without any stream the user learns what is known to prevent one.
@@ -18,6 +20,9 @@ pub fn guest(state: State, file: &Path) -> Option<String> {
     let file = file.display();
     Some(match state {
         State::Detached | State::Waiting(Waiting::Settling | Waiting::Standing) => return None,
+        State::Listening => {
+            "waiting for sound from the network: nothing has come yet; play something in the guest".into()
+        }
         State::Waiting(Waiting::NoStream) => {
             format!("waiting for sound in {file}: nothing is written yet; play something in the guest")
         }
@@ -50,6 +55,57 @@ pub fn still_nothing(file: &Path, bytes: u64) -> String {
         file.display(),
         bytes >> 20
     )
+}
+
+/// Datagrams are awaited.
+pub fn listening(origin: &Origin, interfaces: &[Ipv4Addr]) -> String {
+    let address = origin.address();
+    match origin.listen.group {
+        Some(_) => {
+            let on: Vec<String> = interfaces.iter().map(Ipv4Addr::to_string).collect();
+            format!("listening to {address} on {}", on.join(", "))
+        }
+        None => format!("listening on {address}"),
+    }
+}
+
+/// What is known to keep datagrams from coming. Source: the wire reference, sections 3.2 and 3.3.
+pub fn still_nothing_sent(origin: &Origin) -> String {
+    let port = origin.address().port();
+    let to = match origin.listen.group {
+        Some(group) => format!(
+            "the guest must send to {group} port {port} (the driver's default; UseIVSHMEM must not be set) through a network \
+             that this host is on, and switches may drop groups: UnicastIPv4 in the guest and -u here do without"
+        ),
+        None => {
+            format!("the guest's registry must say UnicastIPv4 = an address of this host, and UnicastPort = {port}")
+        }
+    };
+    format!("still no datagram. If the guest plays: {to}; and a firewall here must let UDP port {port} in")
+}
+
+/// What happened once.
+pub fn news(news: &News, file: &Path) -> String {
+    match news {
+        News::Sender(sender) => format!("the sound comes from {sender}"),
+        News::OtherSender(other) => format!(
+            "{other} sends too and is left out: give each guest a port of its own (UnicastPort there, -p here) and a \
+             scream-rx of its own"
+        ),
+        News::Junk(junk, sender) => {
+            format!("{sender} sends what is not Scream's: {junk}; further ones are only counted")
+        }
+        News::ThroughNetwork { memory_unused: true } => format!(
+            "nothing was ever written into {}, but the guest sends: playing that. Either its registry does not say \
+             UseIVSHMEM, or its IVSHMEM driver is one that Scream cannot open (newer ones refuse it: try 0.1-161), or \
+             another program there holds the device",
+            file.display()
+        ),
+        News::ThroughNetwork { memory_unused: false } => {
+            format!("the guest sends now and writes nothing into {}: playing what it sends", file.display())
+        }
+        News::ThroughMemory => format!("the guest writes into {} now: playing that", file.display()),
+    }
 }
 
 /// A format in a few words.
@@ -86,6 +142,9 @@ pub fn status(counters: &Counters, playing: bool) -> String {
     if lost > 0 {
         let _ = write!(line, ", {lost} chunks lost");
     }
+    if counters.intake.datagrams_lost.get() > 0 {
+        let _ = write!(line, ", {} datagrams lost", counters.intake.datagrams_lost.get());
+    }
     if under > 0 {
         let _ = write!(line, ", device ran empty {under} times");
     }
@@ -109,6 +168,9 @@ pub fn summary(counters: &Counters, format: Option<Format>, how: &str) -> String
     }
     let _ = writeln!(text, "clocks    {:+.1} ppm between guest and sink", p.drift_ppb.get() as f64 / 1e3);
     let _ = writeln!(text, "chunks    {} received, {} lost", i.chunks.get(), i.chunks_lost.get());
+    if i.datagrams.get() > 0 {
+        let _ = writeln!(text, "datagrams {} received, {} lost", i.datagrams.get(), i.datagrams_lost.get());
+    }
     let _ = writeln!(text, "gaps      {} hidden, the device ran empty {} times", p.gaps.get(), s.underflows.get());
     text
 }

@@ -1,12 +1,13 @@
 //! From flags and the settings file to settings that cannot be wrong. After this nobody parses again.
 
 use crate::cli::{BitsArg, EndArgs, Output, PlayArgs, ProfileArg, RunArgs};
+use crate::origin::{self, Origin, OriginLow, UdpAddress};
 use crate::target::{Profile, Wishes};
 use clap::ValueEnum;
 use core::time::Duration;
 use rx_host::atomic_file;
 use rx_host::exit::Failure;
-use rx_host::settings::units::{Auto, Milliseconds};
+use rx_host::settings::units::{Auto, Milliseconds, Seconds};
 use rx_host::settings::{self, About, ConfigFile, Layers, SettingsError, Value};
 use serde::{Deserialize, Deserializer};
 use std::path::{Path, PathBuf};
@@ -42,6 +43,8 @@ pub struct End {
     pub after: Option<Duration>,
     /// Where the figures go.
     pub stats: Option<PathBuf>,
+    /// Where the record of times goes.
+    pub dump_timing: Option<PathBuf>,
 }
 
 /// All settings of `run`.
@@ -49,6 +52,8 @@ pub struct End {
 pub struct Settings {
     /// The shared memory's file.
     pub file: PathBuf,
+    /// Where the sound comes from.
+    pub origin: Origin,
     /// Where and how it plays.
     pub play: Play,
     /// How it ends.
@@ -59,9 +64,17 @@ pub struct Settings {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Low {
+    #[serde(alias = "memory")]
     file: Option<PathBuf>,
+    udp: Option<UdpAddress>,
+    auto: Option<bool>,
+    unicast: Option<bool>,
+    port: Option<u16>,
+    interface: Option<String>,
+    group: Option<String>,
     #[serde(deserialize_with = "word")]
     output: Option<Output>,
+    #[serde(alias = "sink")]
     device: Option<String>,
     name: Option<String>,
     target: Option<Auto<Milliseconds>>,
@@ -70,9 +83,11 @@ pub struct Low {
     profile: Option<ProfileArg>,
     #[serde(deserialize_with = "word")]
     bits: Option<BitsArg>,
+    seconds: Option<Seconds>,
+    stats: Option<PathBuf>,
+    dump_timing: Option<PathBuf>,
 }
 
-const FILE: About = About { name: "file", why: "the name in most guides" };
 const OUTPUT: About = About { name: "output", why: "a sound server before ALSA, which one program has for itself" };
 const DEVICE: About = About { name: "device", why: "the server's or ALSA's own default" };
 const NAME: About = About { name: "name", why: "to be found among others in a mixer" };
@@ -80,6 +95,9 @@ const TARGET: About = About { name: "target", why: "as short as profile, guest a
 const LIMIT: About = About { name: "limit", why: "beyond it lips and sound part" };
 const PROFILE: About = About { name: "profile", why: "lets a host be 6 ms late" };
 const BITS: About = About { name: "bits", why: "what the guest has" };
+const SECONDS: About = About { name: "seconds", why: "it runs until it is stopped" };
+const STATS: About = About { name: "stats", why: "figures are for those who ask" };
+const DUMP_TIMING: About = About { name: "dump-timing", why: "a record is for those who complain" };
 
 /// One of the words of `E`.
 fn word<'de, D: Deserializer<'de>, E: ValueEnum>(d: D) -> Result<Option<E>, D::Error> {
@@ -116,9 +134,24 @@ impl Settings {
     fn from_layers(args: &RunArgs, file: &ConfigFile<Low>) -> Result<(Settings, Layers), SettingsError> {
         let mut layers = Layers::new(file);
         let typed = args.file.clone().or_else(|| args.memory.clone());
-        let path = layers.pick(&FILE, typed, file.values.file.clone(), PathBuf::from(DEFAULT_FILE));
-        let play = play(&mut layers, &args.play, &file.values)?;
-        Ok((Settings { file: path, play, end: end(&args.end) }, layers))
+        let low = &file.values;
+        let origin_low = OriginLow {
+            file: low.file.clone(),
+            udp: low.udp,
+            auto: low.auto,
+            unicast: low.unicast,
+            port: low.port,
+            interface: low.interface.clone(),
+            group: low.group.clone(),
+        };
+        let origin = origin::origin(&mut layers, typed, &args.network, &origin_low, args.as_reference)?;
+        let play = play(&mut layers, &args.play, low)?;
+        let end = End {
+            after: layers.pick_optional(&SECONDS, args.end.seconds, low.seconds).map(|s| s.0),
+            stats: layers.pick_optional(&STATS, args.end.stats.clone(), low.stats.clone()),
+            dump_timing: layers.pick_optional(&DUMP_TIMING, args.end.dump_timing.clone(), low.dump_timing.clone()),
+        };
+        Ok((Settings { file: origin.file.clone(), origin, play, end }, layers))
     }
 }
 
@@ -141,7 +174,8 @@ fn play(l: &mut Layers, args: &PlayArgs, low: &Low) -> Result<Play, SettingsErro
     l.check(&NAME, &name, is_name(&name), || "a name without control characters")?;
     let target = l.pick(&TARGET, args.target, low.target, Auto::Auto);
     let limit = l.pick(&LIMIT, args.limit, low.limit, Milliseconds::new(200));
-    l.check_range(&LIMIT, &limit, Milliseconds::new(20)..=Milliseconds::new(2000))?;
+    l.check_range(&LIMIT, &limit, Milliseconds::new(1)..=Milliseconds::new(2000))?;
+    let limit = limit.max(Milliseconds::new(20));
     let target = match target {
         Auto::Auto => None,
         Auto::Fixed(ms) => {
@@ -172,7 +206,7 @@ fn is_name(text: &str) -> bool {
 
 /// How it ends, by flags alone.
 pub fn end(args: &EndArgs) -> End {
-    End { after: args.seconds.map(|s| s.0), stats: args.stats.clone() }
+    End { after: args.seconds.map(|s| s.0), stats: args.stats.clone(), dump_timing: args.dump_timing.clone() }
 }
 
 impl End {
@@ -187,7 +221,7 @@ impl End {
                 Failure::environment(e, hint)
             })
         };
-        self.stats.iter().try_for_each(|path| check(path))
+        self.stats.iter().chain(&self.dump_timing).try_for_each(|path| check(path))
     }
 }
 
@@ -267,11 +301,108 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_the_reference_receiver_work_unchanged() {
+        use crate::origin::Ways::{self, Auto, Memory, Network};
+        // Line, called by its name or ours, ways, where datagrams are sent to, interface, output, device.
+        type Row = (&'static str, Ways, &'static str, Option<&'static str>, Output, Option<&'static str>);
+        let group = "239.255.77.77:4010";
+        let cases: [Row; 16] = [
+            ("scream", Auto, group, None, Output::Auto, None),
+            ("scream -v", Auto, group, None, Output::Auto, None),
+            ("scream-rx", Memory, group, None, Output::Auto, None),
+            ("scream -i virbr0", Network, group, Some("virbr0"), Output::Auto, None),
+            ("scream-rx -i virbr0 -o alsa", Network, group, Some("virbr0"), Output::Alsa, None),
+            ("scream -i 192.168.122.1", Network, group, Some("192.168.122.1"), Output::Auto, None),
+            (
+                "scream -o pulse -i br0 -n Guest -s speakers",
+                Network,
+                group,
+                Some("br0"),
+                Output::Pulse,
+                Some("speakers"),
+            ),
+            ("scream -u", Network, "0.0.0.0:4010", None, Output::Auto, None),
+            ("scream -u -p 4011 -o alsa -d hw:0,0", Network, "0.0.0.0:4011", None, Output::Alsa, Some("hw:0,0")),
+            ("scream -g 239.255.77.78 -p 4011", Network, "239.255.77.78:4011", None, Output::Auto, None),
+            ("scream -o raw -i eth0", Network, group, Some("eth0"), Output::Raw, None),
+            ("scream -m /dev/shm/scream-ivshmem", Memory, group, None, Output::Auto, None),
+            ("scream -m /dev/shm/x -o pulse -t 50 -l 100 -v", Memory, group, None, Output::Pulse, None),
+            ("scream -o alsa -d default -t 5 -l 10 /dev/shm/x", Memory, group, None, Output::Alsa, Some("default")),
+            ("scream -m /dev/shm/x -i eth0", Memory, group, Some("eth0"), Output::Auto, None),
+            ("scream-rx run --auto -i eth0", Auto, group, Some("eth0"), Output::Auto, None),
+        ];
+        for (line, ways, address, interface, output, device) in cases {
+            let cli = Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|e| panic!("{line}: {e}"));
+            let mut args = match cli.command {
+                Some(crate::cli::Command::Run(args)) => args,
+                _ => cli.run,
+            };
+            args.as_reference = line.starts_with("scream ") || line == "scream";
+            let (s, _) = Settings::from_layers(&args, &ConfigFile::default()).unwrap_or_else(|e| panic!("{line}: {e}"));
+            assert_eq!(s.origin.ways, ways, "{line}");
+            assert_eq!(s.origin.address().to_string(), address, "{line}");
+            assert_eq!(s.origin.listen.interface.as_deref(), interface, "{line}");
+            assert_eq!((s.play.output, s.play.device.as_deref()), (output, device), "{line}");
+            assert!(s.play.limit >= Duration::from_millis(20), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_long_flag_is_a_key_of_the_file_and_the_other_way_round() {
+        use clap::CommandFactory;
+        let mut command = Cli::command();
+        command.build();
+        let run = command.find_subcommand("run").unwrap();
+        let mut flags: Vec<_> = run.get_arguments().filter_map(|a| a.get_long()).collect();
+        flags.push("file");
+        // What is about the file itself, or about this one call.
+        flags.retain(|f| !["config", "help", "version", "verbose", "quiet", "color", "log"].contains(f));
+        let SettingsError::UnknownKey { known, .. } = settle("scream-rx", "no-such-key = 1").unwrap_err() else {
+            panic!()
+        };
+        let missing: Vec<_> = flags.iter().filter(|f| !known.contains(f)).collect();
+        let more: Vec<_> = known.iter().filter(|k| !flags.contains(k)).collect();
+        assert!(missing.is_empty() && more.is_empty(), "no keys: {missing:?}; no flags: {more:?}");
+    }
+
+    #[test]
+    fn the_file_names_a_source_as_the_flags_do_and_a_typed_one_is_above_it() {
+        use crate::origin::Ways;
+        let group = "239.255.77.77:4010";
+        for (toml, line, ways, address) in [
+            ("udp = true", "scream-rx", Ways::Network, group),
+            ("udp = \"239.1.2.3:5000\"", "scream-rx", Ways::Network, "239.1.2.3:5000"),
+            ("udp = \"239.1.2.3:5000\"", "scream-rx /dev/shm/x", Ways::Memory, "239.255.77.77:4010"),
+            ("udp = \"239.1.2.3:5000\"", "scream-rx --udp", Ways::Network, group),
+            ("auto = true\nport = 4011", "scream-rx", Ways::Auto, "239.255.77.77:4011"),
+            ("auto = true", "scream-rx -m /dev/shm/x", Ways::Memory, group),
+            ("memory = \"/dev/shm/x\"\nport = 4011", "scream-rx", Ways::Memory, "239.255.77.77:4011"),
+            ("memory = \"/dev/shm/x\"", "scream-rx --auto", Ways::Auto, group),
+            ("unicast = true\nport = 4012", "scream-rx", Ways::Network, "0.0.0.0:4012"),
+            ("group = \"239.9.9.9\"", "scream-rx -p 4013", Ways::Network, "239.9.9.9:4013"),
+            ("", "scream-rx --udp 192.168.122.1:4014", Ways::Network, "192.168.122.1:4014"),
+        ] {
+            let s = settle(line, toml).unwrap_or_else(|e| panic!("{toml} {line}: {e}"));
+            assert_eq!((s.origin.ways, s.origin.address().to_string().as_str()), (ways, address), "{toml} / {line}");
+        }
+        for (toml, words) in [
+            ("udp = false", "c.toml:1:7"),
+            ("udp = \"nowhere\"", "no address"),
+            ("group = \"192.168.1.1\"", "group is 192.168.1.1, allowed is 224.0.0.0"),
+            ("port = 0", "port is 0"),
+            ("prot = 4010", "there is no setting `prot`"),
+        ] {
+            let e = settle("scream-rx", toml).unwrap_err();
+            assert!(e.to_string().contains(words), "{toml}: {e}");
+        }
+    }
+
+    #[test]
     fn nonsense_is_refused_with_the_place_it_stands_at() {
         for (toml, place) in [
             ("output = \"trumpet\"", "c.toml:1"),
             ("target = 5000", "c.toml:1"),
-            ("\nlimit = 5", "c.toml:2"),
+            ("\nlimit = 0", "c.toml:2"),
             ("device = \"a\\u0000b\"", "c.toml:1"),
             ("name = \"\"", "c.toml:1"),
             ("gain = 2", "c.toml:1"),

@@ -22,7 +22,20 @@ pub fn figures(counters: &Counters, format: Option<Format>, run_time: Duration, 
         .count("chunks_refused", i.chunks_refused.get())
         .count("streams", i.streams.get())
         .count("headers_corrupt", i.headers_corrupt.get())
-        .count("intake_wake_ups", i.wake_ups.get());
+        .count("intake_wake_ups", i.wake_ups.get())
+        .count("datagrams_received", i.datagrams.get())
+        .count("datagrams_lost", i.datagrams_lost.get())
+        .count("datagrams_of_others", i.datagrams_foreign.get())
+        .count("silences_not_sent", i.silences.get())
+        .count("junk_too_short", i.junk_short.get())
+        .count("junk_too_long", i.junk_long.get())
+        .count("junk_named", i.junk_named.get())
+        .count("junk_corrupt", i.junk_corrupt.get());
+    for (when, pace) in [("playing", &i.playing), ("idle", &i.idle), ("detached", &i.detached)] {
+        if let Some(per_s) = pace.per_s() {
+            f.value(&format!("intake_wake_ups_{when}"), "per_s", per_s);
+        }
+    }
     if let Some(d) = p.delay.spread() {
         f.count("delay_count", d.count)
             .value("delay", "ms_p1", d.p1_ms)

@@ -21,6 +21,9 @@ const MAX_ARRIVALS: usize = 1024;
 /// What the ring holds beyond the longest delay. Unit: seconds.
 const RESERVE_S: f64 = 0.3;
 
+/// Quieter than this is digital silence: -90 dB of full scale.
+pub const QUIET: f32 = 3.16e-5;
+
 /// One chunk or datagram, as the engine hears of it.
 #[derive(Clone, Copy, Debug)]
 struct Arrived {
@@ -28,7 +31,35 @@ struct Arrived {
     frames: u32,
     /// Its frames are in the ring.
     stored: bool,
+    /// All of it is digital silence.
+    quiet: bool,
     at: HostTime,
+}
+
+/// Something that came, as [`Stream::observe`] tells it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Came {
+    /// When, in seconds since the epoch.
+    pub at_s: f64,
+    /// How much later than the earliest do; nothing while the clock is set anew. Unit: seconds.
+    pub late_s: Option<f64>,
+    /// Its first frame.
+    pub start: u64,
+    /// How many.
+    pub frames: u32,
+    /// They can be played.
+    pub stored: bool,
+    /// All of it is digital silence.
+    pub quiet: bool,
+}
+
+/// What a stream is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// Samples.
+    Sound,
+    /// Times alone: nothing is copied or calculated, and everything else is as it would be.
+    Times,
 }
 
 /// The intake's end: takes PCM, passes frames on.
@@ -42,6 +73,7 @@ pub struct Feed {
     decoded: Vec<f32>,
     mapped: Vec<f32>,
     next: u64,
+    content: Content,
 }
 
 /// The engine's end: frames by number, with all that belongs to this stream alone.
@@ -61,6 +93,13 @@ pub struct Stream {
     origin: i64,
     fed: i64,
     last_arrival_s: f64,
+    /// The longest piece that came: a chunk, or a datagram. Unit: frames.
+    piece_frames: u32,
+    /// Counts the streams that an engine saw.
+    pub(crate) number: u32,
+    content: Content,
+    /// Where digital silence came, if there are times alone.
+    quiet: core::ops::Range<u64>,
 }
 
 /// Opens a stream of `format` for a sink of `sink`; at most `longest_s` of it will be held. Also says whether the guest's
@@ -75,8 +114,28 @@ pub fn open(
     sink: SinkFormat,
     longest_s: f64,
 ) -> Result<(Feed, Box<Stream>, MaskVerdict), CannotResample> {
+    let resampler = Resampler::new(format.rate_hz(), sink.rate_hz, sink.layout.channels())?;
+    Ok(join(format, sink, longest_s, resampler, Content::Sound))
+}
+
+/// The same for times alone, which [`Feed::push_times`] takes: an hour of them costs a fraction of a second.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_times(format: Format, sink: SinkFormat) -> Result<(Feed, Box<Stream>), CannotResample> {
+    let resampler = Resampler::without_sound(format.rate_hz(), sink.rate_hz, sink.layout.channels())?;
+    let (feed, stream, _) = join(format, sink, 0.0, resampler, Content::Times);
+    Ok((feed, stream))
+}
+
+fn join(
+    format: Format,
+    sink: SinkFormat,
+    longest_s: f64,
+    resampler: Resampler,
+    content: Content,
+) -> (Feed, Box<Stream>, MaskVerdict) {
     let channels = sink.layout.channels();
-    let resampler = Resampler::new(format.rate_hz(), sink.rate_hz, channels)?;
     let (guest, verdict) = Layout::of_guest(format.channels(), format.mask());
     let rate_hz = format.rate_hz();
     let held = ((longest_s.clamp(0.0, 10.0) + RESERVE_S) * f64::from(rate_hz)) as usize;
@@ -93,6 +152,7 @@ pub fn open(
         decoded: vec![0.0; most_frames * usize::from(format.channels())],
         mapped: vec![0.0; most_frames * channels],
         next: 0,
+        content,
     };
     let stream = Stream {
         data,
@@ -107,8 +167,12 @@ pub fn open(
         origin: 0,
         fed: 0,
         last_arrival_s: f64::MIN,
+        piece_frames: 0,
+        number: 0,
+        content,
+        quiet: 0..0,
     };
-    Ok((feed, Box::new(stream), verdict))
+    (feed, Box::new(stream), verdict)
 }
 
 impl Feed {
@@ -123,12 +187,24 @@ impl Feed {
         let decoded = self.decoded.get(..frames * channels).unwrap_or_default();
         let frames = self.matrix.apply(decoded, &mut self.mapped);
         let mapped = self.mapped.get(..frames * self.sink.layout.channels()).unwrap_or_default();
+        let quiet = mapped.iter().all(|x| x.abs() < QUIET);
         // The arrival goes last: whoever sees it finds the frames.
         let stored = self.arrivals.slots() > 0 && self.data.push_entire_slice(mapped).is_ok();
-        let arrived = Arrived { start: self.next, frames: frames as u32, stored, at };
-        self.next += frames as u64;
-        let _ = self.arrivals.push(arrived);
+        self.announce(frames as u32, stored, quiet, at);
         stored
+    }
+
+    /// As [`Feed::push`] for `frames` of a stream of times alone, whether `quiet` or not.
+    pub fn push_times(&mut self, frames: u32, quiet: bool, at: HostTime) -> bool {
+        let stored = self.content == Content::Times && self.arrivals.slots() > 0;
+        self.announce(frames, stored, quiet, at);
+        stored
+    }
+
+    fn announce(&mut self, frames: u32, stored: bool, quiet: bool, at: HostTime) {
+        let arrived = Arrived { start: self.next, frames, stored, quiet, at };
+        self.next = self.next.saturating_add(u64::from(frames));
+        let _ = self.arrivals.push(arrived);
     }
 
     /// What comes next is the guest's frame `frame`, counted from the start of its stream; what lies between is lost.
@@ -199,23 +275,27 @@ impl Stream {
         self.last_arrival_s
     }
 
-    /// Hears of what came, and tells `late` of each: when, and how much later than usual, in seconds.
+    /// Hears of what came, and tells `heard` of each.
     ///
     /// Real-time safe.
-    pub fn observe(&mut self, epoch: HostTime, mut late: impl FnMut(f64, f64)) -> Observed {
+    pub fn observe(&mut self, epoch: HostTime, mut heard: impl FnMut(Came)) -> Observed {
         let mut observed = Observed::default();
         for _ in 0..MAX_ARRIVALS {
-            let Ok(Arrived { start, frames, stored, at }) = self.arrivals.pop() else { break };
+            let Ok(Arrived { start, frames, stored, quiet, at }) = self.arrivals.pop() else { break };
             let end = start.saturating_add(u64::from(frames));
             let at_s = at.signed_ns_since(epoch) as f64 * 1e-9;
             let arrival = self.clock.observe(at_s, end);
             observed = Observed { arrived: true, restarted: observed.restarted | arrival.restarted };
-            if self.clock.is_primed() && !arrival.restarted {
-                late(at_s, arrival.late_s);
-            }
+            let late_s = (self.clock.is_primed() && !arrival.restarted).then_some(arrival.late_s);
+            heard(Came { at_s, late_s, start, frames, stored, quiet });
             self.last_arrival_s = at_s;
+            self.piece_frames = self.piece_frames.max(frames);
             if stored && frames > 0 {
                 self.note_stored(start..end);
+                if quiet && self.content == Content::Times {
+                    let begins = if self.quiet.end == start { self.quiet.start } else { start };
+                    self.quiet = begins..end;
+                }
             }
         }
         observed
@@ -269,6 +349,11 @@ impl Stream {
     /// The place in the guest's sound of the next frame that [`Stream::render`] makes.
     pub fn position(&self) -> f64 {
         self.origin as f64 + self.resampler.position()
+    }
+
+    /// How long the pieces are that the sound comes in: the first frame of one waits for its last. Unit: seconds.
+    pub fn piece_s(&self) -> f64 {
+        f64::from(self.piece_frames) / f64::from(self.format.rate_hz())
     }
 
     /// How far before its place a frame must be there for the resampler. Unit: seconds.
@@ -333,13 +418,18 @@ impl Stream {
                 None => (left, false),
             };
             let Some(block) = self.scratch.get_mut(at * channels..(at + run) * channels) else { return };
-            if there && self.data.pop_entire_slice(block).is_ok() {
+            let times = self.content == Content::Times;
+            if there && (times || self.data.pop_entire_slice(block).is_ok()) {
                 if let Some(s) = self.segments.front_mut() {
                     s.start += run as u64;
                 }
-                self.concealer.real(block);
+                if times { self.concealer.pass_real(run) } else { self.concealer.real(block) }
             } else {
-                self.concealer.missing(block);
+                if times {
+                    self.concealer.pass_missing(run)
+                } else {
+                    self.concealer.missing(block)
+                }
                 rendered.missing += run as u64;
                 if !self.segments.is_empty() {
                     rendered.lost += run as u64;
@@ -384,7 +474,7 @@ mod tests {
         feed.go_on_at(1920);
         assert!(feed.push(&pcm(960, 100), at(60)));
         let mut lates = Vec::new();
-        let observed = stream.observe(at(0), |_, late_s| lates.push(late_s));
+        let observed = stream.observe(at(0), |came| lates.extend(came.late_s));
         assert!(observed.arrived);
         assert_eq!(stream.segments, [0..960, 1920..2880]);
         assert_eq!((stream.first_frame(), stream.end_frame()), (Some(0), Some(2880)));
@@ -399,7 +489,7 @@ mod tests {
         feed.push(&pcm(960, 16_384), at(20));
         feed.go_on_at(1920);
         feed.push(&pcm(960, 16_384), at(60));
-        stream.observe(at(0), |_, _| ());
+        stream.observe(at(0), |_| ());
         stream.start_at(0.0);
         let mut out = vec![0.0; 2 * 2700];
         let rendered = stream.render(&mut out, 1.0, false);
@@ -417,12 +507,12 @@ mod tests {
         let (mut feed, mut stream) = stereo();
         let taken = (0..100).filter(|k| feed.push(&pcm(960, 1), at(20 * k))).count();
         assert_eq!(taken, 24_000 / 960, "half a second");
-        stream.observe(at(0), |_, _| ());
+        stream.observe(at(0), |_| ());
         assert_eq!(stream.end_frame(), Some(24_000));
         assert!(feed.push(&pcm(0, 0), at(2000)), "an empty piece always fits");
         assert_eq!(stream.skip_before(u64::MAX), 24_000);
         assert!(feed.push(&pcm(960, 1), at(2000)));
-        stream.observe(at(0), |_, _| ());
+        stream.observe(at(0), |_| ());
         assert_eq!(stream.first_frame(), Some(96_000), "numbers went on");
     }
 
@@ -432,7 +522,7 @@ mod tests {
         feed.push(&pcm(960, 1), at(0));
         drop(feed);
         assert!(!stream.has_ended(), "something is still to be heard of");
-        stream.observe(HostTime::ZERO, |_, _| ());
+        stream.observe(HostTime::ZERO, |_| ());
         assert!(stream.has_ended());
     }
 
@@ -443,10 +533,10 @@ mod tests {
             feed.push(&pcm(1, 1), at(k));
             feed.go_on_at(2 * k + 2);
             if k % 500 == 0 {
-                stream.observe(at(0), |_, _| ());
+                stream.observe(at(0), |_| ());
             }
         }
-        stream.observe(at(0), |_, _| ());
+        stream.observe(at(0), |_| ());
         assert_eq!(stream.segments.len(), MAX_ARRIVALS);
         assert_eq!(stream.end_frame(), Some(5999));
         let mut out = vec![0.0; 960];
@@ -457,12 +547,12 @@ mod tests {
     fn late_frames_are_dropped_and_counted() {
         let (mut feed, mut stream) = stereo();
         feed.push(&pcm(960, 1), at(0));
-        stream.observe(at(0), |_, _| ());
+        stream.observe(at(0), |_| ());
         stream.start_at(480.0);
         let rendered = stream.render(&mut [0.0; 200], 1.0, false);
         assert_eq!(rendered.missing, 0);
         assert!(rendered.late > 400, "{rendered:?}");
         let epoch = at(0) + Duration::from_secs(1);
-        assert_eq!(stream.observe(epoch, |_, _| ()), Observed::default());
+        assert_eq!(stream.observe(epoch, |_| ()), Observed::default());
     }
 }

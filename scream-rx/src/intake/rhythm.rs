@@ -16,10 +16,10 @@ const DUE_FOR_S: f64 = 0.001;
 /// Looks while it is overdue.
 const OVERDUE_EVERY: Duration = Duration::from_millis(1);
 const OVERDUE_FOR_S: f64 = 0.1;
-/// Looks while the guest is silent, and after it has been so for a while.
-const SILENT_EVERY: Duration = Duration::from_millis(10);
-const SILENT_FOR_S: f64 = 10.0;
-const ASLEEP_EVERY: Duration = Duration::from_millis(40);
+/// Looks while the guest is silent: quiet for so long, in seconds, and how often then. The last is what a guest that
+/// rests may cost: nine a second.
+const SILENT_EVERY: [(f64, Duration); 3] =
+    [(2.0, Duration::from_millis(10)), (10.0, Duration::from_millis(40)), (f64::MAX, Duration::from_millis(105))];
 
 /// The rhythm of one stream.
 #[derive(Debug)]
@@ -56,7 +56,9 @@ impl Rhythm {
         let now_s = now.signed_ns_since(self.epoch) as f64 * 1e-9;
         let quiet_s = self.quiet_for(now).as_secs_f64();
         if quiet_s > OVERDUE_FOR_S + 0.1 {
-            return now + if quiet_s < SILENT_FOR_S { SILENT_EVERY } else { ASLEEP_EVERY };
+            let every = SILENT_EVERY.iter().find(|(until_s, _)| quiet_s < *until_s).map_or(OVERDUE_EVERY, |(_, e)| *e);
+            // Off any grid that the guest may wake up on.
+            return now + every + Duration::from_nanos(self.roll(every.as_nanos() as u64 / 8));
         }
         if !self.clock.is_primed() {
             return now + OVERDUE_EVERY;
@@ -68,7 +70,9 @@ impl Rhythm {
             let early = Duration::from_nanos(self.roll(2 * EARLY_NS));
             return (now + left - early).max(now + DUE_EVERY);
         }
-        now + if left_s > -DUE_FOR_S { DUE_EVERY } else { OVERDUE_EVERY }
+        // Off the grid of whole milliseconds, which guests publish on.
+        let overdue = OVERDUE_EVERY - Duration::from_nanos(self.roll(OVERDUE_EVERY.as_nanos() as u64 / 8));
+        now + if left_s > -DUE_FOR_S { DUE_EVERY } else { overdue }
     }
 
     /// A number below `limit` that looks random.
@@ -124,7 +128,9 @@ mod tests {
 
     #[test]
     fn a_silent_guest_costs_little() {
-        let (per_second, _) = looks(60, |k| if k < 10 { 5 * MS + k * 20 * MS } else { u64::MAX });
-        assert!(per_second < 45, "{per_second}");
+        let stops = |k| if k < 10 { 5 * MS + k * 20 * MS } else { u64::MAX };
+        let (ten, minute) = (looks(10, stops).0 * 10, looks(70, stops).0 * 70);
+        assert!(ten / 10 < 70, "{ten} in the first ten seconds");
+        assert!((minute - ten) / 60 < 10, "{} in the minute after", minute - ten);
     }
 }

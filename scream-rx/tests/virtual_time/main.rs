@@ -275,7 +275,7 @@ fn states_are_told_when_they_change() {
     let names: Vec<&str> = states
         .iter()
         .map(|s| match s {
-            State::Detached => "detached",
+            State::Detached | State::Listening => "detached",
             State::Waiting(_) => "waiting",
             State::Live { .. } => "live",
             State::Silent { .. } => "silent",

@@ -7,8 +7,7 @@ use core::time::Duration;
 use scream_rx::channels::Layout;
 use scream_rx::counters::Counters;
 use scream_rx::ending::Length;
-use scream_rx::intake::shm::ShmIntake;
-use scream_rx::intake::{State, Transport};
+use scream_rx::intake::{Intake, State, Transport};
 use scream_rx::playout::{self, Playout};
 use scream_rx::sink::{SinkFormat, Source};
 use scream_rx::target::Wishes;
@@ -53,7 +52,7 @@ pub struct Run {
     /// Kept, so that the intake still has an owner to hear of.
     _regions: rtrb::Producer<Region>,
     pub states: rtrb::Consumer<State>,
-    pub intake: ShmIntake,
+    pub intake: Intake,
     pub engine: Playout,
     pub sink: VirtualSink,
     pub counters: Arc<Counters>,
@@ -74,7 +73,7 @@ impl Run {
         let (mut regions, regions_out) = rtrb::RingBuffer::new(4);
         let (states_in, states) = rtrb::RingBuffer::new(64);
         regions.push(guest.region().clone()).unwrap();
-        let intake = ShmIntake::new(regions_out, streams, Arc::clone(&counters), states_in, START);
+        let intake = Intake::new(regions_out, streams, Arc::clone(&counters), states_in, START);
         engine.open(sink.format);
         Run { guest, _regions: regions, states, intake, engine, sink, counters, intake_due: START, asked: 0, dice: 1 }
     }

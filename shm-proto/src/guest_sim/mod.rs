@@ -9,6 +9,7 @@
 //! | [`dice`] | numbers that look random and are not |
 //! | [`pacing`] | when sound is published: ticks, drift, lateness, stalls |
 //! | [`sound`] | a guest with a Scream driver, and the lies it can tell |
+//! | [`network`] | a guest whose Scream driver sends datagrams, and what becomes of them on their way |
 //! | [`tone`] | what it plays |
 //! | [`picture`] | a guest with a capture program |
 //! | [`pattern`], [`stamp`], [`pointer`](mod@pointer) | what it shows: picture, frame number and time in it, cursor |
@@ -16,6 +17,7 @@
 
 pub mod dice;
 pub mod lies;
+pub mod network;
 pub mod pacing;
 pub mod pattern;
 pub mod picture;

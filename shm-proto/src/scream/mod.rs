@@ -12,7 +12,9 @@
 //! | [`layout`] | the checked header: where slot *i* lies |
 //! | [`reader`] | the next chunk, once, whole and in order |
 //! | [`writer`] | what the driver stores, in the driver's order |
+//! | [`datagram`] | the other transport: the header of a UDP datagram, and frames that straddle two |
 
+pub mod datagram;
 pub mod format;
 pub mod layout;
 pub mod reader;
@@ -20,6 +22,7 @@ mod stream;
 pub mod wire;
 pub mod writer;
 
+pub use datagram::{Datagram, Junk};
 pub use format::{Format, MAX_CHUNK_BYTES, SampleBits};
 pub use layout::{CHUNK_TIME, Layout};
 pub use reader::{Chunk, Counters, Poll, Reader, Waiting};

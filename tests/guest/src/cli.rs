@@ -43,6 +43,7 @@ impl Task {
     /// Opens the file and gets ready to write, the first time at `now`.
     pub fn open(&self, now: HostTime) -> anyhow::Result<Box<dyn Simulator>> {
         Ok(match self {
+            Task::Sound(task) if task.network.udp => Box::new(task.open_network(now)?),
             Task::Sound(task) => Box::new(task.open(now)?),
             Task::Picture(task) => Box::new(task.open(now)?),
             Task::Pattern(task) => Box::new(Pattern::new(task.place.name(), task.place.open(1 << 20)?, task.seed)),

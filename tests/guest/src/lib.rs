@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod init;
 pub mod machine;
+pub mod network;
 pub mod pattern;
 pub mod picture;
 pub mod place;

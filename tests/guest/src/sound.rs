@@ -1,13 +1,16 @@
 //! `rx-guest sound`: a guest with a Scream driver that plays a test tone.
 
+use crate::network::{Network, NetworkArgs};
 use crate::place::{Place, seconds};
 use crate::simulate::Simulator;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use shm_proto::HostTime;
+use shm_proto::guest_sim::network::NetworkGuest;
 use shm_proto::guest_sim::pacing::Pacing;
-use shm_proto::guest_sim::sound::{Event, Lie, SoundGuest};
+use shm_proto::guest_sim::sound::{Event, Lie, SoundGuest, usual_mask};
 use shm_proto::guest_sim::tone::Tone;
+use shm_proto::scream::Format;
 use shm_proto::scream::writer::Field;
 use std::time::Duration;
 
@@ -62,6 +65,9 @@ pub struct SoundTask {
     /// Tell a lie twice a second
     #[arg(long, value_enum, value_name = "NAME")]
     lie: Option<LieName>,
+    /// How it is sent, if it is.
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }
 
 /// What is played.
@@ -141,15 +147,7 @@ impl SoundTask {
     /// Maps the file; the stream opens with the first call of [`Simulator::act`].
     pub fn open(&self, now: HostTime) -> anyhow::Result<Sound> {
         let region = self.place.open(DEFAULT_BYTES)?;
-        let ms = |value: f64| Duration::try_from_secs_f64(value / 1e3).context("a time that is too long or negative");
-        let pacing = Pacing { tick: ms(self.tick)?, lateness: ms(self.jitter)?, drift_ppm: self.ppm, ..Pacing::CALM };
-        let tone = match self.signal {
-            Signal::Sine => Tone::Sine { frequency_hz: self.tone, level_dbfs: self.level },
-            Signal::Clicks => Tone::Impulses { every_ms: 1_000, level_dbfs: self.level },
-            Signal::Position => Tone::PositionCoded,
-            Signal::Channels => Tone::ChannelIdentity { level_dbfs: self.level },
-            Signal::Silence => Tone::Silence,
-        };
+        let (pacing, tone) = (self.pacing()?, self.tone());
         let mut builder =
             SoundGuest::builder().rate_hz(self.rate).bits(self.bits).channels(self.channels).tone(tone).pacing(pacing);
         if let Some(mask) = self.mask {
@@ -164,6 +162,29 @@ impl SoundTask {
             lie: self.lie.map(|lie| (lie, now + LIE_EVERY)),
             lies: 0,
         })
+    }
+
+    /// Opens the socket instead: FILE is an address.
+    pub fn open_network(&self, now: HostTime) -> anyhow::Result<Network> {
+        let mask = self.mask.unwrap_or_else(|| usual_mask(self.channels));
+        let format = Format::new(self.rate, self.bits, self.channels, mask)?;
+        let guest = NetworkGuest::new(format, self.tone(), self.pacing()?);
+        self.network.open(&self.place.name(), guest, now)
+    }
+
+    fn pacing(&self) -> anyhow::Result<Pacing> {
+        let ms = |value: f64| Duration::try_from_secs_f64(value / 1e3).context("a time that is too long or negative");
+        Ok(Pacing { tick: ms(self.tick)?, lateness: ms(self.jitter)?, drift_ppm: self.ppm, ..Pacing::CALM })
+    }
+
+    fn tone(&self) -> Tone {
+        match self.signal {
+            Signal::Sine => Tone::Sine { frequency_hz: self.tone, level_dbfs: self.level },
+            Signal::Clicks => Tone::Impulses { every_ms: 1_000, level_dbfs: self.level },
+            Signal::Position => Tone::PositionCoded,
+            Signal::Channels => Tone::ChannelIdentity { level_dbfs: self.level },
+            Signal::Silence => Tone::Silence,
+        }
     }
 }
 
