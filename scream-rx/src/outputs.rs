@@ -81,12 +81,11 @@ fn open_pulse(play: &Play, patient: bool) -> Result<Box<dyn Sink + Send>, Failur
                  without one: -o alsa",
             )
         })?;
-        let missing = play.device.as_ref().filter(|wanted| !devices.iter().any(|d| d.name == **wanted));
-        if let Some(wanted) = missing.filter(|name| !name.starts_with('@')) {
-            let names: Vec<&str> = devices.iter().map(|d| d.name.as_str()).collect();
+        let wanted = play.device.as_ref().filter(|name| !name.starts_with('@'));
+        if let Some((wanted, Err(nearest))) = wanted.map(|name| (name, pulse::choose(&devices, name))) {
             return Err(Failure::environment(
                 format!("the sound server has no sink named {wanted}"),
-                format!("choose one of these with -d: {}", names.join(", ")),
+                format!("choose one of these with -d: {nearest}"),
             ));
         }
     }

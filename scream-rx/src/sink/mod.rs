@@ -4,6 +4,7 @@
 
 #[cfg(feature = "alsa")]
 pub mod device;
+pub mod names;
 pub mod null;
 pub mod paced;
 #[cfg(feature = "pulse")]
@@ -109,6 +110,11 @@ pub enum Notice {
         name: String,
         /// What it plays.
         format: SinkFormat,
+    },
+    /// It is open but takes nothing: suspended, or it does not answer. [`Notice::Open`] when it goes on.
+    Paused {
+        /// What holds it up.
+        reason: String,
     },
     /// There is no device or server; it is looked for again and again.
     Absent {

@@ -5,5 +5,7 @@ mod conformance;
 mod files;
 #[cfg(feature = "pulse")]
 mod pulse;
+#[cfg(feature = "pulse")]
+mod pulse_trouble;
 mod rig;
 mod tone;
