@@ -59,6 +59,11 @@ pub enum Output {
     /// An ALSA device
     #[cfg(feature = "alsa")]
     Alsa,
+    /// A JACK server; needs a build with --features jack
+    Jack,
+    /// PipeWire, natively: less delay than through its PulseAudio server; needs a build with --features pipewire
+    #[value(name = "pipewire")]
+    PipeWire,
     /// A WAV file, from the first sound on
     Wav,
     /// Samples without a header, to a file or stdout

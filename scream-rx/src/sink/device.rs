@@ -1,17 +1,17 @@
-//! ALSA, through cpal: the device's thread asks for frames. A device that goes away (a headset that is pulled out) is
-//! waited for. The only file that names cpal.
+//! ALSA, and JACK and PipeWire where they are built in, through cpal: the device's thread asks for frames. A device or a
+//! server that goes away (a headset that is pulled out, a jackd that ends) is waited for. The only file that names cpal.
 
 use super::{Control, Notice, Sink, SinkError, SinkFormat, Source, to_i16};
 use crate::channels::{Layout, MAX_CHANNELS};
 use core::fmt;
 use core::time::Duration;
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
-use cpal::{BufferSize, ErrorKind, OutputCallbackInfo, SampleFormat, SizedSample, StreamConfig};
+use cpal::{BufferSize, ErrorKind, HostId, OutputCallbackInfo, SampleFormat, SizedSample, StreamConfig};
 use rx_host::clock;
 use shm_proto::HostTime;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 
-/// The name under which ALSA has the device that the user chose as default.
+/// The name of the device that plays if nothing else is said.
 pub const DEFAULT: &str = "default";
 /// Between two attempts to open a device that has gone.
 const RETRY: Duration = Duration::from_millis(500);
@@ -24,13 +24,85 @@ const MAX_FRAMES: usize = 16_384;
 /// A device that swallows more than this ahead of the clock has no clock of its own (a file, say), and gets ours.
 const MAX_AHEAD: Duration = Duration::from_millis(500);
 
-/// An ALSA device.
+/// Through which of the system's ways a device is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// The kernel's devices, and what alsa-lib's settings make of them.
+    Alsa,
+    /// A JACK server.
+    #[cfg(feature = "jack")]
+    Jack,
+    /// PipeWire, natively.
+    #[cfg(feature = "pipewire")]
+    PipeWire,
+}
+
+impl Api {
+    const fn id(self) -> HostId {
+        match self {
+            Api::Alsa => HostId::Alsa,
+            #[cfg(feature = "jack")]
+            Api::Jack => HostId::Jack,
+            #[cfg(feature = "pipewire")]
+            Api::PipeWire => HostId::PipeWire,
+        }
+    }
+
+    /// The way itself. Asks its server, if it has one.
+    fn host(self) -> Result<cpal::Host, String> {
+        cpal::host_from_id(self.id()).map_err(|e| match self {
+            Api::Alsa => e.to_string(),
+            #[cfg(any(feature = "jack", feature = "pipewire"))]
+            _ => self.nothing().to_owned(),
+        })
+    }
+
+    /// What to say where there is no device at all.
+    const fn nothing(self) -> &'static str {
+        match self {
+            Api::Alsa => "there is no such device",
+            #[cfg(feature = "jack")]
+            Api::Jack => "no JACK server answers",
+            #[cfg(feature = "pipewire")]
+            Api::PipeWire => "no PipeWire server answers",
+        }
+    }
+
+    /// The size of a period to ask for. JACK's is its server's, which nobody else may choose; PipeWire's are powers of two.
+    fn period(self, frames: u32) -> BufferSize {
+        match self {
+            Api::Alsa => BufferSize::Fixed(frames.clamp(16, MAX_FRAMES as u32)),
+            #[cfg(feature = "jack")]
+            Api::Jack => BufferSize::Default,
+            #[cfg(feature = "pipewire")]
+            Api::PipeWire => BufferSize::Fixed(frames.next_power_of_two().clamp(64, 1024)),
+        }
+    }
+}
+
+impl fmt::Display for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Api::Alsa => "ALSA device",
+            #[cfg(feature = "jack")]
+            Api::Jack => "JACK",
+            #[cfg(feature = "pipewire")]
+            Api::PipeWire => "PipeWire node",
+        })
+    }
+}
+
+/// A device, by way of cpal.
 #[derive(Clone, Debug)]
 pub struct DeviceSink {
-    /// Its name as ALSA has it: `default`, `hw:0`, `pipewire`.
+    /// How it is reached.
+    pub api: Api,
+    /// Its name there: `default`, `hw:0`, a node of PipeWire.
     pub name: String,
-    /// In which pieces it asks for frames; it holds two.
+    /// In which pieces it asks for frames, if it can be asked to; it holds two.
     pub piece: Duration,
+    /// A device that is not there yet is waited for, as one is that goes away.
+    pub patient: bool,
 }
 
 /// A device that can play.
@@ -42,30 +114,44 @@ pub struct Listed {
     pub description: String,
 }
 
-/// The devices that ALSA lists for playing.
+/// Keeps what alsa-lib itself says of this thread's calls from the user's terminal: what matters of it is in the errors.
+fn hush() {
+    // Its buffer lives until the next call. Without it, the lines come as they did.
+    let _ = alsa::Output::local_error_handler();
+}
+
+/// The devices that `api` lists for playing.
 ///
-/// Blocks while ALSA looks. For the main thread.
+/// Blocks while the system looks, some seconds at most. For the main thread.
 ///
 /// # Errors
-/// What ALSA said.
-pub fn devices() -> Result<Vec<Listed>, String> {
-    let host = cpal::default_host();
+/// What the system said.
+pub fn devices(api: Api) -> Result<Vec<Listed>, String> {
+    hush();
+    let host = api.host()?;
     let list = host.output_devices().map_err(|e| e.to_string())?;
-    Ok(list
-        .filter_map(|d| {
-            let name = d.id().ok()?.to_string();
-            let name = name.strip_prefix("alsa:").unwrap_or(&name).to_owned();
-            Some(Listed { description: d.description().map_or_else(|_| name.clone(), |x| x.to_string()), name })
-        })
-        .collect())
+    let listed: Vec<Listed> = list.filter_map(|d| listed(api, &d)).collect();
+    if listed.is_empty() && api != Api::Alsa { Err(api.nothing().into()) } else { Ok(listed) }
+}
+
+fn listed(api: Api, device: &cpal::Device) -> Option<Listed> {
+    let name = device.id().ok()?.to_string();
+    let name = name.split_once(':').map_or(name.as_str(), |(_, name)| name).to_owned();
+    // Two more names for what the server plays on anyway.
+    if api != Api::Alsa && name.ends_with("_default") {
+        return Some(Listed { name: DEFAULT.into(), description: "what the server plays on".into() })
+            .filter(|_| name == "output_default");
+    }
+    Some(Listed { description: device.description().map_or_else(|_| name.clone(), |x| x.to_string()), name })
 }
 
 /// Whether a device can be opened now.
 ///
 /// # Errors
 /// Why not, in words.
-pub fn check(name: &str) -> Result<SinkFormat, String> {
-    let (_, config, _) = find(name)?;
+pub fn check(api: Api, name: &str) -> Result<SinkFormat, String> {
+    hush();
+    let (_, config, _) = find(api, name)?;
     Ok(format_of(&config))
 }
 
@@ -74,19 +160,36 @@ fn format_of(config: &StreamConfig) -> SinkFormat {
 }
 
 /// The device, and what it plays by itself.
-fn find(name: &str) -> Result<(cpal::Device, StreamConfig, SampleFormat), String> {
-    let host = cpal::default_host();
-    let known = if name == DEFAULT {
-        host.default_output_device()
-    } else {
-        format!("alsa:{name}").parse().ok().and_then(|id| host.device_by_id(&id))
+fn find(api: Api, name: &str) -> Result<(cpal::Device, StreamConfig, SampleFormat), String> {
+    let host = api.host()?;
+    let device = match (api, name) {
+        (_, DEFAULT) => host.default_output_device().ok_or_else(|| api.nothing().to_owned())?,
+        (Api::Alsa, name) => {
+            let known = format!("alsa:{name}").parse().ok().and_then(|id| host.device_by_id(&id));
+            known.ok_or_else(|| api.nothing().to_owned())?
+        }
+        #[cfg(any(feature = "jack", feature = "pipewire"))]
+        (_, name) => named(api, &host, name)?,
     };
-    let device = known.ok_or_else(|| "there is no such device".to_owned())?;
     let usual = device.default_output_config().map_err(|e| e.to_string())?;
     if !(1..=MAX_CHANNELS).contains(&usize::from(usual.channels())) {
         return Err(format!("it has {} channels, at most {MAX_CHANNELS} are supported", usual.channels()));
     }
     Ok((device, usual.config(), usual.sample_format()))
+}
+
+/// The device of a server that `name` means.
+#[cfg(any(feature = "jack", feature = "pipewire"))]
+fn named(api: Api, host: &cpal::Host, name: &str) -> Result<cpal::Device, String> {
+    use super::names::{self, Called};
+    let list = host.output_devices().map_err(|e| e.to_string())?;
+    let (listed, mut devices): (Vec<_>, Vec<_>) = list.filter_map(|d| Some((listed(api, &d)?, d))).unzip();
+    if listed.is_empty() {
+        return Err(api.nothing().into());
+    }
+    let called: Vec<_> = listed.iter().map(|l| Called { name: &l.name, description: &l.description }).collect();
+    let place = names::choose(name, &called).map_err(|near| format!("there is no such device; there is {near}"))?;
+    Ok(devices.swap_remove(place))
 }
 
 /// What the device's thread tells.
@@ -118,7 +221,7 @@ impl Sink for DeviceSink {
                     source = back.recv().map_err(|_| self.error("its thread ended".into()))?;
                     reason
                 }
-                Err((Some(back), reason)) if opened => {
+                Err((Some(back), reason)) if opened || self.patient => {
                     source = back;
                     Some(reason)
                 }
@@ -127,7 +230,7 @@ impl Sink for DeviceSink {
             };
             let Some(reason) = reason else { return Ok(()) };
             if !core::mem::replace(&mut told, true) {
-                control.tell(Notice::Absent { reason: format!("cannot play on {}: {reason}", self.name) });
+                control.tell(Notice::Absent { reason: format!("cannot play on {} {}: {reason}", self.api, self.name) });
             }
             let again = clock::now() + RETRY;
             while clock::now() < again {
@@ -144,18 +247,19 @@ type Opened = (cpal::Stream, Receiver<Told>, Receiver<Box<dyn Source>>);
 
 impl DeviceSink {
     fn error(&self, reason: String) -> SinkError {
-        SinkError::Device { device: self.name.clone(), reason }
+        SinkError::Device { device: format!("{} {}", self.api, self.name), reason }
     }
 
     /// Opens the device and starts it with `source`; if it cannot, gives that back with the reason.
     fn open(&self, source: Box<dyn Source>, control: &Control) -> Result<Opened, (Option<Box<dyn Source>>, String)> {
-        let (device, mut config, sample) = match find(&self.name) {
+        hush();
+        let (device, mut config, sample) = match find(self.api, &self.name) {
             Ok(found) => found,
             Err(reason) => return Err((Some(source), reason)),
         };
         let format = format_of(&config);
         let frames = (self.piece.as_secs_f64() * f64::from(format.rate_hz)) as u32;
-        config.buffer_size = BufferSize::Fixed(frames.clamp(16, MAX_FRAMES as u32));
+        config.buffer_size = self.api.period(frames);
         let (tell, told) = mpsc::sync_channel(8);
         let (give_back, back) = mpsc::sync_channel(1);
         let mut lent = Lent { source: Some(source), give_back };
@@ -171,7 +275,7 @@ impl DeviceSink {
         // A feeder that was not used gives the source back when it is dropped.
         match built.and_then(|stream| stream.play().map(|()| stream)) {
             Ok(stream) => {
-                control.tell(Notice::Open { name: format!("ALSA device {}", self.name), format });
+                control.tell(Notice::Open { name: format!("{} {}", self.api, self.name), format });
                 Ok((stream, told, back))
             }
             Err(e) => Err((back.recv().ok(), e.to_string())),

@@ -2,7 +2,7 @@
 //! [`Source`] for frames whenever the device wants some, telling how much sound lies before them. All decisions are the
 //! source's. Each sink is one file; names of sound libraries stay inside it.
 
-#[cfg(feature = "alsa")]
+#[cfg(feature = "cpal")]
 pub mod device;
 pub mod names;
 pub mod null;

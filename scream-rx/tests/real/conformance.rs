@@ -99,7 +99,7 @@ fn run(name: &str, sink: &mut dyn Sink, frames: u64, stop_after: Option<u64>) ->
 }
 
 /// The suite. `make` opens the sink anew.
-fn check(name: &str, make: &mut dyn FnMut() -> Box<dyn Sink>) {
+pub fn check(name: &str, make: &mut dyn FnMut() -> Box<dyn Sink>) {
     const FRAMES: u64 = 48_000 / 4;
     let (seen, notices, counters) = run(name, &mut *make(), FRAMES, None);
     assert!(seen.broken.is_empty(), "{name}: {:?}", seen.broken);
@@ -193,9 +193,11 @@ fn alsa_keeps_the_contract() {
 #[cfg(feature = "alsa")]
 #[test]
 fn alsa_in_a_process_of_its_own() {
-    use scream_rx::sink::device::{DEFAULT, DeviceSink};
+    use scream_rx::sink::device::{Api, DEFAULT, DeviceSink};
     if std::env::var_os(CHILD).is_none() {
         return;
     }
-    check("alsa", &mut || Box::new(DeviceSink { name: DEFAULT.into(), piece: Duration::from_millis(5) }));
+    check("alsa", &mut || {
+        Box::new(DeviceSink { api: Api::Alsa, name: DEFAULT.into(), piece: Duration::from_millis(5), patient: false })
+    });
 }

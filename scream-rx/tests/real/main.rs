@@ -3,6 +3,8 @@
 
 mod conformance;
 mod files;
+#[cfg(any(feature = "jack", feature = "pipewire"))]
+mod native;
 #[cfg(feature = "pulse")]
 mod pulse;
 #[cfg(feature = "pulse")]
