@@ -4,12 +4,13 @@
 use crate::intake::State;
 use crate::receiver::Lines;
 use crate::settings::End;
-use crate::sink::SinkError;
+use crate::sink::{Notice, SinkError};
+use crate::stats::Now;
 use crate::{outputs, say, stats};
 use core::time::Duration;
 use rx_host::exit::{Exit, Failure};
 use rx_host::notify::Service;
-use rx_host::report::StatusLine;
+use rx_host::report::{Figures, StatusLine};
 use rx_host::watch::RegionState;
 use shm_proto::HostTime;
 use shm_proto::scream::{Format, Waiting};
@@ -30,11 +31,16 @@ pub struct Desk {
     /// Since when there is a region without any stream, until that was told.
     nothing_since: Option<HostTime>,
     format: Option<Format>,
+    begun: HostTime,
+    instance: String,
+    /// The last sentence about the guest, and where the sound goes while that is open.
+    situation: String,
+    sink: String,
 }
 
 impl Desk {
     /// Nothing known yet. `file` is what the user calls the memory.
-    pub fn new(lines: Lines, file: PathBuf, wants_status: bool) -> Desk {
+    pub fn new(lines: Lines, file: PathBuf, wants_status: bool, begun: HostTime) -> Desk {
         let status =
             if wants_status { StatusLine::new("scream-rx", STATUS_EVERY) } else { StatusLine::silent("scream-rx") };
         Desk {
@@ -46,7 +52,30 @@ impl Desk {
             region_bytes: 0,
             nothing_since: None,
             format: None,
+            begun,
+            instance: String::new(),
+            situation: "waiting for the guest".into(),
+            sink: String::new(),
         }
+    }
+
+    /// The name by which this instance can be asked.
+    pub fn call(&mut self, instance: &str) {
+        self.instance = instance.into();
+    }
+
+    /// Everything that is known now.
+    pub fn figures(&self, now: HostTime, time: Time) -> Figures {
+        let known = Now {
+            instance: &self.instance,
+            state: &self.situation,
+            source: &self.file.display().to_string(),
+            sink: &self.sink,
+            format: self.format,
+            run_time: now.since(self.begun),
+            clock: if time == Time::Simulated { "simulated" } else { "real" },
+        };
+        stats::figures(&self.lines.counters, &known)
     }
 
     /// Hands a new region over, or says what is awaited.
@@ -63,6 +92,7 @@ impl Desk {
             state => state.sentence(),
         };
         if self.told_region.as_ref() != Some(&sentence) {
+            self.situation.clone_from(&sentence);
             self.told_region = Some(tell(sentence));
         }
     }
@@ -70,6 +100,10 @@ impl Desk {
     /// Tells what changed, and how it goes.
     pub fn round(&mut self, now: HostTime, service: &mut Service) {
         while let Ok(notice) = self.lines.notices.try_recv() {
+            self.sink = match &notice {
+                Notice::Open { name, format } => format!("{name}: {format}"),
+                Notice::Paused { reason } | Notice::Absent { reason } => format!("none: {reason}"),
+            };
             tell(say::sink(&notice));
         }
         while let Ok(state) = self.lines.states.pop() {
@@ -87,6 +121,7 @@ impl Desk {
             let awaited = self.region_bytes > 0 || !matches!(state, State::Waiting(_));
             if let Some(sentence) = say::guest(state, &self.file).filter(|_| awaited) {
                 service.status(&sentence);
+                self.situation.clone_from(&sentence);
                 if !pause || self.format_of(before) != self.format_of(state) {
                     tell(sentence);
                 }
@@ -119,7 +154,7 @@ impl Desk {
         mut self,
         played: Result<(), SinkError>,
         end: &End,
-        run_time: Duration,
+        now: HostTime,
         time: Time,
     ) -> Result<Exit, Failure> {
         self.status = StatusLine::silent("scream-rx");
@@ -129,8 +164,7 @@ impl Desk {
             say::summary(counters, self.format, how).lines().for_each(|line| tracing::info!("{line}"));
         }
         if let Some(path) = &end.stats {
-            let clock_name = if time == Time::Simulated { "simulated" } else { "real" };
-            let figures = stats::figures(counters, self.format, run_time, clock_name);
+            let figures = self.figures(now, time);
             figures.write(path).map_err(|e| {
                 let hint = e.hint();
                 Failure::environment(e, hint)

@@ -9,19 +9,21 @@ use rx_host::notify::Service;
 use rx_host::signals::{Signals, Stop, StopOnDrop};
 use rx_host::watch::{RegionState, RegionWatch};
 use rx_host::{cli as host_cli, clock, log, realtime};
-use scream_rx::cli::{Cli, Command, ConfigArgs, DemoArgs, DoctorArgs, RunArgs};
+use scream_rx::cli::{Cli, Command, ConfigArgs, DemoArgs, DoctorArgs, RunArgs, StatusArgs};
 use scream_rx::demo::{self, Demo, Simulated};
 use scream_rx::desk::{Desk, Time};
 use scream_rx::intake;
 use scream_rx::receiver;
 use scream_rx::settings::{self, Settings};
+use scream_rx::sink::metered::Metered;
 use scream_rx::sink::paced::RealTime;
 use scream_rx::sink::{Control, Sink, SinkError, Source};
-use scream_rx::{doctor, outputs};
+use scream_rx::{doctor, outputs, service, status};
 use shm_proto::Access;
 use shm_proto::scream::wire;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 /// Priorities of the two threads. The device's comes first: an empty device is heard, a late look is not.
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
             Command::Run(args) => run(&args, wants_status),
             Command::Demo(args) => run_demo(&args, wants_status),
             Command::Doctor(args) => run_doctor(&args),
+            Command::Status(args) => run_status(&args),
+            Command::Service(args) => Ok(exit::print(service::run(&args)?).map(|()| Exit::Done)?),
             Command::Devices => Ok(exit::print(outputs::list()).map(|()| Exit::Done)?),
             Command::Config(args) => print_config(&args),
             Command::Completions { shell } => {
@@ -63,12 +67,18 @@ fn run_doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
     Ok(doctor.exit())
 }
 
+fn run_status(args: &StatusArgs) -> anyhow::Result<Exit> {
+    let signals = Signals::install().or_environment("cannot listen for signals", "close some programs")?;
+    status::run(args, signals.stop())
+}
+
 fn run(args: &RunArgs, wants_status: bool) -> anyhow::Result<Exit> {
     let (mut settings, _) = Settings::from_args(args).map_err(settings::explain)?;
     settings.end.check_files()?;
     let signals = Signals::install().or_environment("cannot listen for signals", "close some programs")?;
     let stop = signals.stop();
     let mut service = Service::from_env();
+    let socket = status::open(args.instance.as_deref(), status::MAIN)?;
     let mut watch = RegionWatch::new(&settings.file, Access::ReadOnly, wire::HEADER_BYTES + 1);
     watch.poll(clock::now());
     refuse_hopeless(watch.state())?;
@@ -84,19 +94,25 @@ fn run(args: &RunArgs, wants_status: bool) -> anyhow::Result<Exit> {
     let playout = spawn_playout(sink, Box::new(parts.engine), parts.control)?;
     let intake = spawn_intake(parts.intake, stop)?;
     service.ready();
-    let mut desk = Desk::new(parts.lines, settings.file, wants_status);
+    let mut desk = Desk::new(parts.lines, settings.file, wants_status, started);
+    if let Some(socket) = &socket {
+        desk.call(socket.name());
+    }
     desk.follow(watch.state(), clock::now());
     while !stop.is_requested() {
         if watch.wait(ROUND, stop).is_some() {
             desk.follow(watch.state(), clock::now());
         }
         desk.round(clock::now(), &mut service);
+        if let Some(socket) = &socket {
+            socket.answer(|| desk.figures(clock::now(), Time::Real));
+        }
     }
     service.stopping();
     exit::join(intake);
     let played = exit::join(playout);
     desk.round(clock::now(), &mut service);
-    Ok(desk.finish(played, &settings.end, clock::now().since(started), Time::Real)?)
+    Ok(desk.finish(played, &settings.end, clock::now(), Time::Real)?)
 }
 
 /// Ends with what to do if no waiting will help.
@@ -127,9 +143,9 @@ fn run_demo(args: &DemoArgs, wants_status: bool) -> anyhow::Result<Exit> {
         let clock = Simulated::new(guest, parts.intake, started, stop.clone());
         let mut sink = outputs::open(&demo.play, Box::new(clock), false)?;
         let played = sink.run(Box::new(parts.engine), &parts.control);
-        let mut desk = Desk::new(parts.lines, file, false);
+        let mut desk = Desk::new(parts.lines, file, false, started);
         desk.round(clock::now(), &mut Service::from_env());
-        return Ok(desk.finish(played, &demo.end, clock::now().since(started), Time::Simulated)?);
+        return Ok(desk.finish(played, &demo.end, clock::now(), Time::Simulated)?);
     }
     let sink = outputs::open(&demo.play, Box::new(RealTime), false)?;
     let playout = spawn_playout(sink, Box::new(parts.engine), parts.control)?;
@@ -139,15 +155,22 @@ fn run_demo(args: &DemoArgs, wants_status: bool) -> anyhow::Result<Exit> {
         realtime::ask_for_thread("guest", INTAKE_PRIORITY);
         demo::run_guest(&mut guest, &guest_stop);
     })?;
-    let mut desk = Desk::new(parts.lines, file, wants_status);
+    let socket = status::open(None, "demo")?;
+    let mut desk = Desk::new(parts.lines, file, wants_status, started);
+    if let Some(socket) = &socket {
+        desk.call(socket.name());
+    }
     while !stop.wait(ROUND) {
         desk.round(clock::now(), &mut Service::from_env());
+        if let Some(socket) = &socket {
+            socket.answer(|| desk.figures(clock::now(), Time::Real));
+        }
     }
     exit::join(guest_thread);
     exit::join(intake);
     let played = exit::join(playout);
     desk.round(clock::now(), &mut Service::from_env());
-    Ok(desk.finish(played, &demo.end, clock::now().since(started), Time::Real)?)
+    Ok(desk.finish(played, &demo.end, clock::now(), Time::Real)?)
 }
 
 fn spawn<T: Send + 'static>(
@@ -179,10 +202,11 @@ fn spawn_playout(
     control: Control,
 ) -> Result<JoinHandle<Result<(), SinkError>>, Failure> {
     let stop = control.stop.clone();
+    let engine = Metered::new(engine, Arc::clone(&control.counters));
     spawn("playout", &stop, move || {
         // Not inside the message: that is not made when nobody wants it.
         let rights = realtime::ask_for_thread("playout", PLAYOUT_PRIORITY);
         tracing::debug!("{rights}");
-        sink.run(engine, &control)
+        sink.run(Box::new(engine), &control)
     })
 }

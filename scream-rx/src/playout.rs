@@ -128,9 +128,12 @@ impl Playout {
     }
 
     fn observe(&mut self) {
-        let Playout { current, next, target, epoch, .. } = self;
+        let Playout { current, next, target, epoch, counters, .. } = self;
         for stream in [current, next].into_iter().flatten() {
-            let observed = stream.observe(*epoch, |at_s, late_s| target.chunk(at_s, late_s));
+            let observed = stream.observe(*epoch, |at_s, late_s| {
+                counters.playout.lateness.record(late_s);
+                target.chunk(at_s, late_s);
+            });
             if observed.restarted {
                 target.forget_lateness(stream.last_arrival_s());
             }

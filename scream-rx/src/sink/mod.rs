@@ -4,6 +4,7 @@
 
 #[cfg(feature = "cpal")]
 pub mod device;
+pub mod metered;
 pub mod names;
 pub mod null;
 pub mod paced;

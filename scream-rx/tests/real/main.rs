@@ -10,4 +10,7 @@ mod pulse;
 #[cfg(feature = "pulse")]
 mod pulse_trouble;
 mod rig;
+#[cfg(feature = "pulse")]
+mod service;
+mod status;
 mod tone;
