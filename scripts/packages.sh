@@ -35,6 +35,7 @@ test   | a virtual machine                             | command qemu-system-x86
 test   | unpacks the kernel of that machine            | command lz4                 | lz4                  | -                     | -
 test   | unpacks the kernel of that machine            | command zstd                | -                    | zstd                  | zstd
 test   | links the program inside that machine         | library libc.a              | libc6-dev            | glibc-static          | glibc
+test   | ALSA by way of that sound server              | library alsa-lib/libasound_module_pcm_pulse.so | libasound2-plugins | alsa-plugins-pulseaudio | alsa-plugins
 sinks  | JACK, with headers                            | pkg-config jack             | libjack-jackd2-dev   | jack-audio-connection-kit-devel | jack2
 sinks  | PipeWire, with headers                        | pkg-config libpipewire-0.3  | libpipewire-0.3-dev  | pipewire-devel        | libpipewire
 sinks  | reads C headers while PipeWire's crate is built | library libclang.so       | libclang-dev         | clang-devel           | clang
