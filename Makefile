@@ -15,7 +15,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 RELEASE := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build bench soak install uninstall packages-run packages-test rust
+.PHONY: help run test testsinks build bench soak install uninstall packages-run packages-test rust
 
 help: ## this list
 	@echo "Sound and picture of a virtual machine, out of shared memory."
@@ -32,6 +32,11 @@ run: rust ## build everything and see it work: a picture and a sound, no virtual
 test: rust ## run every check: lints, unit tests, real servers, a real virtual machine (about 15 minutes the first time)
 	@scripts/packages.sh install build run test
 	@scripts/test.sh
+
+testsinks: rust ## check the JACK and PipeWire sinks too, which are not built by default (300 MB of packages)
+	@scripts/packages.sh install build test sinks
+	$(CARGO) clippy -p scream-rx --features jack,pipewire --all-targets --quiet -- -D warnings
+	CI=true $(CARGO) test -p scream-rx --features jack,pipewire
 
 build: rust ## only build the programs, into target/release
 	$(CARGO) build --release --workspace

@@ -4,7 +4,7 @@
 #   scripts/packages.sh list PURPOSE...      say what is missing (exit 1 if something is)
 #   scripts/packages.sh install PURPOSE...   show what is missing, then install it
 #
-# Purposes: build, run, window, test. A row is judged by what is on the machine (a command, a library, a file), not by
+# Purposes: build, run, window, test, sinks. A row is judged by what is on the machine (a command, a library, a file), not by
 # the package database, so a machine that got the things another way needs nothing, and no network.
 # Exit: 0 everything is there, 1 something is missing (list), 2 this machine cannot install it (the reason is printed).
 set -eu
@@ -38,6 +38,15 @@ test   | a virtual machine                             | command qemu-system-x86
 test   | unpacks the kernel of that machine            | command lz4                 | lz4                  | -                     | -
 test   | unpacks the kernel of that machine            | command zstd                | -                    | zstd                  | zstd
 test   | links the program inside that machine         | library libc.a              | libc6-dev            | glibc-static          | glibc
+test   | ALSA by way of that sound server              | library alsa-lib/libasound_module_pcm_pulse.so | libasound2-plugins | alsa-plugins-pulseaudio | alsa-plugins
+sinks  | JACK, with headers                            | pkg-config jack             | libjack-jackd2-dev   | jack-audio-connection-kit-devel | jack2
+sinks  | PipeWire, with headers                        | pkg-config libpipewire-0.3  | libpipewire-0.3-dev  | pipewire-devel        | libpipewire
+sinks  | reads C headers while PipeWire's crate is built | library libclang.so       | libclang-dev         | clang-devel           | clang
+sinks  | a JACK server without hardware                | command jackd               | jackd2               | jack-audio-connection-kit | jack2
+sinks  | records what JACK plays                       | command jack_rec            | jackd2               | jack-audio-connection-kit-example-clients | jack-example-tools
+sinks  | a PipeWire server                             | command pipewire            | pipewire             | pipewire              | pipewire
+sinks  | the manager that PipeWire needs               | command wireplumber         | wireplumber          | wireplumber           | wireplumber
+sinks  | records what PipeWire plays                   | command pw-record           | pipewire-bin         | pipewire-utils        | pipewire
 test   | ends servers together with their test         | command setpriv             | util-linux           | util-linux            | util-linux
 END
 }
@@ -45,7 +54,7 @@ END
 say() { printf '%s\n' "$*" >&2; }
 
 library_there() {
-	for dir in /usr/lib/*-linux-gnu /lib/*-linux-gnu /usr/lib64 /lib64 /usr/lib /lib /usr/local/lib; do
+	for dir in /usr/lib/*-linux-gnu /lib/*-linux-gnu /usr/lib64 /lib64 /usr/lib /lib /usr/local/lib /usr/lib/llvm*/lib; do
 		[ -e "$dir/$1" ] && return 0
 	done
 	{ ldconfig -p || /sbin/ldconfig -p; } 2>/dev/null | grep -qF "$1 "

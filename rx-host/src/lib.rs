@@ -29,6 +29,7 @@ pub mod clock;
 pub mod doctor;
 pub mod exit;
 pub mod log;
+pub mod nearest;
 pub mod notify;
 pub mod people;
 pub mod realtime;

@@ -20,6 +20,17 @@ pub fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
+/// Whether stdout is a terminal.
+pub fn stdout_is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// How wide the terminal behind stdout is, in characters; 80 where it does not tell.
+pub fn stdout_columns() -> usize {
+    let columns = termios::tcgetwinsize(rustix::stdio::stdout()).map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { DEFAULT_COLUMNS } else { columns }
+}
+
 /// Writes whole lines to stderr and wipes the status line first. If stderr is closed, they are lost.
 ///
 /// Blocks as long as the terminal does. Not for real-time threads.

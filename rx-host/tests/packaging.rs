@@ -25,8 +25,8 @@ fn tool(command: &mut Command) -> Option<Output> {
     }
 }
 
-fn verify_unit(dir: &Path, text: &str) -> Option<String> {
-    let unit = dir.join("scream-rx.service");
+fn verify_unit(dir: &Path, name: &str, text: &str) -> Option<String> {
+    let unit = dir.join(name);
     fs::write(&unit, text).unwrap();
     let mut command = Command::new("systemd-analyze");
     command.args(["--user", "--man=no", "verify"]).arg(&unit).env("XDG_RUNTIME_DIR", dir);
@@ -41,15 +41,18 @@ fn verify_unit(dir: &Path, text: &str) -> Option<String> {
 #[test]
 fn systemd_takes_the_unit_without_a_word() {
     let dir = tempfile::tempdir().unwrap();
-    let unit = read("systemd/scream-rx.service");
-    let program = "ExecStart=/usr/bin/scream-rx ";
-    assert!(unit.contains(program), "`make install` looks for this path");
-    // Not installed where tests run: any program that is there will do.
-    let unit = unit.replace(program, "ExecStart=/bin/true ");
-    let Some(said) = verify_unit(dir.path(), &unit) else { return };
-    assert_eq!(said, "");
-    let misspelt = verify_unit(dir.path(), &unit.replace("RestartSec=", "RestrtSec=")).unwrap();
-    assert!(misspelt.contains("RestrtSec"), "the tool would tell: {misspelt:?}");
+    for name in ["scream-rx.service", "scream-rx@.service"] {
+        let unit = read(&format!("systemd/{name}"));
+        let program = "ExecStart=/usr/bin/scream-rx ";
+        assert!(unit.contains(program), "`make install` and `service install` look for this path");
+        // Not installed where tests run: any program that is there will do.
+        let unit = unit.replace(program, "ExecStart=/bin/true ");
+        let Some(said) = verify_unit(dir.path(), name, &unit) else { return };
+        assert_eq!(said, "");
+        let misspelt = verify_unit(dir.path(), name, &unit.replace("RestartSec=", "RestrtSec=")).unwrap();
+        assert!(misspelt.contains("RestrtSec"), "the tool would tell: {misspelt:?}");
+        fs::remove_file(dir.path().join(name)).unwrap();
+    }
 }
 
 #[test]
@@ -125,7 +128,7 @@ fn the_desktop_file_has_what_menus_need() {
 fn the_package_notes_name_files_that_are_there() {
     let notes = read("deb/README.md");
     let named: Vec<_> = notes.split('`').filter_map(|word| word.strip_prefix("packaging/")).collect();
-    assert_eq!(named.len(), 4, "{named:?}");
+    assert_eq!(named.len(), 5, "{named:?}");
     for name in named {
         assert!(packaged(name).is_file(), "{name}");
     }

@@ -35,6 +35,10 @@ pub enum Command {
     Demo(DemoArgs),
     /// Look for what is wrong, and say how to mend it
     Doctor(DoctorArgs),
+    /// Say how a running instance does: its delay and what it is made of, the clocks, gaps
+    Status(StatusArgs),
+    /// Write, show or remove a systemd user unit, one for each guest if need be
+    Service(ServiceArgs),
     /// List what can be played on
     Devices,
     /// Print the settings as a file, or where each comes from
@@ -60,6 +64,11 @@ pub enum Output {
     /// An ALSA device
     #[cfg(feature = "alsa")]
     Alsa,
+    /// A JACK server; needs a build with --features jack
+    Jack,
+    /// PipeWire, natively: less delay than through its PulseAudio server; needs a build with --features pipewire
+    #[value(name = "pipewire")]
+    PipeWire,
     /// A WAV file, from the first sound on
     Wav,
     /// Samples without a header, to a file or stdout
@@ -105,6 +114,9 @@ pub struct RunArgs {
     /// Read settings from this file [default: ~/.config/scream-rx/config.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The name by which `status` finds this instance [default: main, with a number if another one has that name]
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<String>,
 }
 
 /// Where and how to play.
@@ -195,6 +207,77 @@ pub struct DoctorArgs {
     /// Read settings from this file [default: ~/.config/scream-rx/config.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// Which instance to ask, and how to show what it says.
+#[derive(Clone, Debug, Default, Args)]
+pub struct StatusArgs {
+    /// The instance: the NAME of scream-rx@NAME, or of --instance [default: all that run]
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// As JSON, with the names of --stats
+    #[arg(long, conflicts_with_all = ["prometheus", "watch"])]
+    pub json: bool,
+    /// As text for Prometheus (its node exporter's textfile collector)
+    #[arg(long, conflicts_with = "watch")]
+    pub prometheus: bool,
+    /// Again and again, with plots on a terminal, a line a second elsewhere
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
+/// What to do with the units.
+#[derive(Clone, Debug, Args)]
+pub struct ServiceArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: ServiceAction,
+}
+
+/// What to do with a unit.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ServiceAction {
+    /// Write the unit (and with NAME that guest's settings file) to ~/.config
+    Install {
+        /// Which unit.
+        #[command(flatten)]
+        unit: UnitArgs,
+        /// Replace a unit that was edited
+        #[arg(long)]
+        force: bool,
+        /// Enable and start it
+        #[arg(long)]
+        now: bool,
+    },
+    /// Remove what install wrote; what was edited since stays
+    Uninstall {
+        /// The guest
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+        /// Remove what was edited, too
+        #[arg(long)]
+        force: bool,
+        /// Stop and disable it first
+        #[arg(long)]
+        now: bool,
+    },
+    /// Print the unit
+    Print(UnitArgs),
+}
+
+/// Which unit, and what is to stand in it.
+#[derive(Clone, Debug, Default, Args)]
+pub struct UnitArgs {
+    /// The guest: a unit scream-rx@NAME with settings in ~/.config/scream-rx/NAME.toml [default: the one unit scream-rx,
+    /// with config.toml]
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Let it use the network: for Scream over UDP, or a sound server on another machine
+    #[arg(long)]
+    pub network: bool,
+    /// The program that the unit starts [default: this one]
+    #[arg(long, value_name = "FILE")]
+    pub program: Option<PathBuf>,
 }
 
 /// How to print the settings.

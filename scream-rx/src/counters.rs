@@ -85,6 +85,8 @@ pub struct PlayoutCounters {
     pub starts: Counter,
     /// From the guest playing a frame to its being heard, once for each time the sink asks.
     pub delay: DelayHistogram,
+    /// How much later than the earliest a chunk came, once for each.
+    pub lateness: DelayHistogram,
     /// The delay aimed at. Unit: microseconds.
     pub target_us: Gauge,
     /// The delay now; 0 while nothing plays. Unit: microseconds.
@@ -106,6 +108,8 @@ pub struct SinkCounters {
     pub reopened: Counter,
     /// Wake-ups that came too late.
     pub late: Counter,
+    /// From its asking to the end of what it asks for being heard, at its longest. Unit: microseconds.
+    pub need_us: Gauge,
 }
 
 /// Width of a bin of delay. Unit: microseconds.
@@ -150,6 +154,7 @@ impl DelayHistogram {
             p1_ms: at(0.01),
             p50_ms: at(0.5),
             p99_ms: at(0.99),
+            p999_ms: at(0.999),
             max_ms: at(1.0),
         })
     }
@@ -166,6 +171,8 @@ pub struct Spread {
     pub p50_ms: f64,
     /// One in a hundred is longer.
     pub p99_ms: f64,
+    /// One in a thousand is longer.
+    pub p999_ms: f64,
     /// The longest.
     pub max_ms: f64,
 }

@@ -6,12 +6,13 @@ use crate::intake::State;
 use crate::origin::Origin;
 use crate::receiver::Lines;
 use crate::settings::End;
-use crate::sink::SinkError;
+use crate::sink::{Notice, SinkError};
+use crate::stats::Now;
 use crate::{outputs, say, stats};
 use core::time::Duration;
 use rx_host::exit::{Exit, Failure};
 use rx_host::notify::Service;
-use rx_host::report::StatusLine;
+use rx_host::report::{Figures, StatusLine};
 use rx_host::watch::RegionState;
 use shm_proto::HostTime;
 use shm_proto::scream::{Format, Waiting};
@@ -36,11 +37,16 @@ pub struct Desk {
     format: Option<Format>,
     /// Where datagrams are awaited, if they are.
     listens: Option<Origin>,
+    begun: HostTime,
+    instance: String,
+    /// The last sentence about the guest, and where the sound goes while that is open.
+    situation: String,
+    sink: String,
 }
 
 impl Desk {
     /// Nothing known yet. `file` is what the user calls the memory.
-    pub fn new(lines: Lines, file: PathBuf, wants_status: bool) -> Desk {
+    pub fn new(lines: Lines, file: PathBuf, wants_status: bool, begun: HostTime) -> Desk {
         let status =
             if wants_status { StatusLine::new("scream-rx", STATUS_EVERY) } else { StatusLine::silent("scream-rx") };
         Desk {
@@ -53,6 +59,10 @@ impl Desk {
             nothing_since: None,
             format: None,
             listens: None,
+            begun,
+            instance: String::new(),
+            situation: "waiting for the guest".into(),
+            sink: String::new(),
         }
     }
 
@@ -74,6 +84,25 @@ impl Desk {
         (self.told_region, self.region_bytes) = (None, 0);
     }
 
+    /// The name by which this instance can be asked.
+    pub fn call(&mut self, instance: &str) {
+        self.instance = instance.into();
+    }
+
+    /// Everything that is known now.
+    pub fn figures(&self, now: HostTime, time: Time) -> Figures {
+        let known = Now {
+            instance: &self.instance,
+            state: &self.situation,
+            source: &self.file.display().to_string(),
+            sink: &self.sink,
+            format: self.format,
+            run_time: now.since(self.begun),
+            clock: if time == Time::Simulated { "simulated" } else { "real" },
+        };
+        stats::figures(&self.lines.counters, &known)
+    }
+
     /// Hands a new region over, or says what is awaited.
     pub fn follow(&mut self, state: &RegionState, now: HostTime) {
         if let RegionState::Ready(region) = state {
@@ -91,6 +120,7 @@ impl Desk {
             state => state.sentence(),
         };
         if self.told_region.as_ref() != Some(&sentence) {
+            self.situation.clone_from(&sentence);
             self.told_region = Some(tell(sentence));
         }
     }
@@ -98,6 +128,10 @@ impl Desk {
     /// Tells what changed, and how it goes.
     pub fn round(&mut self, now: HostTime, service: &mut Service) {
         while let Ok(notice) = self.lines.notices.try_recv() {
+            self.sink = match &notice {
+                Notice::Open { name, format } => format!("{name}: {format}"),
+                Notice::Paused { reason } | Notice::Absent { reason } => format!("none: {reason}"),
+            };
             tell(say::sink(&notice));
         }
         while let Ok(state) = self.lines.states.pop() {
@@ -115,6 +149,7 @@ impl Desk {
             let awaited = self.region_bytes > 0 || !matches!(state, State::Waiting(_));
             if let Some(sentence) = say::guest(state, &self.file).filter(|_| awaited) {
                 service.status(&sentence);
+                self.situation.clone_from(&sentence);
                 if !pause || self.format_of(before) != self.format_of(state) {
                     tell(sentence);
                 }
@@ -156,7 +191,7 @@ impl Desk {
         mut self,
         played: Result<(), SinkError>,
         end: &End,
-        run_time: Duration,
+        now: HostTime,
         time: Time,
     ) -> Result<Exit, Failure> {
         self.status = StatusLine::silent("scream-rx");
@@ -166,8 +201,7 @@ impl Desk {
             say::summary(counters, self.format, how).lines().for_each(|line| tracing::info!("{line}"));
         }
         if let Some(path) = &end.stats {
-            let clock_name = if time == Time::Simulated { "simulated" } else { "real" };
-            let figures = stats::figures(counters, self.format, run_time, clock_name);
+            let figures = self.figures(now, time);
             figures.write(path).map_err(|e| {
                 let hint = e.hint();
                 Failure::environment(e, hint)

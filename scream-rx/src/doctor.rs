@@ -42,7 +42,7 @@ fn sound() -> Vec<Finding> {
         ),
     });
     #[cfg(feature = "alsa")]
-    findings.push(match crate::sink::device::check(crate::sink::device::DEFAULT) {
+    findings.push(match crate::sink::device::check(crate::sink::device::Api::Alsa, crate::sink::device::DEFAULT) {
         Ok(format) => Finding::ok("ALSA", format!("the default device plays {format}")),
         Err(reason) => Finding::warn("ALSA", reason, "needed only without a sound server: aplay -L lists devices"),
     });

@@ -9,7 +9,7 @@ use rx_host::notify::Service;
 use rx_host::signals::{Signals, Stop};
 use rx_host::watch::{RegionState, RegionWatch};
 use rx_host::{cli as host_cli, clock, log, realtime};
-use scream_rx::cli::{Cli, Command, ConfigArgs, DemoArgs, DoctorArgs, RunArgs};
+use scream_rx::cli::{Cli, Command, ConfigArgs, DemoArgs, DoctorArgs, RunArgs, StatusArgs};
 use scream_rx::counters::Counters;
 use scream_rx::demo::{self, Demo, Simulated};
 use scream_rx::desk::{Desk, Time};
@@ -21,9 +21,10 @@ use scream_rx::receiver::{self, Lines};
 use scream_rx::record::Record;
 use scream_rx::reload::{Reload, Reloaded};
 use scream_rx::settings::{self, Play, Settings};
+use scream_rx::sink::metered::Metered;
 use scream_rx::sink::paced::RealTime;
 use scream_rx::sink::{Control, Sink, SinkError, Source};
-use scream_rx::{doctor, outputs};
+use scream_rx::{doctor, outputs, service, status};
 use shm_proto::Access;
 use shm_proto::scream::wire;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,8 @@ fn main() -> ExitCode {
             Command::Run(args) => run(&args, wants_status),
             Command::Demo(args) => run_demo(&args, wants_status),
             Command::Doctor(args) => run_doctor(&args),
+            Command::Status(args) => run_status(&args),
+            Command::Service(args) => Ok(exit::print(service::run(&args)?).map(|()| Exit::Done)?),
             Command::Devices => Ok(exit::print(outputs::list()).map(|()| Exit::Done)?),
             Command::Config(args) => print_config(&args),
             Command::Completions { shell } => {
@@ -76,12 +79,18 @@ fn run_doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
     Ok(doctor.exit())
 }
 
+fn run_status(args: &StatusArgs) -> anyhow::Result<Exit> {
+    let signals = Signals::install().or_environment("cannot listen for signals", "close some programs")?;
+    status::run(args, signals.stop())
+}
+
 fn run(args: &RunArgs, wants_status: bool) -> anyhow::Result<Exit> {
     let (settings, _) = Settings::from_args(args).map_err(settings::explain)?;
     settings.end.check_files()?;
     let signals = Signals::install().or_environment("cannot listen for signals", "close some programs")?;
     let stop = signals.stop();
     let mut service = Service::from_env();
+    let socket = status::open(args.instance.as_deref(), status::MAIN)?;
     let mut watch = Watch::new(&settings.origin);
     watch.refuse_hopeless()?;
     let locked = realtime::ask_for_locked_memory();
@@ -94,7 +103,10 @@ fn run(args: &RunArgs, wants_status: bool) -> anyhow::Result<Exit> {
     let mut record = settings.end.dump_timing.as_deref().map(Record::create).transpose()?;
     let (session, lines) = Session::start(prepared, settings.end.after, stop, Arc::default(), &mut record)?;
     service.ready();
-    let mut desk = Desk::new(lines, settings.origin.label(), wants_status);
+    let mut desk = Desk::new(lines, settings.origin.label(), wants_status, started);
+    if let Some(socket) = &socket {
+        desk.call(socket.name());
+    }
     session.tell_ways(&mut desk);
     let (mut session, mut ended) = (Some(session), Ok(()));
     watch.follow(&mut desk);
@@ -104,6 +116,9 @@ fn run(args: &RunArgs, wants_status: bool) -> anyhow::Result<Exit> {
             watch.follow(&mut desk);
         }
         desk.round(clock::now(), &mut service);
+        if let Some(socket) = &socket {
+            socket.answer(|| desk.figures(clock::now(), Time::Real));
+        }
         record.iter_mut().for_each(Record::round);
         match reload.look(clock::now(), signals.take_reload()) {
             None => {}
@@ -134,7 +149,7 @@ fn run(args: &RunArgs, wants_status: bool) -> anyhow::Result<Exit> {
     let played = ended.and_then(|()| session.map_or(Ok(()), Session::end));
     desk.round(clock::now(), &mut service);
     record.into_iter().for_each(Record::finish);
-    Ok(desk.finish(played, &settings.end, clock::now().since(started), Time::Real)?)
+    Ok(desk.finish(played, &settings.end, clock::now(), Time::Real)?)
 }
 
 /// The watch over the memory's file, if there is one.
@@ -292,9 +307,9 @@ fn run_demo(args: &DemoArgs, wants_status: bool) -> anyhow::Result<Exit> {
         let clock = Simulated::new(guest, parts.intake, started, stop.clone());
         let mut sink = outputs::open(&demo.play, Box::new(clock), false)?;
         let played = sink.run(Box::new(parts.engine), &parts.control);
-        let mut desk = Desk::new(parts.lines, file, false);
+        let mut desk = Desk::new(parts.lines, file, false, started);
         desk.round(clock::now(), &mut Service::from_env());
-        return Ok(desk.finish(played, &demo.end, clock::now().since(started), Time::Simulated)?);
+        return Ok(desk.finish(played, &demo.end, clock::now(), Time::Simulated)?);
     }
     let sink = outputs::open(&demo.play, Box::new(RealTime), false)?;
     let playout = spawn_playout(sink, Box::new(parts.engine), parts.control, stop)?;
@@ -304,15 +319,22 @@ fn run_demo(args: &DemoArgs, wants_status: bool) -> anyhow::Result<Exit> {
         realtime::ask_for_thread("guest", INTAKE_PRIORITY);
         demo::run_guest(&mut guest, &guest_stop);
     })?;
-    let mut desk = Desk::new(parts.lines, file, wants_status);
+    let socket = status::open(None, "demo")?;
+    let mut desk = Desk::new(parts.lines, file, wants_status, started);
+    if let Some(socket) = &socket {
+        desk.call(socket.name());
+    }
     while !stop.wait(ROUND) {
         desk.round(clock::now(), &mut Service::from_env());
+        if let Some(socket) = &socket {
+            socket.answer(|| desk.figures(clock::now(), Time::Real));
+        }
     }
     exit::join(guest_thread);
     exit::join(intake);
     let played = exit::join(playout);
     desk.round(clock::now(), &mut Service::from_env());
-    Ok(desk.finish(played, &demo.end, clock::now().since(started), Time::Real)?)
+    Ok(desk.finish(played, &demo.end, clock::now(), Time::Real)?)
 }
 
 /// Spawns a thread of a session. Whichever ends by itself, and however, ends the program.
@@ -346,10 +368,11 @@ fn spawn_playout(
     program: &Stop,
 ) -> Result<JoinHandle<Result<(), SinkError>>, Failure> {
     let session = control.stop.clone();
+    let engine = Metered::new(engine, Arc::clone(&control.counters));
     spawn("playout", &session, program, move || {
         // Not inside the message: that is not made when nobody wants it.
         let rights = realtime::ask_for_thread("playout", PLAYOUT_PRIORITY);
         tracing::debug!("{rights}");
-        sink.run(engine, &control)
+        sink.run(Box::new(engine), &control)
     })
 }

@@ -29,7 +29,7 @@ pub fn settle(output: Output, patient: bool) -> Result<Output, Failure> {
         Err(reason) => reasons.push(reason),
     }
     #[cfg(feature = "alsa")]
-    match crate::sink::device::check(crate::sink::device::DEFAULT) {
+    match crate::sink::device::check(crate::sink::device::Api::Alsa, crate::sink::device::DEFAULT) {
         Ok(_) => return Ok(Output::Alsa),
         Err(reason) => reasons.push(format!("ALSA: {reason}")),
     }
@@ -57,7 +57,19 @@ pub fn open(play: &Play, pacer: Box<dyn Pacer + Send>, patient: bool) -> Result<
         #[cfg(feature = "pulse")]
         Output::Pulse => open_pulse(play, patient),
         #[cfg(feature = "alsa")]
-        Output::Alsa => open_alsa(play),
+        Output::Alsa => open_device(play, crate::sink::device::Api::Alsa, patient),
+        #[cfg(feature = "jack")]
+        Output::Jack => open_device(play, crate::sink::device::Api::Jack, patient),
+        #[cfg(not(feature = "jack"))]
+        Output::Jack => Err(not_built_in("JACK", "jack", " (needs libjack-jackd2-dev)")),
+        #[cfg(feature = "pipewire")]
+        Output::PipeWire => open_device(play, crate::sink::device::Api::PipeWire, patient),
+        #[cfg(not(feature = "pipewire"))]
+        Output::PipeWire => Err(not_built_in(
+            "PipeWire's own interface",
+            "pipewire",
+            " (needs libpipewire-0.3-dev and libclang-dev), or use its PulseAudio server: -o pulse",
+        )),
         Output::Wav => {
             let path = path.unwrap_or(Path::new(DEFAULT_WAV));
             Ok(Box::new(wav::WavSink::open(path, FILE_FORMAT, play.bits, pacer).map_err(explain)?))
@@ -81,12 +93,11 @@ fn open_pulse(play: &Play, patient: bool) -> Result<Box<dyn Sink + Send>, Failur
                  without one: -o alsa",
             )
         })?;
-        let missing = play.device.as_ref().filter(|wanted| !devices.iter().any(|d| d.name == **wanted));
-        if let Some(wanted) = missing.filter(|name| !name.starts_with('@')) {
-            let names: Vec<&str> = devices.iter().map(|d| d.name.as_str()).collect();
+        let wanted = play.device.as_ref().filter(|name| !name.starts_with('@'));
+        if let Some((wanted, Err(nearest))) = wanted.map(|name| (name, pulse::choose(&devices, name))) {
             return Err(Failure::environment(
                 format!("the sound server has no sink named {wanted}"),
-                format!("choose one of these with -d: {}", names.join(", ")),
+                format!("choose one of these with -d: {nearest}"),
             ));
         }
     }
@@ -101,12 +112,23 @@ fn open_pulse(play: &Play, patient: bool) -> Result<Box<dyn Sink + Send>, Failur
     }))
 }
 
-#[cfg(feature = "alsa")]
-fn open_alsa(play: &Play) -> Result<Box<dyn Sink + Send>, Failure> {
+#[cfg(feature = "cpal")]
+fn open_device(play: &Play, api: crate::sink::device::Api, patient: bool) -> Result<Box<dyn Sink + Send>, Failure> {
     use crate::sink::device;
     let name = play.device.clone().unwrap_or_else(|| device::DEFAULT.into());
-    device::check(&name).map_err(|reason| explain(SinkError::Device { device: name.clone(), reason }))?;
-    Ok(Box::new(device::DeviceSink { name, piece: play.buffer().piece }))
+    if !patient {
+        device::check(api, &name)
+            .map_err(|reason| explain(SinkError::Device { device: format!("{api} {name}"), reason }))?;
+    }
+    Ok(Box::new(device::DeviceSink { api, name, piece: play.buffer().piece, patient }))
+}
+
+#[cfg(not(all(feature = "jack", feature = "pipewire")))]
+fn not_built_in(what: &str, feature: &str, besides: &str) -> Failure {
+    Failure::environment(
+        format!("this scream-rx was built without {what}"),
+        format!("build one with it: cargo build --release -p scream-rx --features {feature}{besides}"),
+    )
 }
 
 /// What to do about a sink that cannot play.
@@ -147,15 +169,26 @@ pub fn list() -> String {
             Err(reason) => text.push_str(&format!("    {reason}\n")),
         }
     }
-    #[cfg(feature = "alsa")]
+    #[cfg(feature = "cpal")]
     {
-        text.push_str("-o alsa\n");
-        match crate::sink::device::devices() {
-            Ok(devices) => devices.iter().for_each(|d| {
-                let mark = if d.name == crate::sink::device::DEFAULT { "*" } else { " " };
-                text.push_str(&format!("  {mark} -d {d}\n"));
-            }),
-            Err(reason) => text.push_str(&format!("    {reason}\n")),
+        use crate::sink::device::{Api, DEFAULT, devices};
+        let apis: &[(&str, Api)] = &[
+            #[cfg(feature = "alsa")]
+            ("alsa", Api::Alsa),
+            #[cfg(feature = "jack")]
+            ("jack", Api::Jack),
+            #[cfg(feature = "pipewire")]
+            ("pipewire", Api::PipeWire),
+        ];
+        for (word, api) in apis {
+            text.push_str(&format!("-o {word}\n"));
+            match devices(*api) {
+                Ok(devices) => devices.iter().for_each(|d| {
+                    let mark = if d.name == DEFAULT { "*" } else { " " };
+                    text.push_str(&format!("  {mark} -d {d}\n"));
+                }),
+                Err(reason) => text.push_str(&format!("    {reason}\n")),
+            }
         }
     }
     text.push_str("-o wav, -o raw\n    -d FILE\n");

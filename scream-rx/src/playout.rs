@@ -143,11 +143,12 @@ impl Playout {
     }
 
     fn observe(&mut self) {
-        let Playout { current, next, target, epoch, tap, .. } = self;
+        let Playout { current, next, target, epoch, tap, counters, .. } = self;
         for stream in [current, next].into_iter().flatten() {
             let id = stream.number;
             let observed = stream.observe(*epoch, |came| {
                 if let Some(late_s) = came.late_s {
+                    counters.playout.lateness.record(late_s);
                     target.chunk(came.at_s, late_s);
                 }
                 if let Some(tap) = tap {

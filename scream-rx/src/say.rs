@@ -123,6 +123,7 @@ pub fn region(file: &Path, bytes: u64) -> String {
 pub fn sink(notice: &Notice) -> String {
     match notice {
         Notice::Open { name, format } => format!("sound goes to {name}: {format}"),
+        Notice::Paused { reason } => format!("{reason}; sound goes on as soon as it does"),
         Notice::Absent { reason } => format!("{reason}; trying again until it is back"),
     }
 }

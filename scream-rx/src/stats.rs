@@ -9,14 +9,48 @@ use shm_proto::scream::Format;
 /// Grows whenever a figure changes its name or meaning.
 const SCHEMA: u32 = 1;
 
-/// The figures of a run of `run_time`.
-pub fn figures(counters: &Counters, format: Option<Format>, run_time: Duration, clock: &str) -> Figures {
+/// Who reports, and what is known besides the counters.
+#[derive(Clone, Copy, Debug)]
+pub struct Now<'a> {
+    /// The name by which this instance can be asked; empty if it cannot.
+    pub instance: &'a str,
+    /// How it stands, in a sentence.
+    pub state: &'a str,
+    /// Where the sound comes from.
+    pub source: &'a str,
+    /// Where it goes; empty while that is not open.
+    pub sink: &'a str,
+    /// What the guest plays.
+    pub format: Option<Format>,
+    /// Since the start.
+    pub run_time: Duration,
+    /// Whose time it is: real or simulated.
+    pub clock: &'a str,
+}
+
+/// Frames that the resampler looks ahead. Source: half of its 64 taps.
+const RESAMPLER_FRAMES: f64 = 32.0;
+/// What the target adds on top of everything. Unit: milliseconds.
+const MARGIN_MS: f64 = 1.0;
+
+/// The figures of a run, up to now.
+pub fn figures(counters: &Counters, now: &Now<'_>) -> Figures {
     let (i, p, s) = (&counters.intake, &counters.playout, &counters.sink);
     let mut f = Figures::new("scream-rx", env!("CARGO_PKG_VERSION"), SCHEMA);
-    f.duration_ms("run_time", run_time).text("clock", clock);
-    if let Some(format) = format {
+    f.text("instance", now.instance).text("state", now.state).text("source", now.source).text("sink", now.sink);
+    f.duration_ms("run_time", now.run_time).text("clock", now.clock);
+    if let Some(format) = now.format {
         f.text("format", &say::sound(format));
+        parts(&mut f, counters, format);
     }
+    if let Some(l) = p.lateness.spread() {
+        f.count("lateness_count", l.count)
+            .value("lateness", "ms_p50", l.p50_ms)
+            .value("lateness", "ms_p99", l.p99_ms)
+            .value("lateness", "ms_p999", l.p999_ms)
+            .value("lateness", "ms_max", l.max_ms);
+    }
+    f.value("delay_now", "ms", p.delay_us.get() as f64 / 1e3);
     f.count("chunks_received", i.chunks.get())
         .count("chunks_lost", i.chunks_lost.get())
         .count("chunks_refused", i.chunks_refused.get())
@@ -58,6 +92,24 @@ pub fn figures(counters: &Counters, format: Option<Format>, run_time: Duration, 
     f
 }
 
+/// What the wanted delay is made of. The reserve for lateness is what the others leave of it.
+fn parts(f: &mut Figures, counters: &Counters, format: Format) {
+    let target_ms = counters.playout.target_us.get() as f64 / 1e3;
+    if target_ms <= 0.0 {
+        return;
+    }
+    let rate_hz = f64::from(format.rate_hz());
+    let chunk_ms = f64::from(format.chunk_frames()) / rate_hz * 1e3;
+    let resampler_ms = RESAMPLER_FRAMES / rate_hz * 1e3;
+    let sink_ms = counters.sink.need_us.get() as f64 / 1e3;
+    let lateness_ms = (target_ms - chunk_ms - resampler_ms - sink_ms - MARGIN_MS).max(0.0);
+    f.value("part_chunk", "ms", chunk_ms)
+        .value("part_lateness", "ms", lateness_ms)
+        .value("part_sink", "ms", sink_ms)
+        .value("part_resampler", "ms", resampler_ms)
+        .value("part_margin", "ms", MARGIN_MS);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,7 +119,21 @@ mod tests {
         let counters = Counters::default();
         counters.playout.delay.record(0.0471);
         let format = Format::new(48_000, 16, 2, 3).unwrap();
-        let f = figures(&counters, Some(format), Duration::from_secs(5), "real");
+        counters.playout.target_us.set(40_167);
+        counters.sink.need_us.set(12_500);
+        let now = Now {
+            instance: "main",
+            state: "the guest plays",
+            source: "/dev/shm/x",
+            sink: "Null",
+            format: Some(format),
+            run_time: Duration::from_secs(5),
+            clock: "real",
+        };
+        let f = figures(&counters, &now);
+        let part = |name: &str| f.get(&format!("part_{name}_ms")).unwrap().as_f64().unwrap();
+        let sum: f64 = ["chunk", "lateness", "sink", "resampler", "margin"].map(part).iter().sum();
+        assert!((sum - 40.167).abs() < 1e-3 && (part("lateness") - 6.0).abs() < 1e-3, "parts make up the whole");
         assert_eq!(f.get("schema").unwrap(), SCHEMA);
         assert_eq!(f.get("run_time_ms").unwrap(), 5000.0);
         assert!((f.get("delay_ms_p50").unwrap().as_f64().unwrap() - 47.1).abs() < 0.06);

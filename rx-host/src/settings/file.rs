@@ -1,6 +1,7 @@
 //! The settings file: where it is, what it says, and on which line each value stands.
 
 use super::SettingsError;
+use crate::nearest::nearest;
 use core::fmt;
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
@@ -116,30 +117,6 @@ pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<ConfigFile<
     Ok(ConfigFile { values, path: Some(path.to_owned()), places })
 }
 
-/// The known name that is spelt most like `name`, if any is close.
-fn nearest(name: &str, known: &'static [&'static str]) -> Option<&'static str> {
-    let best = known.iter().map(|k| (edit_distance(name, k), *k)).min()?;
-    // A third of the letters may be wrong; a word of three or less may have one.
-    (best.0 <= (name.chars().count() / 3).max(1)).then_some(best.1)
-}
-
-/// How many letters must be put in, left out or exchanged to make `b` of `a`; case and `_` for `-` do not count.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let fold = |s: &str| s.to_lowercase().replace('_', "-").chars().collect::<Vec<_>>();
-    let (a, b) = (fold(a), fold(b));
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let change = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 /// The names that a struct's `Deserialize` knows. Empty for what is not a plain struct.
 fn field_names<T: DeserializeOwned>() -> &'static [&'static str] {
     let mut names: &'static [&'static str] = &[];
@@ -178,6 +155,7 @@ impl<'de> Deserializer<'de> for AskNames<'_> {
 mod tests {
     use super::super::units::Milliseconds;
     use super::*;
+    use crate::nearest::edit_distance;
     use serde::Deserialize;
 
     #[derive(Debug, Default, Deserialize, PartialEq)]

@@ -2,8 +2,10 @@
 //! [`Source`] for frames whenever the device wants some, telling how much sound lies before them. All decisions are the
 //! source's. Each sink is one file; names of sound libraries stay inside it.
 
-#[cfg(feature = "alsa")]
+#[cfg(feature = "cpal")]
 pub mod device;
+pub mod metered;
+pub mod names;
 pub mod null;
 pub mod paced;
 #[cfg(feature = "pulse")]
@@ -109,6 +111,11 @@ pub enum Notice {
         name: String,
         /// What it plays.
         format: SinkFormat,
+    },
+    /// It is open but takes nothing: suspended, or it does not answer. [`Notice::Open`] when it goes on.
+    Paused {
+        /// What holds it up.
+        reason: String,
     },
     /// There is no device or server; it is looked for again and again.
     Absent {

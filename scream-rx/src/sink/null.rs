@@ -1,7 +1,7 @@
 //! Plays into nothing, at the pace of the clock. For measurements and tests.
 
 use super::paced::{self, Going, Pacer};
-use super::{Control, Sink, SinkError, SinkFormat, Source};
+use super::{Control, Notice, Sink, SinkError, SinkFormat, Source};
 use core::time::Duration;
 
 /// The delay that this sink pretends to have.
@@ -17,6 +17,7 @@ pub struct NullSink {
 
 impl Sink for NullSink {
     fn run(&mut self, mut source: Box<dyn Source>, control: &Control) -> Result<(), SinkError> {
+        control.tell(Notice::Open { name: "nowhere".into(), format: self.format });
         let mut swallow = |_: &[f32], _, _| Ok(Going::On);
         paced::run(&mut *source, self.format, AHEAD, &mut *self.pacer, control, &mut swallow)
     }

@@ -3,7 +3,14 @@
 
 mod conformance;
 mod files;
+#[cfg(any(feature = "jack", feature = "pipewire"))]
+mod native;
 #[cfg(feature = "pulse")]
 mod pulse;
+#[cfg(feature = "pulse")]
+mod pulse_trouble;
 mod rig;
+#[cfg(feature = "pulse")]
+mod service;
+mod status;
 mod tone;

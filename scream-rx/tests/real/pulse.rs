@@ -1,6 +1,6 @@
 //! The sound server: what is heard at its monitor, and what happens when it goes away.
 
-use crate::rig::{FileGuest, PulseRig, RATE_HZ, Running, alone, clean, scream_rx, until};
+use crate::rig::{FileGuest, PulseRig, RATE_HZ, Running, alone, scream_rx, until};
 use crate::tone;
 use core::time::Duration;
 use rx_host::signals::Stop;
@@ -9,7 +9,6 @@ use scream_rx::sink::pulse::PulseSink;
 use scream_rx::sink::{Control, Filled, Sink, SinkFormat, Source};
 use shm_proto::HostTime;
 use shm_proto::guest_sim::sound::SoundGuest;
-use std::process::Command;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
 
@@ -125,23 +124,13 @@ fn a_stream_that_is_moved_to_another_device_goes_on_there() {
     let _alone = alone();
     let Some(rig) = PulseRig::start() else { return };
     let home = rig.folder.path().to_owned();
-    let control = |args: &[&str]| {
-        let mut command = Command::new("pactl");
-        clean(&mut command, &home);
-        let done = rig.serve(&mut command).args(args).output().unwrap();
-        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8_lossy(&done.stdout).into_owned()
-    };
-    control(&["load-module", "module-null-sink", "sink_name=other", "channels=1", "norewinds=1"]);
+    rig.pactl(&["load-module", "module-null-sink", "sink_name=other", "channels=1", "norewinds=1"]);
     let mut command = scream_rx(&home);
     rig.serve(&mut command).args(["demo", "--seconds", "600", "-o", "pulse"]);
     let mut demo = Running::start(&mut command, &home.join("demo.log"));
     demo.wait_for_line("sound goes to");
-    let stream = until("our stream", || {
-        let list = control(&["list", "short", "sink-inputs"]);
-        list.split_whitespace().next().map(str::to_owned)
-    });
-    control(&["move-sink-input", &stream, "other"]);
+    let stream = rig.stream();
+    rig.pactl(&["move-sink-input", &stream, "other"]);
     until("word of the other device", || (demo.err().matches("sound goes to").count() == 2).then_some(()));
     assert!(demo.err().contains("Hz, mono"), "{}", demo.err());
     assert!(!demo.err().contains("trying again"), "{}", demo.err());

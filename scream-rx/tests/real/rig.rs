@@ -113,7 +113,7 @@ pub struct PulseRig {
 impl PulseRig {
     /// Nothing, after saying so, where PulseAudio is not installed.
     pub fn start() -> Option<PulseRig> {
-        if !(has("pulseaudio") && has("parec")) {
+        if !(has("pulseaudio") && has("parec") && has("pactl")) {
             return None;
         }
         let mut rig = PulseRig { folder: tempfile::tempdir().unwrap(), server: None };
@@ -157,6 +157,27 @@ impl PulseRig {
     /// Sends `command` to this server.
     pub fn serve<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.env("PULSE_SERVER", self.address()).env("PULSE_COOKIE", self.folder.path().join("cookie"))
+    }
+
+    /// Tells the server something, as a mixer does; gives its answer.
+    pub fn pactl(&self, words: &[&str]) -> String {
+        let mut command = Command::new("pactl");
+        clean(&mut command, self.folder.path());
+        let done = self.serve(&mut command).args(words).output().unwrap();
+        assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
+    /// The number of the one stream that plays there.
+    pub fn stream(&self) -> String {
+        until("our stream", || {
+            self.pactl(&["list", "short", "sink-inputs"]).split_whitespace().next().map(str::to_owned)
+        })
+    }
+
+    /// Sends a signal to the server itself.
+    pub fn signal(&self, name: &str) {
+        self.server.as_ref().unwrap().signal(name);
     }
 
     /// Records what the sink plays, from now on.

@@ -11,10 +11,12 @@ use super::{Control, Notice, Sink, SinkError, Source};
 use core::time::Duration;
 use rx_host::clock;
 use server::Server;
-pub use server::{Device, devices};
+pub use server::{Device, choose, devices};
 
-/// Between two attempts to reach the server.
-const RETRY: Duration = Duration::from_millis(250);
+/// Between two attempts to reach the server: at first, and at most. An attempt costs less than a millisecond, and sound
+/// has to be back within a second.
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_millis(400);
 /// The longest wait for the server, within which a stop is heeded and the source kept up.
 const TURN: Duration = Duration::from_millis(50);
 
@@ -23,7 +25,7 @@ const TURN: Duration = Duration::from_millis(50);
 pub struct PulseSink {
     /// The server, if it is not the default one.
     pub server: Option<String>,
-    /// The sink on it, if it is not the default one.
+    /// The sink on it, if it is not the default one: its name, its description, or a part of either that no other has.
     pub device: Option<String>,
     /// The name of the stream, as mixers show it.
     pub name: String,
@@ -42,8 +44,10 @@ pub const REST_AFTER: Duration = Duration::from_secs(10);
 enum Lost {
     /// The server cannot be reached, refuses, or has gone; why.
     Gone(String),
-    /// The stream was moved to this sink, which may have another rate.
+    /// The stream was moved to this sink, which has another format.
     Moved(String),
+    /// The server ended our stream, because its device has gone.
+    Taken,
 }
 
 impl Lost {
@@ -60,6 +64,7 @@ impl Sink for PulseSink {
         let mut told = false;
         let mut sessions = 0u64;
         let mut device = self.device.clone();
+        let mut pause = FIRST_RETRY;
         loop {
             let before = sessions;
             match self.session(device.as_deref(), &mut *source, control, &mut sessions) {
@@ -68,6 +73,12 @@ impl Sink for PulseSink {
                     device = Some(to);
                     continue;
                 }
+                // The server lives and may have another device at once.
+                Err(Lost::Taken) if sessions > before => {
+                    device = self.device.clone();
+                    continue;
+                }
+                Err(Lost::Taken) => device = self.device.clone(),
                 Err(Lost::Gone(reason)) => {
                     // One line for each absence, whatever the reasons are later.
                     if sessions > before || !told {
@@ -77,7 +88,8 @@ impl Sink for PulseSink {
                     device = self.device.clone();
                 }
             }
-            let again = clock::now() + RETRY;
+            pause = if sessions > before { FIRST_RETRY } else { (2 * pause).min(LAST_RETRY) };
+            let again = clock::now() + pause;
             while clock::now() < again {
                 if control.stop.is_requested() {
                     return Ok(());
@@ -104,13 +116,13 @@ impl PulseSink {
         };
         let Some(mut server) = Server::connect(self.server.as_deref(), idle)? else { return Ok(()) };
         let Some(target) = server.find_sink(device, idle)? else { return Ok(()) };
-        let Some(mut playing) = server.open_stream(self, device, &target, idle)? else { return Ok(()) };
-        control.tell(Notice::Open { name: target.description.clone(), format: target.format });
+        let Some(mut playing) = server.open_stream(self, &target, device.is_some(), idle)? else { return Ok(()) };
+        control.tell(target.notice());
         if *sessions > 0 {
             control.counters.sink.reopened.inc();
         }
         *sessions += 1;
         source.open(target.format);
-        playing.run(&mut server, source, control, self.rest_after)
+        playing.run(&mut server, source, control, target, self.rest_after)
     }
 }

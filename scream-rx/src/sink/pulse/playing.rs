@@ -1,11 +1,12 @@
 //! One stream on the server: writes what the server asks for, and knows where the server is in it.
 
-use super::server::{Server, WIDTH};
+use super::server::{Device, Server, WIDTH};
 use super::{Lost, TURN};
-use crate::sink::{Control, SinkFormat, Source};
+use crate::sink::{Control, Notice, SinkFormat, Source};
 use core::cell::Cell;
 use core::time::Duration;
 use libpulse_binding as pa;
+use pa::operation::{Operation, State};
 use pa::stream::{SeekMode, Stream};
 use rx_host::clock;
 use shm_proto::HostTime;
@@ -13,6 +14,10 @@ use std::rc::Rc;
 
 /// How often the server is asked for its place, beside what it tells by itself.
 const ASK_EVERY: Duration = Duration::from_millis(200);
+/// A server that asked for nothing for so long has stood still: where it was is no place to count on from.
+const STALLED: Duration = Duration::from_millis(500);
+/// After so long the user is told.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
 /// The longest wait for the end of what was written.
 const DRAIN: Duration = Duration::from_millis(500);
 
@@ -21,7 +26,6 @@ const DRAIN: Duration = Duration::from_millis(500);
 pub(super) struct Seen {
     pub(super) timing: Cell<bool>,
     pub(super) underflows: Cell<u64>,
-    pub(super) disturbed: Cell<u64>,
     pub(super) moved: Cell<bool>,
 }
 
@@ -42,7 +46,10 @@ pub(super) struct Playing {
     block: Vec<f32>,
     place: Option<Place>,
     asked: HostTime,
+    asking: Option<Operation<dyn FnMut(bool)>>,
     format: SinkFormat,
+    /// The user was told that nothing is taken.
+    told_paused: bool,
 }
 
 impl Playing {
@@ -59,18 +66,21 @@ impl Playing {
             block: vec![0.0; piece / WIDTH],
             place: None,
             asked: HostTime::ZERO,
+            asking: None,
             format,
+            told_paused: false,
         }
     }
 
+    /// Plays on `device` until the end, or until the server or the device goes.
     pub(super) fn run(
         &mut self,
         server: &mut Server,
         source: &mut dyn Source,
         control: &Control,
+        mut device: Device,
         rest_after: Duration,
     ) -> Result<(), Lost> {
-        let counters = &control.counters.sink;
         let mut sounded = clock::now();
         let mut filled = sounded;
         let mut stopped = None;
@@ -84,22 +94,17 @@ impl Playing {
                     return Ok(());
                 }
             }
-            if !self.stream.get_state().is_good() {
-                return Err(Lost::gone());
-            }
-            counters.underflows.add(self.seen.underflows.take());
-            let disturbed = self.seen.disturbed.take();
-            counters.disturbances.add(disturbed);
+            self.check_alive(server)?;
             if self.seen.moved.take() {
-                counters.disturbances.inc();
-                // Another device may have another rate; a new stream there finds out.
-                return Err(match self.stream.get_device_name() {
-                    Some(name) => Lost::Moved(name.into_owned()),
-                    None => Lost::gone(),
-                });
+                self.follow(server, source, control, &mut device)?;
             }
+            let underflows = self.seen.underflows.take();
+            control.counters.sink.underflows.add(underflows);
             self.note_place(now);
-            self.ask_for_place(now, disturbed > 0);
+            self.ask_for_place(now, underflows > 0);
+            if self.stream.writable_size().is_some_and(|n| n >= self.piece) && now.since(filled) > STALLED {
+                self.go_on(source, control, &device);
+            }
             while self.stream.writable_size().is_some_and(|n| n >= self.piece) {
                 let Some(going) = self.write_piece(source, control)? else { return self.drain(server) };
                 filled = now;
@@ -107,10 +112,13 @@ impl Playing {
                     sounded = now;
                 }
             }
+            if now.since(filled) > WORTH_TELLING && !core::mem::replace(&mut self.told_paused, true) {
+                control.tell(Notice::Paused { reason: self.hindrance(&device) });
+            }
             if now.since(filled) > TURN && !source.keep_up(now) {
                 sounded = sounded.min(now);
             }
-            if now.since(sounded) > rest_after {
+            if now.since(sounded) > rest_after && !self.told_paused {
                 if !self.sleep(server, source, control)? {
                     return Ok(());
                 }
@@ -118,6 +126,60 @@ impl Playing {
                 (sounded, filled) = (clock::now(), clock::now());
             }
         }
+    }
+
+    fn check_alive(&self, server: &Server) -> Result<(), Lost> {
+        match (self.stream.get_state().is_good(), server.is_there()) {
+            (true, true) => Ok(()),
+            (false, true) => Err(Lost::Taken),
+            _ => Err(Lost::gone()),
+        }
+    }
+
+    /// The stream is on another device now. If that has the same format, the stream goes on, with the volume it has.
+    fn follow(
+        &mut self,
+        server: &mut Server,
+        source: &mut dyn Source,
+        control: &Control,
+        device: &mut Device,
+    ) -> Result<(), Lost> {
+        control.counters.sink.disturbances.inc();
+        let name = self.stream.get_device_name().ok_or_else(Lost::gone)?.into_owned();
+        let idle: super::Idle = &mut || control.stop.is_requested();
+        let Some(found) = server.find_sink(Some(&name), idle)? else { return Ok(()) };
+        if found.format != self.format {
+            return Err(Lost::Moved(name));
+        }
+        self.forget_place();
+        source.open(self.format);
+        control.tell(found.notice());
+        *device = found;
+        Ok(())
+    }
+
+    /// The device takes sound again after it stood still; the delay is known anew.
+    fn go_on(&mut self, source: &mut dyn Source, control: &Control, device: &Device) {
+        control.counters.sink.disturbances.inc();
+        self.forget_place();
+        source.open(self.format);
+        if core::mem::take(&mut self.told_paused) {
+            control.tell(device.notice());
+        }
+    }
+
+    /// Why nothing is taken.
+    fn hindrance(&self, device: &Device) -> String {
+        match self.stream.is_suspended() {
+            Ok(true) => format!("the sound server has suspended {}", device.description),
+            _ => "the sound server does not answer".into(),
+        }
+    }
+
+    fn forget_place(&mut self) {
+        self.place = None;
+        self.seen.timing.set(false);
+        self.ask_for_place(clock::now(), true);
     }
 
     /// Lets the server play what it has, if it does so soon.
@@ -149,9 +211,11 @@ impl Playing {
     }
 
     fn ask_for_place(&mut self, now: HostTime, at_once: bool) {
-        if at_once || now.since(self.asked) >= ASK_EVERY {
+        // One question at a time: a server that stands still would find a pile of them.
+        let open = self.asking.as_ref().is_some_and(|asking| asking.get_state() == State::Running);
+        if !open && (at_once || now.since(self.asked) >= ASK_EVERY) {
             self.asked = now;
-            let _asking = self.stream.update_timing_info(None);
+            self.asking = Some(self.stream.update_timing_info(None));
         }
     }
 
@@ -200,13 +264,10 @@ impl Playing {
             if control.stop.is_requested() {
                 return Ok(false);
             }
-            if !self.stream.get_state().is_good() {
-                return Err(Lost::gone());
-            }
+            self.check_alive(server)?;
         }
         let _uncorking = self.stream.uncork(None);
-        self.place = None;
-        self.ask_for_place(clock::now(), true);
+        self.forget_place();
         Ok(true)
     }
 }

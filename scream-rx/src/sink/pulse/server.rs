@@ -3,7 +3,8 @@
 use super::playing::{Playing, Seen};
 use super::{Idle, Lost, PulseSink, TURN};
 use crate::channels::{Layout, MAX_CHANNELS, Speaker};
-use crate::sink::SinkFormat;
+use crate::sink::names::{self, Called};
+use crate::sink::{Notice, SinkFormat};
 use core::cell::RefCell;
 use core::time::Duration;
 use libpulse_binding as pa;
@@ -22,6 +23,8 @@ use std::rc::Rc;
 
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What a server calls the sink that it plays on if nothing else is said.
+const DEFAULT_SINK: &str = "@DEFAULT_SINK@";
 /// Bytes of a sample.
 pub(super) const WIDTH: usize = 4;
 
@@ -54,6 +57,8 @@ impl Server {
         let mut about = Proplist::new().ok_or_else(none)?;
         // Cannot fail: keys and values are plain text.
         let _ = about.set_str(properties::APPLICATION_NAME, "scream-rx");
+        let _ = about.set_str(properties::APPLICATION_ID, "scream-rx");
+        let _ = about.set_str(properties::APPLICATION_VERSION, env!("CARGO_PKG_VERSION"));
         let _ = about.set_str(properties::APPLICATION_ICON_NAME, "audio-card");
         let mut context = Context::new_with_proplist(&mainloop, "scream-rx", &about).ok_or_else(none)?;
         let failed = |e: pa::error::PAErr| Lost::Gone(format!("no sound server answers ({e})"));
@@ -98,10 +103,27 @@ impl Server {
         }
     }
 
+    /// The sink that `device` means, or the default one. Nothing if a stop was asked for.
     pub(super) fn find_sink(&mut self, device: Option<&str>, idle: Idle<'_>) -> Result<Option<Device>, Lost> {
+        let name = device.unwrap_or(DEFAULT_SINK);
+        match self.sink_named(name, idle)? {
+            None => Ok(None),
+            Some(Some(found)) => Ok(Some(found)),
+            Some(None) if name.starts_with('@') => Err(Lost::Gone("the sound server has no sound device".into())),
+            Some(None) => {
+                let Some(mut devices) = self.sinks(idle)? else { return Ok(None) };
+                match choose(&devices, name) {
+                    Ok(place) => Ok(Some(devices.swap_remove(place))),
+                    Err(_) => Err(Lost::Gone(format!("the sound server has no sink named {name}"))),
+                }
+            }
+        }
+    }
+
+    /// The sink of exactly this name, if there is one.
+    fn sink_named(&mut self, name: &str, idle: Idle<'_>) -> Result<Option<Option<Device>>, Lost> {
         let answer: Rc<RefCell<Option<Option<Device>>>> = Rc::default();
         let found = Rc::clone(&answer);
-        let name = device.unwrap_or("@DEFAULT_SINK@");
         let _asking = self.context.introspect().get_sink_info_by_name(name, move |result| {
             let mut found = found.borrow_mut();
             match result {
@@ -109,21 +131,36 @@ impl Server {
                 ListResult::End | ListResult::Error => *found = Some(found.take().flatten()),
             }
         });
-        let what = device.map_or("no sound device".to_owned(), |d| format!("no sink named {d}"));
-        self.wait(idle, |s| {
-            if !s.context.get_state().is_good() {
-                return Some(Err(Lost::gone()));
-            }
-            let found = answer.borrow().clone()?;
-            Some(found.ok_or_else(|| Lost::Gone(format!("the sound server has {what}"))))
-        })
+        self.wait(idle, |s| s.alive(answer.borrow().clone()))
+    }
+
+    /// All sinks.
+    fn sinks(&mut self, idle: Idle<'_>) -> Result<Option<Vec<Device>>, Lost> {
+        let found: Rc<RefCell<(Vec<Device>, bool)>> = Rc::default();
+        let list = Rc::clone(&found);
+        let _asking = self.context.introspect().get_sink_info_list(move |result| match result {
+            ListResult::Item(info) => list.borrow_mut().0.push(Device::new(info)),
+            ListResult::End | ListResult::Error => list.borrow_mut().1 = true,
+        });
+        let done = self.wait(idle, |s| s.alive(found.borrow().1.then_some(())))?;
+        Ok(done.map(|()| core::mem::take(&mut found.borrow_mut().0)))
+    }
+
+    /// `answer`, unless the server has gone meanwhile.
+    fn alive<T>(&self, answer: Option<T>) -> Option<Result<T, Lost>> {
+        if self.context.get_state().is_good() { answer.map(Ok) } else { Some(Err(Lost::gone())) }
+    }
+
+    /// Whether the server is still there.
+    pub(super) fn is_there(&self) -> bool {
+        self.context.get_state().is_good()
     }
 
     pub(super) fn open_stream(
         &mut self,
         wish: &PulseSink,
-        device: Option<&str>,
         target: &Device,
+        by_name: bool,
         idle: Idle<'_>,
     ) -> Result<Option<Playing>, Lost> {
         let format = target.format;
@@ -145,6 +182,8 @@ impl Server {
             fragsize: u32::MAX,
         };
         let flags = FlagSet::ADJUST_LATENCY | FlagSet::AUTO_TIMING_UPDATE;
+        // Without a name the server may put it where the user last moved it.
+        let device = by_name.then_some(target.name.as_str());
         stream.connect_playback(device, Some(&buffer), flags, None, None).map_err(refused)?;
         let seen = Rc::<Seen>::default();
         watch(&mut stream, &seen);
@@ -165,7 +204,6 @@ fn watch(stream: &mut Stream, seen: &Rc<Seen>) {
     };
     stream.set_latency_update_callback(on(|s| s.timing.set(true)));
     stream.set_underflow_callback(on(|s| s.underflows.set(s.underflows.get() + 1)));
-    stream.set_suspended_callback(on(|s| s.disturbed.set(s.disturbed.get() + 1)));
     stream.set_moved_callback(on(|s| s.moved.set(true)));
 }
 
@@ -179,27 +217,33 @@ pub fn devices(server: Option<&str>) -> Result<Vec<Device>, String> {
     let ask = || -> Result<Vec<Device>, Lost> {
         let idle: Idle = &mut || false;
         let Some(mut server) = Server::connect(server, idle)? else { return Ok(Vec::new()) };
-        let default = server.find_sink(None, idle).ok().flatten();
-        let found: Rc<RefCell<(Vec<Device>, bool)>> = Rc::default();
-        let list = Rc::clone(&found);
-        let _asking = server.context.introspect().get_sink_info_list(move |result| match result {
-            ListResult::Item(info) => list.borrow_mut().0.push(Device::new(info)),
-            ListResult::End | ListResult::Error => list.borrow_mut().1 = true,
-        });
-        server.wait(idle, |s| {
-            let alive = s.context.get_state().is_good();
-            if alive { found.borrow().1.then_some(Ok(())) } else { Some(Err(Lost::gone())) }
-        })?;
-        let mut devices = core::mem::take(&mut found.borrow_mut().0);
+        let default = server.sink_named(DEFAULT_SINK, idle)?.flatten();
+        let mut devices = server.sinks(idle)?.unwrap_or_default();
         devices.iter_mut().for_each(|d| d.is_default = default.as_ref().is_some_and(|x| x.name == d.name));
         Ok(devices)
     };
     ask().map_err(|lost| match lost {
         Lost::Gone(reason) | Lost::Moved(reason) => reason,
+        Lost::Taken => "the sound server took the device away".into(),
     })
 }
 
+/// The place of the sink that `wanted` means.
+///
+/// # Errors
+/// The names that come nearest.
+pub fn choose(devices: &[Device], wanted: &str) -> Result<usize, String> {
+    let called: Vec<Called<'_>> =
+        devices.iter().map(|d| Called { name: &d.name, description: &d.description }).collect();
+    names::choose(wanted, &called)
+}
+
 impl Device {
+    /// That sound goes there.
+    pub(super) fn notice(&self) -> Notice {
+        Notice::Open { name: self.description.clone(), format: self.format }
+    }
+
     fn new(info: &SinkInfo<'_>) -> Device {
         let text = |t: &Option<std::borrow::Cow<'_, str>>| t.as_deref().unwrap_or("?").to_owned();
         let positions = info.channel_map.get();

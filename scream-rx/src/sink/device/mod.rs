@@ -1,0 +1,179 @@
+//! ALSA, and JACK and PipeWire where they are built in, through cpal: the device's thread asks for frames. A device or a
+//! server that goes away (a headset that is pulled out, a jackd that ends) is waited for. Only this folder names cpal.
+//!
+//! `api.rs` is which devices there are, `feeder.rs` what runs on a device's own thread.
+
+mod api;
+mod feeder;
+
+use super::{Control, Notice, Sink, SinkError, SinkFormat, Source, to_i16};
+pub use api::{Api, DEFAULT, Listed, check, devices};
+use api::{find, format_of, hush};
+use core::time::Duration;
+use cpal::SampleFormat;
+use cpal::traits::StreamTrait;
+use feeder::{Feeder, build};
+use rx_host::clock;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+
+/// Between two attempts to open a device that has gone.
+const RETRY: Duration = Duration::from_millis(500);
+/// The same for one that never stays longer than this.
+const LAST_RETRY: Duration = Duration::from_secs(8);
+const BRIEF: Duration = Duration::from_secs(5);
+/// How often the thread that waits for the device heeds a stop.
+const TURN: Duration = Duration::from_millis(50);
+/// How long a device may take to ask for the end of the sound.
+const FAREWELL: Duration = Duration::from_millis(300);
+/// A device that asks for nothing for so long has gone, whatever its library makes of that.
+const STALLED: Duration = Duration::from_millis(1500);
+/// The largest piece a device may ask for at once. Unit: frames.
+const MAX_FRAMES: usize = 16_384;
+
+/// A device, by way of cpal.
+#[derive(Clone, Debug)]
+pub struct DeviceSink {
+    /// How it is reached.
+    pub api: Api,
+    /// Its name there: `default`, `hw:0`, a node of PipeWire.
+    pub name: String,
+    /// In which pieces it asks for frames, if it can be asked to; it holds two.
+    pub piece: Duration,
+    /// A device that is not there yet is waited for, as one is that goes away.
+    pub patient: bool,
+}
+
+/// What the device's thread tells.
+enum Told {
+    /// The device has gone.
+    Lost(String),
+    /// The sound is over.
+    Ended,
+}
+
+impl Sink for DeviceSink {
+    fn run(&mut self, mut source: Box<dyn Source>, control: &Control) -> Result<(), SinkError> {
+        let mut opened = false;
+        let mut told = false;
+        let mut pause = RETRY;
+        loop {
+            let begun = clock::now();
+            let reason = match self.open(source, control) {
+                Ok(Opened { stream, told: told_in, back, format }) => {
+                    if core::mem::replace(&mut opened, true) {
+                        control.counters.sink.reopened.inc();
+                    }
+                    let reason = wait(&told_in, control, || {
+                        told = false;
+                        control.tell(Notice::Open { name: format!("{} {}", self.api, self.name), format });
+                    });
+                    // What the device holds is still to be heard.
+                    if reason.is_none() {
+                        let _ = clock::sleep_until(clock::now() + 2 * self.piece);
+                    }
+                    // Dropping the stream ends its thread, which gives the source back.
+                    drop(stream);
+                    source = back.recv().map_err(|_| self.error("its thread ended".into()))?;
+                    // One that comes and goes is not worth a line twice a second.
+                    let brief = clock::now().since(begun) < BRIEF;
+                    pause = if brief { (2 * pause).min(LAST_RETRY) } else { RETRY };
+                    reason
+                }
+                Err((Some(back), reason)) if opened || self.patient => {
+                    source = back;
+                    pause = RETRY;
+                    Some(reason)
+                }
+                // A device that could never be opened will not be there by itself.
+                Err((_, reason)) => return Err(self.error(reason)),
+            };
+            let Some(reason) = reason else { return Ok(()) };
+            if !core::mem::replace(&mut told, true) {
+                control.tell(Notice::Absent { reason: format!("cannot play on {} {}: {reason}", self.api, self.name) });
+            }
+            let again = clock::now() + pause;
+            while clock::now() < again {
+                if control.stop.wait(TURN) {
+                    return Ok(());
+                }
+                source.keep_up(clock::now());
+            }
+        }
+    }
+}
+
+/// An open device: its thread, what that tells, and the way the source comes back.
+struct Opened {
+    stream: cpal::Stream,
+    told: Receiver<Told>,
+    back: Receiver<Box<dyn Source>>,
+    format: SinkFormat,
+}
+
+impl DeviceSink {
+    fn error(&self, reason: String) -> SinkError {
+        SinkError::Device { device: format!("{} {}", self.api, self.name), reason }
+    }
+
+    /// Opens the device and starts it with `source`; if it cannot, gives that back with the reason.
+    fn open(&self, source: Box<dyn Source>, control: &Control) -> Result<Opened, (Option<Box<dyn Source>>, String)> {
+        hush();
+        let (device, mut config, sample) = match find(self.api, &self.name) {
+            Ok(found) => found,
+            Err(reason) => return Err((Some(source), reason)),
+        };
+        let format = format_of(&config);
+        let frames = (self.piece.as_secs_f64() * f64::from(format.rate_hz)) as u32;
+        config.buffer_size = self.api.period(frames);
+        let (tell, told) = mpsc::sync_channel(8);
+        let (give_back, back) = mpsc::sync_channel(1);
+        let feeder = Feeder::new(source, give_back, format, control.clone(), tell);
+        let built = match sample {
+            SampleFormat::I16 => build(&device, config, feeder, to_i16),
+            SampleFormat::I32 => build(&device, config, feeder, to_i32),
+            _ => build(&device, config, feeder, |x: f32| x),
+        };
+        // A feeder that was not used gives the source back when it is dropped.
+        match built.and_then(|stream| stream.play().map(|()| stream)) {
+            Ok(stream) => Ok(Opened { stream, told, back, format }),
+            Err(e) => Err((back.recv().ok(), e.to_string())),
+        }
+    }
+}
+
+/// Waits until the device goes (the reason) or the sound is over (nothing). `open` is called once, when it has asked for
+/// sound: one that was opened and asks for nothing does not count as open. After a stop the sound is over soon; a device that
+/// does not even ask for that is not waited for.
+fn wait(told: &Receiver<Told>, control: &Control, open: impl FnOnce()) -> Option<String> {
+    let mut patience = FAREWELL;
+    let mut open = Some(open);
+    let asked = || control.counters.sink.frames.get();
+    let (mut frames, mut moved) = (asked(), clock::now());
+    loop {
+        let news = told.recv_timeout(TURN);
+        let now = clock::now();
+        if asked() != frames {
+            (frames, moved) = (asked(), now);
+            if let Some(open) = open.take() {
+                open();
+            }
+        }
+        match news {
+            Ok(Told::Lost(reason)) => return Some(reason),
+            Ok(Told::Ended) => return None,
+            Err(RecvTimeoutError::Timeout) if !control.stop.is_requested() => {
+                if now.since(moved) > STALLED {
+                    return Some("it asks for no more sound".into());
+                }
+            }
+            Err(RecvTimeoutError::Timeout) if patience > Duration::ZERO => patience = patience.saturating_sub(TURN),
+            Err(_) => return None,
+        }
+    }
+}
+
+/// A float sample as a 32-bit integer.
+fn to_i32(x: f32) -> i32 {
+    // `as` saturates, and a NaN becomes 0.
+    (f64::from(x) * 2_147_483_648.0).round() as i32
+}

@@ -1,0 +1,166 @@
+//! What a sound server does to its clients while they play: it suspends, stands still, takes the device away, moves the
+//! stream. Each time the sound comes back by itself, and the user reads one sentence for each change.
+
+use crate::rig::{FileGuest, PulseRig, Recording, Running, alone, scream_rx, until};
+use shm_proto::guest_sim::sound::SoundGuest;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A guest that plays, a receiver that plays it on a server, a recorder behind that.
+struct Scene {
+    // Dropped in this order: the player before its server and its guest.
+    player: Running,
+    recording: Recording,
+    _guest: FileGuest,
+    rig: PulseRig,
+    stats: PathBuf,
+}
+
+impl Scene {
+    fn start(arguments: &[&str]) -> Option<Scene> {
+        let rig = PulseRig::start()?;
+        let home = rig.folder.path().to_owned();
+        let (file, stats) = (home.join("region"), home.join("stats.json"));
+        let guest = FileGuest::start(&file, SoundGuest::builder());
+        let recording = rig.record("scene.raw");
+        let mut command = scream_rx(&home);
+        rig.serve(&mut command).arg(&file).args(["-o", "pulse", "--stats"]).arg(&stats).args(arguments);
+        let player = Running::start(&mut command, &home.join("player.log"));
+        recording.wait_for_sound(0, 0.5);
+        Some(Scene { player, recording, _guest: guest, rig, stats })
+    }
+
+    fn opened(&self) -> usize {
+        self.player.err().matches("sound goes to").count()
+    }
+
+    /// Waits for sound behind what was recorded before; how long that took.
+    fn sound_again(&self) -> Duration {
+        let (from, begun) = (self.recording.left().len(), Instant::now());
+        self.recording.wait_for_sound(from, 0.3);
+        begun.elapsed().saturating_sub(Duration::from_millis(300))
+    }
+
+    /// Ends the player; what it said, and its figures.
+    fn end(mut self) -> (String, serde_json::Value) {
+        self.player.signal("TERM");
+        assert_eq!(self.player.end().code(), Some(0), "{}", self.player.err());
+        (self.player.err(), serde_json::from_slice(&std::fs::read(&self.stats).unwrap()).unwrap())
+    }
+}
+
+/// The delay is what it was: nothing that piled up meanwhile is played.
+fn is_short(figures: &serde_json::Value) -> bool {
+    figures["delay_ms_p99"].as_f64().is_some_and(|ms| ms < 90.0)
+}
+
+#[test]
+fn a_suspended_device_is_told_and_sound_comes_back_with_it() {
+    let _alone = alone();
+    let Some(scene) = Scene::start(&[]) else { return };
+    scene.rig.pactl(&["suspend-sink", "t", "1"]);
+    scene.player.wait_for_line("has suspended");
+    scene.rig.pactl(&["suspend-sink", "t", "0"]);
+    let after = scene.sound_again();
+    until("word of it", || (scene.opened() == 2).then_some(()));
+    let (said, figures) = scene.end();
+    println!("sound {after:?} after the device was resumed; {figures}");
+    assert_eq!(said.matches("has suspended").count(), 1, "{said}");
+    assert!(!said.contains("trying again"), "the stream is kept: {said}");
+    assert!(is_short(&figures) && figures["sink_reopened"] == 0, "{figures}");
+}
+
+#[test]
+fn a_server_that_stands_still_for_five_seconds_is_played_on_again() {
+    let _alone = alone();
+    let Some(scene) = Scene::start(&[]) else { return };
+    scene.rig.signal("STOP");
+    let stopped = Instant::now();
+    scene.player.wait_for_line("does not answer");
+    until("five seconds", || (stopped.elapsed() > Duration::from_secs(5)).then_some(()));
+    scene.rig.signal("CONT");
+    let after = scene.sound_again();
+    until("word of it", || (scene.opened() == 2).then_some(()));
+    let (said, figures) = scene.end();
+    println!("sound {after:?} after the server went on; {figures}");
+    assert_eq!(said.matches("does not answer").count(), 1, "{said}");
+    assert!(is_short(&figures), "what piled up is not played: {figures}");
+}
+
+#[test]
+fn a_stopped_receiver_does_not_wait_for_a_server_that_stands_still() {
+    let _alone = alone();
+    let Some(mut scene) = Scene::start(&[]) else { return };
+    scene.rig.signal("STOP");
+    scene.player.wait_for_line("does not answer");
+    scene.player.signal("TERM");
+    let code = scene.player.end().code();
+    scene.rig.signal("CONT");
+    assert_eq!(code, Some(0), "{}", scene.player.err());
+}
+
+#[test]
+fn a_device_that_is_taken_away_leaves_the_next_one_and_none_is_waited_for() {
+    let _alone = alone();
+    let Some(scene) = Scene::start(&[]) else { return };
+    let first = scene.rig.pactl(&["list", "short", "modules"]);
+    let module = first.lines().find(|l| l.contains("module-null-sink")).unwrap().split('\t').next().unwrap().to_owned();
+    let load = ["load-module", "module-null-sink", "sink_name=other", "norewinds=1"];
+    let other = scene.rig.pactl(&load).trim().to_owned();
+    scene.rig.pactl(&["unload-module", &module]);
+    until("the other device", || (scene.opened() == 2).then_some(()));
+    // Now the last one.
+    scene.rig.pactl(&["unload-module", &other]);
+    scene.player.wait_for_line("has no sound device");
+    scene.rig.pactl(&["load-module", "module-null-sink", "sink_name=t", "rate=44100", "norewinds=1"]);
+    let begun = Instant::now();
+    until("a new device", || (scene.opened() == 3).then_some(()));
+    println!("played on again {:?} after a device came", begun.elapsed());
+    let (said, _) = scene.end();
+    assert!(said.contains("44100 Hz, stereo"), "{said}");
+    assert_eq!(said.matches("trying again").count(), 1, "{said}");
+}
+
+#[test]
+fn a_stream_that_is_moved_among_equal_devices_is_kept_with_its_volume() {
+    let _alone = alone();
+    let Some(scene) = Scene::start(&[]) else { return };
+    let stream = scene.rig.stream();
+    scene.rig.pactl(&["set-sink-input-volume", &stream, "80%"]);
+    let equal = ["load-module", "module-null-sink", "sink_name=equal", "rate=48000", "norewinds=1"];
+    scene.rig.pactl(&equal);
+    scene.rig.pactl(&["move-sink-input", &stream, "equal"]);
+    until("word of the move", || (scene.opened() == 2).then_some(()));
+    assert_eq!(scene.rig.stream(), stream, "the same stream");
+    assert!(scene.rig.pactl(&["list", "sink-inputs"]).contains("80%"), "the volume is the server's");
+    scene.rig.pactl(&["move-sink-input", &stream, "t"]);
+    scene.sound_again();
+    let (said, figures) = scene.end();
+    assert!(is_short(&figures), "{figures} {said}");
+    assert_eq!(figures["sink_reopened"], 0, "{figures}");
+}
+
+#[test]
+fn a_device_is_found_by_its_description_and_a_miss_names_the_nearest() {
+    let _alone = alone();
+    let Some(rig) = PulseRig::start() else { return };
+    let description = "sink_properties=device.description=Scarlett";
+    rig.pactl(&["load-module", "module-null-sink", "sink_name=usb_focus", "channels=1", "norewinds=1", description]);
+    let home = rig.folder.path();
+    let mut command = scream_rx(home);
+    rig.serve(&mut command).args(["demo", "--seconds", "600", "-o", "pulse", "-d", "scarlett"]);
+    let mut demo = Running::start(&mut command, &home.join("demo.log"));
+    demo.wait_for_line("sound goes to Scarlett");
+    assert!(demo.err().contains("mono"), "{}", demo.err());
+    let said = rig.pactl(&["list", "sink-inputs"]);
+    for property in ["media.role = \"game\"", "application.name = \"scream-rx\"", "media.name = \"Scream\""] {
+        assert!(said.contains(property), "{property}: {said}");
+    }
+    demo.signal("INT");
+    assert_eq!(demo.end().code(), Some(0), "{}", demo.err());
+    let mut command = scream_rx(home);
+    rig.serve(&mut command).args(["demo", "-o", "pulse", "-d", "usb_facus"]);
+    let mut demo = Running::start(&mut command, &home.join("miss.log"));
+    assert_eq!(demo.end().code(), Some(2), "{}", demo.err());
+    assert!(demo.err().contains("choose one of these with -d: usb_focus"), "{}", demo.err());
+}

@@ -1,0 +1,179 @@
+//! A running instance that is asked how it does: by people, by programs, by those who mean ill, and after a crash.
+
+use crate::rig::{Running, alone, has, scream_rx, until};
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// A demo that plays nowhere and can be asked.
+fn demo(home: &Path, log: &str) -> Running {
+    let mut command = scream_rx(home);
+    command.args(["demo", "-o", "null", "--seconds", "3600"]);
+    Running::start(&mut command, &home.join(log))
+}
+
+fn ask(home: &Path, arguments: &[&str]) -> Output {
+    scream_rx(home).arg("status").args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Waits until an instance plays; its report.
+fn playing(home: &Path, name: &str) -> serde_json::Value {
+    until("a report of sound", || {
+        let report: serde_json::Value = serde_json::from_slice(&ask(home, &[name, "--json"]).stdout).ok()?;
+        (report["delay_now_ms"].as_f64()? > 0.0).then_some(report)
+    })
+}
+
+#[test]
+fn a_running_instance_tells_its_delay_and_what_it_is_made_of() {
+    let _alone = alone();
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let nobody = ask(home, &[]);
+    assert_eq!(nobody.status.code(), Some(2));
+    assert!(text(&nobody.stderr).contains("no scream-rx runs") && text(&nobody.stderr).contains("hint: "));
+    let mut instance = demo(home, "log");
+    let report = playing(home, "demo");
+    let part = |name: &str| report[format!("part_{name}_ms")].as_f64().unwrap_or_else(|| panic!("{name}: {report}"));
+    let sum: f64 = ["chunk", "lateness", "sink", "resampler", "margin"].map(part).iter().sum();
+    assert!((sum - report["target_ms"].as_f64().unwrap()).abs() < 1.0, "{report}");
+    assert!((report["delay_now_ms"].as_f64().unwrap() - sum).abs() < 20.0, "{report}");
+    assert!(report["lateness_ms_p99"].is_number() && report["run_time_ms"].as_f64().unwrap() > 0.0, "{report}");
+    let people = text(&ask(home, &["demo"]).stdout);
+    for words in ["demo: the guest plays 48000 Hz", "ms wanted", "a chunk +", "ppm between", "0 hidden"] {
+        assert!(people.contains(words), "{words}: {people}");
+    }
+    let metrics = text(&ask(home, &["--prometheus"]).stdout);
+    assert!(metrics.contains("\nscream_rx_delay_now_ms{instance=\"demo\"} "), "{metrics}");
+    let missing = ask(home, &["nosuch"]);
+    assert!(text(&missing.stderr).contains("these do: demo"), "{}", text(&missing.stderr));
+    instance.signal("INT");
+    assert_eq!(instance.end().code(), Some(0), "{}", instance.err());
+    assert_eq!(std::fs::read_dir(home.join("scream-rx")).unwrap().count(), 0, "nothing is left");
+}
+
+#[test]
+fn the_figures_at_the_end_and_those_of_a_running_instance_have_the_same_names() {
+    let _alone = alone();
+    let home = tempfile::tempdir().unwrap();
+    let stats = home.path().join("stats.json");
+    let mut command = scream_rx(home.path());
+    command.args(["demo", "-o", "null", "--seconds", "3600", "--stats"]).arg(&stats);
+    let mut instance = Running::start(&mut command, &home.path().join("log"));
+    let asked = playing(home.path(), "demo");
+    instance.signal("INT");
+    assert_eq!(instance.end().code(), Some(0), "{}", instance.err());
+    let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&stats).unwrap()).unwrap();
+    let names = |v: &serde_json::Value| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&asked), names(&written));
+    assert_eq!(asked["schema"], written["schema"]);
+}
+
+#[test]
+fn a_second_instance_gets_a_number_a_named_one_is_refused_and_a_crash_leaves_the_name_free() {
+    let _alone = alone();
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let first = demo(home, "first.log");
+    playing(home, "demo");
+    let second = demo(home, "second.log");
+    playing(home, "demo-2");
+    let both: serde_json::Value = serde_json::from_slice(&ask(home, &["--json"]).stdout).unwrap();
+    assert_eq!(both.as_array().unwrap().len(), 2);
+    let run = |log: &str| {
+        let mut command = scream_rx(home);
+        command.args(["run", "--instance", "demo", "-o", "null", "--seconds", "1"]).arg(home.join("region"));
+        Running::start(&mut command, &home.join(log))
+    };
+    let mut third = run("third.log");
+    assert_eq!(third.end().code(), Some(2), "{}", third.err());
+    assert!(third.err().contains("another scream-rx runs as demo"), "{}", third.err());
+    // As a crash: both sockets stay behind, and the first is taken over.
+    drop((first, second));
+    assert!(home.join("scream-rx/demo.sock").exists());
+    assert_eq!(ask(home, &[]).status.code(), Some(2), "nobody answers there");
+    let mut fourth = run("fourth.log");
+    assert_eq!(fourth.end().code(), Some(0), "{}", fourth.err());
+}
+
+#[test]
+fn clients_that_never_read_or_talk_nonsense_harm_nobody() {
+    let _alone = alone();
+    let home = tempfile::tempdir().unwrap();
+    let mut instance = demo(home.path(), "log");
+    playing(home.path(), "demo");
+    let memory = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", instance.id())).unwrap();
+        let number = |name: &str| {
+            let line = status.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+            line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+        };
+        let open = std::fs::read_dir(format!("/proc/{}/fd", instance.id())).unwrap().count();
+        (number("VmRSS:"), open)
+    };
+    let path = home.path().join("scream-rx/demo.sock");
+    let flood = || {
+        let mut mute = Vec::new();
+        for i in 0..200 {
+            // The queue may be full for a while: that is the bound.
+            let Ok(mut client) = UnixStream::connect(&path) else { continue };
+            client.set_nonblocking(true).unwrap();
+            let _ = client.write_all(&[0x5a; 1 << 16]);
+            if i % 2 == 0 {
+                mute.push(client);
+            }
+        }
+        playing(home.path(), "demo");
+        let seen = memory();
+        drop(mute);
+        seen
+    };
+    let (_, open_before) = memory();
+    let (first_kb, _) = flood();
+    let (second_kb, open_after) = flood();
+    assert!(open_after <= open_before + 34, "{open_before} files, then {open_after}");
+    assert!(second_kb < first_kb + 1024, "{first_kb} kB, then {second_kb} kB");
+    instance.signal("INT");
+    assert_eq!(instance.end().code(), Some(0), "{}", instance.err());
+    assert!(instance.err().contains(" 0 lost") && instance.err().contains("0 hidden"), "{}", instance.err());
+}
+
+#[test]
+fn a_watcher_sees_an_instance_come_and_go_in_lines_and_in_place() {
+    let _alone = alone();
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let out = home.join("lines");
+    let mut command = scream_rx(home);
+    command.args(["status", "demo", "--watch"]).stdout(std::fs::File::create(&out).unwrap());
+    let mut watcher = Running::start(&mut command, &home.join("watch.log"));
+    let lines = || std::fs::read_to_string(&out).unwrap();
+    until("word of its absence", || lines().contains("demo: not running").then_some(()));
+    let instance = demo(home, "log");
+    until("a line of figures", || lines().contains("ppm").then_some(()));
+    assert!(!lines().contains('\u{1b}'), "no control characters in a pipe: {}", lines());
+    watcher.signal("INT");
+    assert_eq!(watcher.end().code(), Some(0), "{}", watcher.err());
+    if has("script") {
+        let drawn = home.join("drawn");
+        let mut terminal = Command::new("script");
+        crate::rig::clean(&mut terminal, home);
+        let program = format!("{} status demo --watch", env!("CARGO_BIN_EXE_scream-rx"));
+        terminal.args(["--quiet", "--flush", "--command", &program]).arg(&drawn).stdout(Stdio::null());
+        let terminal = Running::start(&mut terminal, &home.join("terminal.log"));
+        let drawn = || String::from_utf8_lossy(&std::fs::read(&drawn).unwrap_or_default()).into_owned();
+        until("a picture drawn over", || (drawn().contains("\x1b[") && drawn().contains("A\r")).then_some(()));
+        assert!(drawn().contains("delay ms ┤") && drawn().contains("clocks ppm ┤"), "{}", drawn());
+        // Nothing that would have to be restored: no other screen, no hidden cursor, no colour.
+        for mode in ["\x1b[?", "\x1b[3"] {
+            assert!(!drawn().contains(mode), "{mode:?}: {}", drawn());
+        }
+        drop(terminal);
+    }
+    drop(instance);
+}
