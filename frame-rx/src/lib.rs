@@ -20,6 +20,7 @@ pub mod doctor;
 pub mod feed;
 pub mod gpu;
 pub mod headless;
+pub mod input;
 pub mod link;
 pub mod offscreen;
 pub mod pace;

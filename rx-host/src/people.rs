@@ -15,6 +15,11 @@ const USUAL_GROUP: &str = "kvm";
 const READ: u32 = 0o4;
 const READ_WRITE: u32 = 0o6;
 
+/// The name of a user of this machine. Nothing for a user from a directory service.
+pub fn user_name(uid: u32) -> Option<String> {
+    name_in(&read("/etc/passwd"), uid).map(str::to_owned)
+}
+
 /// A user or group: number and, if known, name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {

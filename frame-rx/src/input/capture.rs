@@ -1,0 +1,422 @@
+//! The input's thread: hears sources, decides with the router, sends with the pacer, and keeps a sink connected.
+//!
+//! Nothing it does depends on the window's thread: the release chord is looked for here.
+
+use super::address::{InputChoice, USUAL_SPICE};
+use super::chord::Chord;
+use super::pacer::{Overflow, Pacer};
+use super::qmp::QmpSink;
+use super::router::{Act, Router, SourceId};
+use super::sink::{News, Sink, SinkError};
+use super::spice::{Password, SpiceSink};
+use super::stats::{InputStats, SinkState};
+use super::wire::{Patience, timespec};
+use super::{CodeSet, InputFrame};
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rustix::event::{PollFd, PollFlags, poll};
+use rx_host::clock;
+use rx_host::signals::{Stop, StopOnDrop};
+use shm_proto::HostTime;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+/// Events of the window that may wait for the thread.
+const EVENTS: usize = 1024;
+/// Longest time for connecting; shorter while devices are grabbed, since nothing else is done meanwhile.
+const CONNECT: Duration = Duration::from_secs(3);
+const CONNECT_GRABBED: Duration = Duration::from_millis(300);
+/// Between two attempts to connect: from, and to.
+const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// Longest sleep, and so the longest delay of the end.
+const SLEEP: Duration = Duration::from_millis(100);
+/// How long the last releases may take at the end.
+const FAREWELL: Duration = Duration::from_millis(300);
+
+/// How input is to be taken and where it goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InputSettings {
+    /// The way to the guest.
+    pub choice: InputChoice,
+    /// What releases it.
+    pub chord: Chord,
+    /// What never goes to the guest.
+    pub keep: CodeSet,
+    /// The SPICE server's password.
+    pub password: Password,
+}
+
+/// What the window tells.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Frame(InputFrame),
+    Take,
+    GiveBack,
+    FocusLost,
+}
+
+/// What the thread tells the window.
+#[derive(Debug, Default)]
+struct Shared {
+    grabbed: AtomicBool,
+    motion: AtomicBool,
+    position: AtomicBool,
+    overflow: AtomicBool,
+}
+
+/// The window's end.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    events: Sender<Event>,
+    bell: Arc<UnixStream>,
+    shared: Arc<Shared>,
+    stats: Arc<InputStats>,
+}
+
+/// The thread's end. [`Capture::run`] is its whole life.
+pub struct Capture {
+    settings: InputSettings,
+    events: Receiver<Event>,
+    heard: UnixStream,
+    shared: Arc<Shared>,
+    stats: Arc<InputStats>,
+    stop: Stop,
+    tell: Box<dyn Fn() + Send>,
+    router: Router,
+    pacer: Pacer,
+    acts: Vec<Act>,
+    sink: Option<Box<dyn Sink>>,
+    /// Whether the machine runs, as far as the sink knows.
+    is_running: bool,
+    connects_at: Option<HostTime>,
+    retry: Duration,
+    /// The user asked for the guest before there was a way to it.
+    wants_guest: bool,
+    said: String,
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Capture").field("choice", &self.settings.choice).finish_non_exhaustive()
+    }
+}
+
+/// Both ends. `tell` is called by the thread when [`Handle::is_grabbed`] or what the sink takes has changed.
+///
+/// # Errors
+/// When the process has no descriptor left.
+pub fn connect(settings: InputSettings, stop: &Stop, tell: Box<dyn Fn() + Send>) -> io::Result<(Capture, Handle)> {
+    let (sender, events) = bounded(EVENTS);
+    let (heard, rung) = UnixStream::pair()?;
+    heard.set_nonblocking(true)?;
+    rung.set_nonblocking(true)?;
+    let (shared, stats) = (Arc::<Shared>::default(), InputStats::new());
+    let now = clock::now();
+    // What is not asked for by name is not disturbed before the user wants it: a server has one client at a time.
+    let connects_at = (settings.choice != InputChoice::Auto).then_some(now);
+    let capture = Capture {
+        events,
+        heard,
+        shared: shared.clone(),
+        stats: stats.clone(),
+        stop: stop.clone(),
+        tell,
+        router: Router::new(settings.chord.clone(), settings.keep),
+        pacer: Pacer::new(stats.clone()),
+        acts: Vec::with_capacity(2048),
+        sink: None,
+        is_running: true,
+        connects_at,
+        retry: RETRY.0,
+        wants_guest: false,
+        said: String::new(),
+        settings,
+    };
+    Ok((capture, Handle { events: sender, bell: Arc::new(rung), shared, stats }))
+}
+
+impl Handle {
+    /// A report of the window. Never blocks.
+    pub fn frame(&self, frame: InputFrame) {
+        self.tell(Event::Frame(frame));
+    }
+
+    /// The user wants the guest to have the input.
+    pub fn take(&self) {
+        self.tell(Event::Take);
+    }
+
+    /// The user wants the input back.
+    pub fn give_back(&self) {
+        self.tell(Event::GiveBack);
+    }
+
+    /// The window hears no key any more.
+    pub fn focus_lost(&self) {
+        self.tell(Event::FocusLost);
+    }
+
+    /// Whether the guest has the input.
+    pub fn is_grabbed(&self) -> bool {
+        self.shared.grabbed.load(Ordering::Relaxed)
+    }
+
+    /// Whether the sink takes places and no relative motion.
+    pub fn wants_position(&self) -> bool {
+        self.shared.position.load(Ordering::Relaxed) && !self.shared.motion.load(Ordering::Relaxed)
+    }
+
+    /// What is counted.
+    pub fn stats(&self) -> &Arc<InputStats> {
+        &self.stats
+    }
+
+    fn tell(&self, event: Event) {
+        if self.events.try_send(event).is_err() {
+            // The thread releases everything: a lost release must not leave a key down.
+            self.shared.overflow.store(true, Ordering::Relaxed);
+        }
+        // A bell that is full of rings is rung already.
+        let _ = (&*self.bell).write(&[1]);
+    }
+}
+
+impl Capture {
+    /// Works until a stop is asked for; then the guest is told to release everything.
+    ///
+    /// Blocks.
+    pub fn run(mut self) {
+        let _end_together = StopOnDrop(self.stop.clone());
+        while !self.stop.is_requested() {
+            let now = clock::now();
+            self.hear(now);
+            self.router.tick(now, &mut self.acts);
+            let wake = self.serve(now);
+            self.publish();
+            self.wait(wake.min(now + SLEEP));
+        }
+        self.farewell();
+    }
+
+    fn hear(&mut self, now: HostTime) {
+        let mut rings = [0; 64];
+        while matches!((&self.heard).read(&mut rings), Ok(n) if n == rings.len()) {}
+        if self.shared.overflow.swap(false, Ordering::Relaxed) {
+            self.stats.overflows.inc();
+            self.router.source_gone(now, SourceId::WINDOW, &mut self.acts);
+        }
+        for _ in 0..EVENTS {
+            let Ok(event) = self.events.try_recv() else { break };
+            match event {
+                Event::Frame(frame) => {
+                    self.stats.reports.inc();
+                    self.router.frame(now, SourceId::WINDOW, &frame, &mut self.acts);
+                }
+                Event::Take => self.take(now),
+                Event::GiveBack => self.router.give_back(now, &mut self.acts),
+                Event::FocusLost => {
+                    self.wants_guest = false;
+                    self.router.give_back_at_once(now, &mut self.acts);
+                    self.router.source_gone(now, SourceId::WINDOW, &mut self.acts);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, now: HostTime) {
+        if self.sink.is_none() {
+            self.wants_guest = true;
+            self.connects_at = self.connects_at.or(Some(now));
+        }
+        self.router.take(now, &mut self.acts);
+    }
+
+    /// Does what the router decided and looks after the sink. When to come back.
+    fn serve(&mut self, now: HostTime) -> HostTime {
+        self.act();
+        if self.sink.is_none() && self.connects_at.is_some_and(|at| now >= at) {
+            self.open();
+        }
+        let mut wake = [self.router.due(), self.connects_at.filter(|_| self.sink.is_none())];
+        let far = now + SLEEP;
+        let served = self.pump(clock::now());
+        // What came may have changed who has the input.
+        self.act();
+        let served = served.and_then(|due| Ok([due, self.run_pacer(clock::now())?]));
+        match served {
+            Ok(dues) => dues.into_iter().chain(wake).flatten().fold(far, HostTime::min),
+            Err(error) => {
+                self.lose(clock::now(), &error);
+                wake[1] = self.connects_at;
+                wake.into_iter().flatten().fold(far, HostTime::min)
+            }
+        }
+    }
+
+    fn act(&mut self) {
+        for n in 0..self.acts.len() {
+            match self.acts.get(n) {
+                Some(Act::Send(at, step)) => {
+                    if self.pacer.push(*at, *step) == Err(Overflow) {
+                        self.router.forget_sent();
+                    }
+                }
+                Some(Act::Grab) => self.stats.captures.inc(),
+                Some(Act::Ungrab) | None => {}
+            }
+        }
+        self.acts.clear();
+    }
+
+    fn run_pacer(&mut self, now: HostTime) -> Result<Option<HostTime>, SinkError> {
+        match &mut self.sink {
+            Some(sink) if self.is_running => self.pacer.run(now, sink.as_mut()),
+            _ => Ok(None),
+        }
+    }
+
+    fn pump(&mut self, now: HostTime) -> Result<Option<HostTime>, SinkError> {
+        let Some(sink) = &mut self.sink else { return Ok(None) };
+        let mut is_running = self.is_running;
+        sink.pump(now, &mut |news| match news {
+            News::Stopped => is_running = false,
+            News::Running => is_running = true,
+            News::Caps | News::Leds(_) => {}
+        })?;
+        let due = sink.due();
+        match (self.is_running, is_running) {
+            (true, false) => self.router.sink_down(now),
+            (false, true) => {
+                // Releases that were sent while the machine stood still are lost.
+                self.pacer.connected(now);
+                self.router.sink_up();
+            }
+            _ => {}
+        }
+        self.is_running = is_running;
+        Ok(due)
+    }
+
+    fn open(&mut self) {
+        let time = if self.router.is_grabbed() { CONNECT_GRABBED } else { CONNECT };
+        let patience = Patience::new(time, &self.stop);
+        self.stats.set_state(SinkState::Connecting);
+        match open(&self.settings, &patience) {
+            Ok(sink) => {
+                let now = clock::now();
+                self.sink = Some(sink);
+                (self.is_running, self.retry, self.connects_at) = (true, RETRY.0, None);
+                self.stats.connections.inc();
+                self.stats.set_state(SinkState::Ready);
+                self.say(format!(
+                    "input: connected to {} (release with {})",
+                    self.settings.choice, self.settings.chord
+                ));
+                self.pacer.connected(now);
+                self.router.sink_up();
+                if core::mem::take(&mut self.wants_guest) {
+                    self.router.take(now, &mut self.acts);
+                    self.act();
+                }
+            }
+            Err(SinkError::Stopped) => {}
+            Err(error) => self.lose(clock::now(), &error),
+        }
+    }
+
+    fn lose(&mut self, now: HostTime, error: &SinkError) {
+        if self.sink.take().is_some() {
+            self.pacer.disconnected();
+        }
+        self.stats.losses.inc();
+        self.router.sink_down(now);
+        let on_demand = self.settings.choice == InputChoice::Auto;
+        self.stats.set_state(if error.is_final() { SinkState::Refused } else { SinkState::Connecting });
+        self.say(format!("input: no way to the guest by {}: {error}", self.settings.choice));
+        if on_demand {
+            // Once is enough; the next click tries again.
+            (self.wants_guest, self.connects_at) = (false, None);
+        } else {
+            let wait = if error.is_final() { RETRY.1 } else { self.retry };
+            self.connects_at = Some(now + wait);
+            self.retry = (self.retry * 2).min(RETRY.1);
+        }
+    }
+
+    /// Says what is new, once.
+    fn say(&mut self, sentence: String) {
+        if sentence != self.said {
+            tracing::info!("{sentence}");
+            self.said = sentence;
+        }
+    }
+
+    fn publish(&self) {
+        let caps = self.sink.as_ref().map(|sink| sink.caps());
+        let now = [
+            (&self.shared.grabbed, self.router.is_grabbed()),
+            (&self.shared.motion, caps.is_some_and(|c| c.motion)),
+            (&self.shared.position, caps.is_some_and(|c| c.position)),
+        ];
+        let mut is_new = false;
+        for (place, value) in now {
+            is_new |= place.swap(value, Ordering::Relaxed) != value;
+        }
+        if is_new {
+            (self.tell)();
+        }
+    }
+
+    fn wait(&self, until: HostTime) {
+        let left = timespec(until.since(clock::now()));
+        let sink = self.sink.as_ref().map(|sink| sink.descriptors()).unwrap_or_default();
+        let flags = |writes| if writes { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        let bell = PollFd::from_borrowed_fd(self.heard.as_fd(), PollFlags::IN);
+        // Interrupted or not: the loop looks at everything anyway.
+        let _ = match sink {
+            [None, None] => poll(&mut [bell], Some(&left)),
+            [Some((fd, w)), None] | [None, Some((fd, w))] => {
+                poll(&mut [bell, PollFd::from_borrowed_fd(fd, flags(w))], Some(&left))
+            }
+            [Some((a, w)), Some((b, v))] => {
+                let first = PollFd::from_borrowed_fd(a, flags(w));
+                poll(&mut [bell, first, PollFd::from_borrowed_fd(b, flags(v))], Some(&left))
+            }
+        };
+    }
+
+    /// The guest releases everything before the connection ends.
+    fn farewell(&mut self) {
+        let now = clock::now();
+        self.router.give_back_at_once(now, &mut self.acts);
+        self.act();
+        let end = now + FAREWELL;
+        while self.pacer.is_busy() && clock::now() < end {
+            let Ok(due) = self.run_pacer(clock::now()) else { break };
+            if self.pump(clock::now()).is_err() || self.sink.is_none() || !self.is_running {
+                break;
+            }
+            self.wait(due.unwrap_or(end).min(end));
+        }
+        self.publish();
+    }
+}
+
+/// Connects to where `settings` say.
+///
+/// Blocks, but not longer than `patience`.
+///
+/// # Errors
+/// [`SinkError`].
+pub fn open(settings: &InputSettings, patience: &Patience) -> Result<Box<dyn Sink>, SinkError> {
+    Ok(match &settings.choice {
+        InputChoice::Auto => Box::new(SpiceSink::connect(&USUAL_SPICE, &settings.password, patience)?),
+        InputChoice::Spice(endpoint) => Box::new(SpiceSink::connect(endpoint, &settings.password, patience)?),
+        InputChoice::Qmp(path) => Box::new(QmpSink::connect(path, patience)?),
+        InputChoice::None => return Err(SinkError::Missing("way that was asked for")),
+    })
+}

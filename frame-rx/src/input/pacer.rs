@@ -1,0 +1,273 @@
+//! How fast steps reach a sink, and that nothing stays pressed: coalesces motion without losing a count, keeps gaps
+//! between keys, converts wheels with remainders, and releases again what it released. Pure.
+//!
+//! The queue keeps the order of motion and edges, so that a click lands where the pointer was. It is bounded: when it is
+//! full everything is dropped, everything that the guest holds is released, and the caller is told.
+
+use super::Code;
+use super::CodeSet;
+use super::frame::{Edge, Wheel};
+use super::sink::{Caps, Move, Sent, Sink, SinkError, Step};
+use super::stats::InputStats;
+use core::time::Duration;
+use shm_proto::HostTime;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Steps that may wait. A person who rolls over the keyboard makes tens.
+pub const QUEUE: usize = 1024;
+/// How long nothing is pressed before everything that was touched is released once more.
+pub const QUIET: Duration = Duration::from_millis(30);
+/// How long a remainder of a wheel counts.
+const WHEEL_MEMORY: Duration = Duration::from_millis(500);
+/// A wheel turns by this at most in one report. Unit: 1/120 detent.
+const WHEEL_MAX: i32 = 120 * 64;
+
+/// The queue was full: everything the guest held is being released, and what is down must be pressed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflow;
+
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    at: HostTime,
+    step: Step,
+    /// A release of what should be up already.
+    is_again: bool,
+}
+
+/// A wheel's motion that was not worth a unit yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Remainder {
+    rest: i32,
+    last: HostTime,
+}
+
+impl Remainder {
+    /// Whole units in `turn` and what was left before; a change of direction or a pause forgets the rest.
+    fn units(&mut self, now: HostTime, turn: i32, units_per_detent: i32) -> i32 {
+        if turn == 0 {
+            return 0;
+        }
+        if self.rest.signum() == -turn.signum() || now.since(self.last) > WHEEL_MEMORY {
+            self.rest = 0;
+        }
+        self.last = now;
+        let sum = self.rest + turn.clamp(-WHEEL_MAX, WHEEL_MAX);
+        let step = 120 / units_per_detent.clamp(1, 120);
+        self.rest = sum % step;
+        sum / step
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Pacer {
+    queue: VecDeque<Item>,
+    /// Pressed in the guest, as far as the sink took it.
+    told: CodeSet,
+    /// Pressed or released since the last quiet point.
+    touched: CodeSet,
+    last_edge: HostTime,
+    last_key: Option<HostTime>,
+    last_motion: Option<HostTime>,
+    vertical: Remainder,
+    horizontal: Remainder,
+    stats: Arc<InputStats>,
+}
+
+impl Pacer {
+    /// Nothing waits.
+    pub fn new(stats: Arc<InputStats>) -> Pacer {
+        Pacer {
+            queue: VecDeque::with_capacity(QUEUE + usize::from(super::codes::CODES)),
+            told: CodeSet::EMPTY,
+            touched: CodeSet::EMPTY,
+            last_edge: HostTime::ZERO,
+            last_key: None,
+            last_motion: None,
+            vertical: Remainder::default(),
+            horizontal: Remainder::default(),
+            stats,
+        }
+    }
+
+    /// Whether the guest holds something, or something waits to be sent.
+    pub fn is_busy(&self) -> bool {
+        !self.queue.is_empty() || !self.told.is_empty()
+    }
+
+    /// Takes a step for the guest, which happened at `at`.
+    ///
+    /// # Errors
+    /// [`Overflow`]: the step and all that waited are dropped.
+    pub fn push(&mut self, at: HostTime, step: Step) -> Result<(), Overflow> {
+        if let (Step::Move(more), Some(Item { step: Step::Move(waiting), .. })) = (&step, self.queue.back_mut())
+            && let Some(merged) = merge(waiting, more)
+        {
+            *waiting = merged;
+            self.stats.merged.inc();
+            return Ok(());
+        }
+        if self.queue.len() >= QUEUE {
+            self.stats.overflows.inc();
+            self.neutral(at);
+            return Err(Overflow);
+        }
+        self.queue.push_back(Item { at, step, is_again: false });
+        Ok(())
+    }
+
+    /// Drops what waits and releases everything that the guest holds.
+    pub fn neutral(&mut self, now: HostTime) {
+        self.stats.dropped.add(self.queue.iter().filter(|i| !i.is_again).count() as u64);
+        self.queue.clear();
+        self.release(now, self.told, false);
+    }
+
+    /// A sink is there: whatever a dead client left pressed is released before anything is sent.
+    pub fn connected(&mut self, now: HostTime) {
+        self.queue.clear();
+        let all: CodeSet = Code::MODIFIERS.into_iter().chain(Code::BUTTONS).collect();
+        self.release(now, self.told.union(&self.touched).union(&all), true);
+    }
+
+    /// The sink is gone. What the guest may hold stays known until the next is there.
+    pub fn disconnected(&mut self) {
+        self.stats.dropped.add(self.queue.iter().filter(|i| !i.is_again).count() as u64);
+        self.queue.clear();
+        (self.last_key, self.last_motion) = (None, None);
+    }
+
+    fn release(&mut self, now: HostTime, codes: CodeSet, is_again: bool) {
+        let ups = codes.in_release_order().map(|code| Step::Edge(Edge { code, is_down: false }));
+        self.queue.extend(ups.map(|step| Item { at: now, step, is_again }));
+    }
+
+    /// Sends what is due. Gives when to come back without any descriptor being ready.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the sink is gone.
+    pub fn run(&mut self, now: HostTime, sink: &mut dyn Sink) -> Result<Option<HostTime>, SinkError> {
+        loop {
+            let Some(item) = self.queue.front().copied() else {
+                if self.told.is_empty() && !self.touched.is_empty() {
+                    let due = self.last_edge + QUIET;
+                    if now < due {
+                        return Ok(Some(due));
+                    }
+                    self.release(now, self.touched, true);
+                    self.touched = CodeSet::EMPTY;
+                    self.stats.released_again.inc();
+                    continue;
+                }
+                return Ok(None);
+            };
+            let caps = sink.caps();
+            if let Some(wait) = self.wait(now, &item, &caps, sink.takes_motion()) {
+                return Ok(wait);
+            }
+            let sent = match item.step {
+                Step::Edge(_) => sink.send(&item.step, now)?,
+                Step::Move(whole) => match self.converted(now, &whole, &caps) {
+                    Some((step, rests)) => {
+                        let sent = sink.send(&step, now)?;
+                        if sent != Sent::Busy {
+                            (self.vertical, self.horizontal) = rests;
+                        }
+                        sent
+                    }
+                    None => Sent::Unknown,
+                },
+            };
+            if sent == Sent::Busy {
+                return Ok(None);
+            }
+            self.queue.pop_front();
+            self.note(now, &item, sent);
+        }
+    }
+
+    /// Whether the first of the queue has to wait, and until when (nothing: for the sink).
+    fn wait(&self, now: HostTime, item: &Item, caps: &Caps, takes_motion: bool) -> Option<Option<HostTime>> {
+        match item.step {
+            Step::Edge(edge) if edge.code.is_button() => None,
+            Step::Edge(_) => {
+                let due = self.last_key? + caps.key_gap;
+                (now < due).then_some(Some(due))
+            }
+            // An edge behind it must not wait: motion goes first, whatever the window says.
+            Step::Move(_) if self.queue.iter().any(|i| matches!(i.step, Step::Edge(_))) => None,
+            Step::Move(_) if !takes_motion => Some(None),
+            Step::Move(_) => {
+                let due = self.last_motion? + caps.motion_gap;
+                (now < due).then_some(Some(due))
+            }
+        }
+    }
+
+    /// The motion in the sink's units, without what it cannot carry, and the wheels' remainders after it.
+    fn converted(&self, now: HostTime, whole: &Move, caps: &Caps) -> Option<(Step, (Remainder, Remainder))> {
+        let (mut vertical, mut horizontal) = (self.vertical, self.horizontal);
+        let wheel = Wheel {
+            vertical: vertical.units(now, whole.wheel.vertical, caps.wheel_units),
+            horizontal: horizontal.units(now, whole.wheel.horizontal, caps.wheel_units),
+        };
+        if wheel.horizontal != 0 && !caps.horizontal {
+            self.stats.unknown.inc();
+        }
+        let converted = Move {
+            motion: if caps.motion { whole.motion } else { Default::default() },
+            position: whole.position.filter(|_| caps.position),
+            wheel: Wheel { horizontal: if caps.horizontal { wheel.horizontal } else { 0 }, ..wheel },
+        };
+        let is_nothing = converted == Move::default() && (whole.wheel == Wheel::default());
+        (!is_nothing).then_some((Step::Move(converted), (vertical, horizontal)))
+    }
+
+    fn note(&mut self, now: HostTime, item: &Item, sent: Sent) {
+        if sent == Sent::Unknown {
+            self.stats.unknown.inc();
+        }
+        match item.step {
+            Step::Edge(Edge { code, is_down }) => {
+                self.last_edge = now;
+                if !code.is_button() {
+                    self.last_key = Some(now);
+                }
+                if is_down && sent == Sent::Taken {
+                    self.told.insert(code);
+                } else {
+                    self.told.remove(code);
+                }
+                if !item.is_again && sent == Sent::Taken {
+                    self.touched.insert(code);
+                }
+                self.stats.edges.inc();
+            }
+            Step::Move(_) => {
+                self.last_motion = Some(now);
+                self.stats.moves.inc();
+            }
+        }
+        if !item.is_again {
+            self.stats.added.record_duration(now.since(item.at));
+        }
+    }
+}
+
+/// Both moves as one; nothing if a sum does not fit or places and motion alternate.
+fn merge(a: &Move, b: &Move) -> Option<Move> {
+    let mut sum = *a;
+    sum.motion.dx = a.motion.dx.checked_add(b.motion.dx)?;
+    sum.motion.dy = a.motion.dy.checked_add(b.motion.dy)?;
+    sum.wheel.vertical = a.wheel.vertical.checked_add(b.wheel.vertical).filter(|v| v.abs() <= WHEEL_MAX)?;
+    sum.wheel.horizontal = a.wheel.horizontal.checked_add(b.wheel.horizontal).filter(|v| v.abs() <= WHEEL_MAX)?;
+    sum.position = b.position.or(a.position);
+    // A wheel that turned before the pointer went elsewhere turned at the old place.
+    let wheel_first = a.wheel != Wheel::default() && (b.position.is_some() || b.motion != Default::default());
+    (!wheel_first).then_some(sum)
+}
+
+#[cfg(test)]
+#[path = "pacer_tests.rs"]
+pub(super) mod tests;

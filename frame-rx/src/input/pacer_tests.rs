@@ -1,0 +1,230 @@
+//! Tests of the pacer against a sink that plays the guest.
+
+use super::*;
+use crate::input::frame::{Motion, Position};
+use crate::input::sink::News;
+use std::os::fd::BorrowedFd;
+
+/// A sink that remembers what a guest would.
+pub(crate) struct Guest {
+    pub caps: Caps,
+    pub takes: bool,
+    pub takes_motion: bool,
+    pub held: CodeSet,
+    pub sum: (i64, i64),
+    pub wheel: (i64, i64),
+    pub log: Vec<String>,
+    pub dies_in: Option<u32>,
+}
+
+impl Guest {
+    pub fn new() -> Guest {
+        let caps = Caps {
+            motion: true,
+            position: true,
+            wheel_units: 1,
+            horizontal: true,
+            key_gap: Duration::from_millis(1),
+            motion_gap: Duration::from_millis(1),
+        };
+        let (held, log) = (CodeSet::EMPTY, Vec::new());
+        Guest { caps, takes: true, takes_motion: true, held, sum: (0, 0), wheel: (0, 0), log, dies_in: None }
+    }
+}
+
+impl Sink for Guest {
+    fn caps(&self) -> Caps {
+        self.caps
+    }
+
+    fn takes_motion(&self) -> bool {
+        self.takes_motion
+    }
+
+    fn send(&mut self, step: &Step, _now: HostTime) -> Result<Sent, SinkError> {
+        if let Some(left) = &mut self.dies_in {
+            *left = left.checked_sub(1).ok_or(SinkError::Closed)?;
+        }
+        if !self.takes {
+            return Ok(Sent::Busy);
+        }
+        match step {
+            Step::Edge(Edge { code, is_down }) => {
+                self.log.push(format!("{}{}", code.number(), if *is_down { '+' } else { '-' }));
+                if *is_down {
+                    self.held.insert(*code)
+                } else {
+                    self.held.remove(*code)
+                };
+            }
+            Step::Move(m) => {
+                self.log.push(format!("m{},{}", m.motion.dx, m.motion.dy));
+                self.sum = (self.sum.0 + i64::from(m.motion.dx), self.sum.1 + i64::from(m.motion.dy));
+                self.wheel = (self.wheel.0 + i64::from(m.wheel.vertical), self.wheel.1 + i64::from(m.wheel.horizontal));
+            }
+        }
+        Ok(Sent::Taken)
+    }
+
+    fn pump(&mut self, _now: HostTime, _tell: &mut dyn FnMut(News)) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; 2] {
+        [None, None]
+    }
+}
+
+fn at(ms: u64) -> HostTime {
+    HostTime::ZERO + Duration::from_millis(ms)
+}
+
+fn key(number: u16, is_down: bool) -> Step {
+    Step::Edge(Edge { code: Code::new(number).unwrap(), is_down })
+}
+
+fn motion(dx: i32, dy: i32) -> Step {
+    Step::Move(Move { motion: Motion { dx, dy }, ..Move::default() })
+}
+
+fn wheel(vertical: i32) -> Step {
+    Step::Move(Move { wheel: Wheel { vertical, horizontal: 0 }, ..Move::default() })
+}
+
+fn pacer() -> Pacer {
+    Pacer::new(InputStats::new())
+}
+
+/// Lets time pass until nothing is due.
+fn run_out(pacer: &mut Pacer, guest: &mut Guest, mut now: HostTime) -> HostTime {
+    for _ in 0..10_000 {
+        match pacer.run(now, guest).unwrap() {
+            Some(due) => now = due,
+            None => return now,
+        }
+    }
+    panic!("it never comes to an end");
+}
+
+#[test]
+fn a_burst_of_motion_becomes_few_reports_and_loses_no_count() {
+    let (mut pacer, mut guest) = (pacer(), Guest::new());
+    for n in 0..8000_u64 {
+        let now = HostTime::from_ns(n * 125_000);
+        pacer.push(now, motion(1, -2)).unwrap();
+        pacer.run(now, &mut guest).unwrap();
+    }
+    run_out(&mut pacer, &mut guest, at(1000));
+    assert_eq!(guest.sum, (8000, -16_000));
+    assert!((990..=1001).contains(&guest.log.len()), "{} reports in a second", guest.log.len());
+}
+
+#[test]
+fn a_click_lands_where_the_pointer_was_even_if_the_window_is_full() {
+    let (mut pacer, mut guest) = (pacer(), Guest::new());
+    guest.takes_motion = false;
+    pacer.push(at(0), motion(5, 5)).unwrap();
+    assert_eq!(pacer.run(at(0), &mut guest).unwrap(), None);
+    assert!(guest.log.is_empty());
+    pacer.push(at(1), key(0x110, true)).unwrap();
+    pacer.push(at(1), motion(1, 1)).unwrap();
+    pacer.run(at(1), &mut guest).unwrap();
+    assert_eq!(guest.log, ["m5,5", "272+"]);
+}
+
+#[test]
+fn keys_keep_their_distance_and_buttons_do_not() {
+    let (mut pacer, mut guest) = (pacer(), Guest::new());
+    for step in [key(30, true), key(30, false), key(0x110, true), key(0x110, false)] {
+        pacer.push(at(0), step).unwrap();
+    }
+    assert_eq!(pacer.run(at(0), &mut guest).unwrap(), Some(at(1)));
+    assert_eq!(guest.log, ["30+"]);
+    pacer.run(at(1), &mut guest).unwrap();
+    assert_eq!(guest.log, ["30+", "30-", "272+", "272-"]);
+}
+
+#[test]
+fn what_was_touched_is_released_once_more_when_it_is_quiet() {
+    let (mut pacer, mut guest) = (pacer(), Guest::new());
+    for (ms, step) in [(0, key(30, true)), (1, key(42, true)), (2, key(30, false)), (3, key(42, false))] {
+        pacer.push(at(ms), step).unwrap();
+        pacer.run(at(ms), &mut guest).unwrap();
+    }
+    assert_eq!(pacer.run(at(32), &mut guest).unwrap(), Some(at(33)));
+    guest.log.clear();
+    let end = run_out(&mut pacer, &mut guest, at(33));
+    assert_eq!(guest.log, ["42-", "30-"]);
+    // And then it is quiet.
+    assert_eq!(pacer.run(end + Duration::from_secs(9), &mut guest).unwrap(), None);
+    assert_eq!(guest.log.len(), 2);
+}
+
+#[test]
+fn a_full_queue_releases_everything_and_says_so() {
+    let (mut pacer, mut guest) = (pacer(), Guest::new());
+    pacer.push(at(0), key(42, true)).unwrap();
+    run_out(&mut pacer, &mut guest, at(0));
+    guest.takes = false;
+    let overflow = (0..).find_map(|n| pacer.push(at(1), key(30, n % 2 == 0)).err().map(|o| (n, o)));
+    assert_eq!(overflow, Some((QUEUE, Overflow)));
+    guest.takes = true;
+    run_out(&mut pacer, &mut guest, at(5));
+    assert!(guest.held.is_empty());
+}
+
+#[test]
+fn wheels_keep_a_remainder_but_not_for_ever_nor_backwards() {
+    for (turns, expected) in [
+        (vec![(0, 60), (10, 60)], 1),
+        (vec![(0, 100), (10, 100), (20, 40)], 2),
+        (vec![(0, 100), (600, 100)], 0),
+        (vec![(0, 100), (10, -20), (20, 20)], 0),
+        (vec![(0, -360)], -3),
+    ] {
+        let (mut pacer, mut guest) = (pacer(), Guest::new());
+        for (ms, turn) in &turns {
+            pacer.push(at(*ms), wheel(*turn)).unwrap();
+            run_out(&mut pacer, &mut guest, at(*ms));
+        }
+        assert_eq!(guest.wheel, (expected, 0), "{turns:?}");
+    }
+}
+
+#[test]
+fn a_fine_wheel_passes_as_it_is_to_a_sink_that_has_one() {
+    let (mut pacer, mut guest) = (pacer(), Guest::new());
+    guest.caps.wheel_units = 120;
+    for (ms, turn) in [(0, 7), (10, -3), (900, 1)] {
+        pacer.push(at(ms), wheel(turn)).unwrap();
+        run_out(&mut pacer, &mut guest, at(ms));
+    }
+    assert_eq!(guest.wheel, (5, 0));
+}
+
+#[test]
+fn a_new_sink_starts_with_everything_up() {
+    let (mut pacer, mut guest) = (pacer(), Guest::new());
+    pacer.push(at(0), key(30, true)).unwrap();
+    run_out(&mut pacer, &mut guest, at(0));
+    pacer.disconnected();
+    guest.log.clear();
+    pacer.connected(at(10));
+    run_out(&mut pacer, &mut guest, at(10));
+    assert!(guest.held.is_empty() && guest.log.contains(&"30-".to_owned()), "{:?}", guest.log);
+    for code in Code::MODIFIERS.into_iter().chain(Code::BUTTONS) {
+        assert!(guest.log.contains(&format!("{}-", code.number())));
+    }
+}
+
+#[test]
+fn places_replace_each_other_and_the_newest_stays() {
+    let (mut pacer, mut guest) = (pacer(), Guest::new());
+    guest.takes = false;
+    let place = |x| Step::Move(Move { position: Some(Position { x, y: 0 }), ..Move::default() });
+    for x in 0..100 {
+        pacer.push(at(0), place(x)).unwrap();
+    }
+    assert_eq!(pacer.queue.len(), 1);
+    assert!(matches!(pacer.queue[0].step, Step::Move(Move { position: Some(Position { x: 99, .. }), .. })));
+}

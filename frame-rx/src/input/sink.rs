@@ -1,0 +1,164 @@
+//! What the router asks for and what a sink is: one way to the guest. A sink only does what it is told; how fast, and
+//! what has to be released, is decided by the pacer.
+
+use super::frame::{Edge, Motion, Position, Wheel};
+use core::time::Duration;
+use shm_proto::HostTime;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+/// One thing for the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A key or button.
+    Edge(Edge),
+    /// Motion, place and wheels of one report.
+    Move(Move),
+}
+
+/// What a pointer did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Move {
+    /// Relative motion.
+    pub motion: Motion,
+    /// A place.
+    pub position: Option<Position>,
+    /// Wheels. Before the pacer in 1/120 of a detent; behind it in the sink's own unit.
+    pub wheel: Wheel,
+}
+
+/// What a sink can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Whether it takes relative motion now.
+    pub motion: bool,
+    /// Whether it takes places now.
+    pub position: bool,
+    /// Units to one detent of a wheel: 120, or 1.
+    pub wheel_units: i32,
+    /// Whether there is a horizontal wheel.
+    pub horizontal: bool,
+    /// Least time between two edges of keys.
+    pub key_gap: Duration,
+    /// Least time between two reports of motion.
+    pub motion_gap: Duration,
+}
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It is on its way.
+    Taken,
+    /// Not now; the same step again later.
+    Busy,
+    /// This sink has no such key, button or wheel.
+    Unknown,
+}
+
+/// The lamps of a keyboard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leds {
+    /// Scroll Lock.
+    pub scroll: bool,
+    /// Num Lock.
+    pub num: bool,
+    /// Caps Lock.
+    pub caps: bool,
+}
+
+/// What a sink hears from the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The guest switched lamps.
+    Leds(Leds),
+    /// [`Sink::caps`] changed.
+    Caps,
+    /// The machine does not run, and what is sent is lost.
+    Stopped,
+    /// The machine runs again.
+    Running,
+}
+
+/// Why there is no sink, or none any more. Nothing of it ends the program; all but the first four are tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The server wants another password.
+    #[error("the SPICE server refuses the password")]
+    WrongPassword,
+    /// The server offers no ticket, only SASL, which is not supported.
+    #[error("the SPICE server wants SASL, which is not supported (start QEMU without sasl=on)")]
+    SaslOnly,
+    /// The server takes encrypted connections only.
+    #[error("the SPICE server takes TLS connections only (give it a port or a Unix socket without TLS)")]
+    TlsOnly,
+    /// The socket could be anybody's.
+    #[error("refused: {0}")]
+    Untrusted(String),
+    /// The machine has no such device.
+    #[error("the virtual machine offers no {0}")]
+    Missing(&'static str),
+    /// The other side said no.
+    #[error("the server refuses the connection (code {0})")]
+    Refused(u32),
+    /// The other side does not speak the protocol.
+    #[error("what the server says makes no sense: {0}")]
+    Garbage(&'static str),
+    /// A message beyond all limits.
+    #[error("the server announces a message of {got} bytes, more than {max}")]
+    TooLarge {
+        /// As announced.
+        got: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The other side closed.
+    #[error("the server closed the connection")]
+    Closed,
+    /// It stopped reading or answering.
+    #[error("the server does not answer")]
+    Silent,
+    /// The program ends.
+    #[error("the program ends")]
+    Stopped,
+    /// The system's own words.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl SinkError {
+    /// Whether trying again without the user's doing is useless.
+    pub fn is_final(&self) -> bool {
+        matches!(self, SinkError::WrongPassword | SinkError::SaslOnly | SinkError::TlsOnly | SinkError::Untrusted(_))
+    }
+}
+
+/// One way to the guest, connected. No call blocks.
+pub trait Sink: Send {
+    /// What it can carry now.
+    fn caps(&self) -> Caps;
+
+    /// Whether the other side has taken in enough of the motion sent so far.
+    fn takes_motion(&self) -> bool {
+        true
+    }
+
+    /// Sends one step.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the connection is over.
+    fn send(&mut self, step: &Step, now: HostTime) -> Result<Sent, SinkError>;
+
+    /// Reads what has come and writes what was kept back.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the connection is over.
+    fn pump(&mut self, now: HostTime, tell: &mut dyn FnMut(News)) -> Result<(), SinkError>;
+
+    /// The descriptors to wait for, and whether each also has something to write.
+    fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; 2];
+
+    /// When [`Sink::pump`] is due without any descriptor being ready.
+    fn due(&self) -> Option<HostTime> {
+        None
+    }
+}

@@ -1,0 +1,133 @@
+//! What the way to the guest counts. Only counts and times: never which key.
+
+use core::sync::atomic::{AtomicU8, Ordering};
+use rx_host::report::{Counter, Figures, Histogram};
+use std::sync::Arc;
+
+/// How it stands with the sink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum SinkState {
+    /// No input was asked for.
+    #[default]
+    None = 0,
+    /// Not there yet, or not any more.
+    Connecting = 1,
+    /// There is a way to the guest.
+    Ready = 2,
+    /// It needs the user: a wrong password, a socket that is not trusted.
+    Refused = 3,
+}
+
+impl SinkState {
+    const ALL: [SinkState; 4] = [SinkState::None, SinkState::Connecting, SinkState::Ready, SinkState::Refused];
+
+    /// In one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            SinkState::None => "none",
+            SinkState::Connecting => "connecting",
+            SinkState::Ready => "ready",
+            SinkState::Refused => "refused",
+        }
+    }
+}
+
+/// Counted by the input thread; read by any.
+#[derive(Debug, Default)]
+pub struct InputStats {
+    /// Reports that sources made.
+    pub reports: Counter,
+    /// Keys and buttons sent down or up.
+    pub edges: Counter,
+    /// Reports of motion sent.
+    pub moves: Counter,
+    /// Reports of motion that went with another.
+    pub merged: Counter,
+    /// Steps dropped: the sink went, or the queue was full.
+    pub dropped: Counter,
+    /// Times the queue was full.
+    pub overflows: Counter,
+    /// Keys, buttons and wheels that the sink does not have.
+    pub unknown: Counter,
+    /// Times everything that was touched was released once more.
+    pub released_again: Counter,
+    /// Times a source lost events and told its state anew.
+    pub resyncs: Counter,
+    /// Connections made to a sink.
+    pub connections: Counter,
+    /// Connections lost or refused.
+    pub losses: Counter,
+    /// Times the guest got the input.
+    pub captures: Counter,
+    /// From the stamp of an event to the end of the call that sent it.
+    pub added: Histogram,
+    state: AtomicU8,
+}
+
+impl InputStats {
+    /// Nothing counted yet.
+    pub fn new() -> Arc<InputStats> {
+        Arc::default()
+    }
+
+    /// Remembers how it stands with the sink.
+    pub fn set_state(&self, state: SinkState) {
+        self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// How it stands with the sink.
+    pub fn state(&self) -> SinkState {
+        SinkState::ALL.get(usize::from(self.state.load(Ordering::Relaxed))).copied().unwrap_or_default()
+    }
+
+    /// Adds its figures.
+    pub fn figures(&self, f: &mut Figures) {
+        f.count("input_reports", self.reports.get())
+            .count("input_edges", self.edges.get())
+            .count("input_moves", self.moves.get())
+            .count("input_moves_merged", self.merged.get())
+            .count("input_steps_dropped", self.dropped.get())
+            .count("input_overflows", self.overflows.get())
+            .count("input_steps_unknown", self.unknown.get())
+            .count("input_releases_repeated", self.released_again.get())
+            .count("input_resyncs", self.resyncs.get())
+            .count("input_connections", self.connections.get())
+            .count("input_losses", self.losses.get())
+            .count("input_captures", self.captures.get())
+            .spread_us("input_added", &self.added.summary());
+        f.text("input_sink", self.state().name());
+    }
+
+    /// The same in lines for people.
+    pub fn lines(&self) -> Vec<String> {
+        let s = self.added.summary();
+        let us = |ns: u64| format!("{:.0} us", ns as f64 / 1e3);
+        let added = match s.count {
+            0 => "-".to_owned(),
+            _ => format!("median {}, 99 % within {}, at most {}", us(s.p50), us(s.p99), us(s.max)),
+        };
+        vec![
+            format!(
+                "input sink      {} ({} connections, {} losses)",
+                self.state().name(),
+                self.connections.get(),
+                self.losses.get()
+            ),
+            format!(
+                "input sent      {} keys and buttons, {} motions ({} more merged into them)",
+                self.edges.get(),
+                self.moves.get(),
+                self.merged.get()
+            ),
+            format!(
+                "input lost      {} dropped in {} overflows and losses of the sink, {} unknown to it, {} resyncs",
+                self.dropped.get(),
+                self.overflows.get() + self.losses.get(),
+                self.unknown.get(),
+                self.resyncs.get()
+            ),
+            format!("input delay     {added}"),
+        ]
+    }
+}
