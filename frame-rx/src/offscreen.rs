@@ -106,6 +106,12 @@ impl Offscreen {
         self.canvas.scene().set_shape(&self.gpu, shape);
     }
 
+    /// Whether pictures that need no calculation are copied, as into a window, instead of drawn: see
+    /// [`Canvas::take_copies`]. Off at first.
+    pub fn take_copies(&mut self, takes_copies: bool) {
+        self.canvas.take_copies(takes_copies);
+    }
+
     /// From now on these words are shown, or none.
     pub fn set_words(&mut self, words: Option<&TextBox>) {
         self.canvas.scene().set_words(&self.gpu, words);

@@ -99,6 +99,8 @@ pub struct ScreenStats {
     pub shown: Counter,
     /// Times the window was drawn, for whatever cause.
     pub drawn: Counter,
+    /// Of those, how often the picture was copied to the screen as it is, without a calculation.
+    pub direct: Counter,
     /// From having a picture's rows to handing it to the screen (or, without a window, to the GPU having it).
     pub show: Histogram,
     /// How long one drawing took, waiting for the screen included.
@@ -124,6 +126,7 @@ pub fn figures(feed: &FeedStats, screen: &ScreenStats) -> Figures {
         .count("sessions", feed.sessions.get())
         .count("looks_idle", feed.idle_looks.get())
         .count("drawings", screen.drawn.get())
+        .count("drawings_direct", screen.direct.get())
         .count("copied_bytes", feed.copied_bytes.get())
         .spread_ms("pickup", &feed.pickup.summary())
         .spread_ms("copy", &feed.copy.summary())

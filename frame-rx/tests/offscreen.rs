@@ -224,6 +224,46 @@ fn every_turn_stands_upright() {
 }
 
 #[test]
+fn a_copied_picture_is_the_drawn_one_pixel_for_pixel() {
+    let _gpu = gpu_lock();
+    let Some(mut bench) = Bench::new() else { return };
+    let picture = Picture::new(upright(300, 170, PixelFormat::Rgba8), 6);
+    bench.show(&picture);
+    let shot = |bench: &mut Bench, copies: bool, size, look: &Look| {
+        bench.screen.take_copies(copies);
+        let rgba = bench.screen.render(size, look).unwrap();
+        let opacity = rgba.chunks(4).filter(|p| p[3] == 0x99).count();
+        (rgba.chunks(4).map(|p| [p[0], p[1], p[2]]).collect::<Vec<Rgb>>(), opacity)
+    };
+    // The same size, bars around, cut off, and both.
+    for (w, h) in [(300, 170), (420, 333), (97, 50), (512, 60), (301, 171)] {
+        let window = Size::new(w, h);
+        for (name, shape) in shapes() {
+            bench.screen.set_shape(&shape);
+            for pointer in [None, Some((40, 20)), Some((-5, -9)), Some((290, 160))] {
+                let pointer = pointer.map(|(x, y)| Pointer { x, y, visible: true });
+                let look = Look { pointer, ..look(Size::new(300, 170), window, Scale::OneToOne, Filter::Nearest) };
+                let (drawn, _) = shot(&mut bench, false, window, &look);
+                let (copied, with_guests_opacity) = shot(&mut bench, true, window, &look);
+                assert!(drawn == copied, "{w}x{h} {name} {pointer:?}");
+                assert!(with_guests_opacity > 1000, "{w}x{h} {name} {pointer:?} was not copied");
+            }
+        }
+    }
+    // Where a calculation is needed, there is one.
+    let window = Size::new(300, 170);
+    let plain = look(window, window, Scale::OneToOne, Filter::Nearest);
+    let larger = look(window, Size::new(600, 340), Scale::Fit, Filter::Nearest);
+    for (what, size, look) in
+        [("dimmed", window, Look { brightness: 90, ..plain }), ("scaled", Size::new(600, 340), larger)]
+    {
+        let (drawn, _) = shot(&mut bench, false, size, &look);
+        let (other, with_guests_opacity) = shot(&mut bench, true, size, &look);
+        assert!(drawn == other && with_guests_opacity == 0, "{what}");
+    }
+}
+
+#[test]
 fn each_way_of_scaling_shows_the_calculated_pixels() {
     let _gpu = gpu_lock();
     let Some(mut bench) = Bench::new() else { return };

@@ -225,6 +225,8 @@ fn every_pointer_is_drawn_exactly_and_a_still_guest_is_not_drawn_again() {
         assert_eq!(stats["frames_shown"], 1, "{stats}");
         // Words, picture, three states of the pointer, and what the server asks for at the start.
         assert!(stats["drawings"].as_u64() <= Some(20), "{stats}");
+        // Shown as it is: only words were calculated.
+        assert!(stats["drawings_direct"].as_u64() >= Some(3), "{stats}");
     }
 }
 

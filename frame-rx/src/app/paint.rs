@@ -129,7 +129,11 @@ impl Painter {
             pointer: is_live.then_some(pointer),
             brightness: if is_live { u8::MAX } else { DIMMED },
         };
-        drawn.is_shown = self.screen.present(&self.uploader, &look)? == Presented::Shown;
+        let presented = self.screen.present(&self.uploader, &look)?;
+        drawn.is_shown = matches!(presented, Presented::Shown { .. });
+        if presented == (Presented::Shown { copied: true }) {
+            self.stats.direct.inc();
+        }
         let end = clock::now();
         if drawn.is_shown {
             self.stats.drawn.inc();

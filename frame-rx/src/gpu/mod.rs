@@ -7,8 +7,10 @@
 //! | [`upload`] | staging memory that the feed fills, and the texture it goes to |
 //! | [`scene`] | picture, pointer and words, drawn into any target |
 //! | [`present`] | a window's surface |
+//! | `direct` | the picture copied into a target that shows it as it is |
 //! | `readback` | a target in memory, read row by row |
 
+mod direct;
 mod pipelines;
 pub mod present;
 pub mod readback;

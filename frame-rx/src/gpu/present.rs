@@ -24,7 +24,10 @@ pub enum PresentChoice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presented {
     /// It is on its way to the screen.
-    Shown,
+    Shown {
+        /// The picture was copied there as it is; nothing but pointer and words was drawn.
+        copied: bool,
+    },
     /// The window was not ready; draw again soon.
     NotYet,
     /// Nobody can see the window.
@@ -43,6 +46,8 @@ pub struct Screen {
     view_format: wgpu::TextureFormat,
     scene: Scene,
     limit: u32,
+    /// Pictures may be copied into the surface.
+    takes_copies: bool,
 }
 
 impl Screen {
@@ -66,21 +71,26 @@ impl Screen {
         // Colours pass as the guest sent them: never converted, not even by the window's own format.
         let view_format = format.remove_srgb_suffix();
         let limit = gpu.max_side();
+        let alpha_mode = pick_alpha(&capabilities.alpha_modes);
+        // A guest's fourth byte means nothing, so it must mean nothing to the screen either.
+        let takes_copies = capabilities.usages.contains(wgpu::TextureUsages::COPY_DST)
+            && alpha_mode == wgpu::CompositeAlphaMode::Opaque;
+        let copies = if takes_copies { wgpu::TextureUsages::COPY_DST } else { wgpu::TextureUsages::empty() };
         let config = wgpu::SurfaceConfiguration {
-            usage: wgpu::TextureUsages::RENDER_ATTACHMENT,
+            usage: wgpu::TextureUsages::RENDER_ATTACHMENT | copies,
             format,
             color_space: wgpu::SurfaceColorSpace::default(),
             width: size.width.clamp(1, limit),
             height: size.height.clamp(1, limit),
             present_mode: pick_mode(present, &capabilities.present_modes),
             desired_maximum_frame_latency: 1,
-            alpha_mode: pick_alpha(&capabilities.alpha_modes),
+            alpha_mode,
             view_formats: if view_format == format { vec![] } else { vec![view_format] },
         };
         surface.configure(&gpu.device, &config);
         gpu.check()?;
         let scene = Scene::new(&gpu, view_format);
-        Ok(Screen { gpu, make_surface, surface, config, view_format, scene, limit })
+        Ok(Screen { gpu, make_surface, surface, config, view_format, scene, limit, takes_copies })
     }
 
     /// The GPU, for uploads.
@@ -130,13 +140,13 @@ impl Screen {
             use wgpu::CurrentSurfaceTexture as Current;
             match self.surface.get_current_texture() {
                 Current::Success(texture) => {
-                    self.show(texture, uploader, look);
-                    return self.gpu.check().map(|()| Presented::Shown);
+                    let copied = self.show(texture, uploader, look);
+                    return self.gpu.check().map(|()| Presented::Shown { copied });
                 }
                 Current::Suboptimal(texture) => {
-                    self.show(texture, uploader, look);
+                    let copied = self.show(texture, uploader, look);
                     self.surface.configure(&self.gpu.device, &self.config);
-                    return self.gpu.check().map(|()| Presented::Shown);
+                    return self.gpu.check().map(|()| Presented::Shown { copied });
                 }
                 Current::Timeout => return self.gpu.check().map(|()| Presented::NotYet),
                 Current::Occluded => return Ok(Presented::Hidden),
@@ -155,15 +165,17 @@ impl Screen {
         Ok(Presented::NotYet)
     }
 
-    fn show(&mut self, texture: wgpu::SurfaceTexture, uploader: &Uploader, look: &Look) {
+    fn show(&mut self, texture: wgpu::SurfaceTexture, uploader: &Uploader, look: &Look) -> bool {
         let view = texture
             .texture
             .create_view(&wgpu::TextureViewDescriptor { format: Some(self.view_format), ..Default::default() });
         let size = self.size();
-        let target = Target { view: &view, size, window: size, top: 0 };
+        let copy_to = self.takes_copies.then_some(&texture.texture);
+        let target = Target { view: &view, size, window: size, top: 0, copy_to };
         let picture = uploader.picture().map(|p| (p, uploader.generation()));
-        self.scene.draw(&self.gpu, &target, picture, look);
+        let copied = self.scene.draw(&self.gpu, &target, picture, look);
         self.gpu.queue.present(texture);
+        copied
     }
 }
 

@@ -19,6 +19,8 @@ const BAND_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct Canvas {
     scene: Scene,
     band: Option<Band>,
+    /// Where a window would get a copy of the picture, so do the rows; their opacity is then the guest's.
+    takes_copies: bool,
 }
 
 #[derive(Debug)]
@@ -35,7 +37,12 @@ const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
 impl Canvas {
     /// Compiles the shaders.
     pub fn new(gpu: &Gpu) -> Canvas {
-        Canvas { scene: Scene::new(gpu, FORMAT), band: None }
+        Canvas { scene: Scene::new(gpu, FORMAT), band: None, takes_copies: false }
+    }
+
+    /// From now on pictures that need no calculation are copied, as into a window. Otherwise each pixel is drawn.
+    pub fn take_copies(&mut self, takes_copies: bool) {
+        self.takes_copies = takes_copies;
     }
 
     /// The scene, to set shape and words.
@@ -84,7 +91,8 @@ impl Canvas {
             self.band = Some(Band::new(gpu, size.width));
         }
         let Some(band) = &self.band else { return };
-        let target = Target { view: &band.view, size: Size::new(size.width, BAND_ROWS), window: size, top };
+        let copy_to = self.takes_copies.then_some(&band.texture);
+        let target = Target { view: &band.view, size: Size::new(size.width, BAND_ROWS), window: size, top, copy_to };
         let picture = uploader.picture().map(|p| (p, uploader.generation()));
         self.scene.draw(gpu, &target, picture, look);
     }
@@ -100,7 +108,9 @@ impl Band {
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
             format: FORMAT,
-            usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
+            usage: wgpu::TextureUsages::RENDER_ATTACHMENT
+                | wgpu::TextureUsages::COPY_SRC
+                | wgpu::TextureUsages::COPY_DST,
             view_formats: &[],
         });
         let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {

@@ -1,6 +1,7 @@
 //! What is drawn: the picture at its place, the pointer on it, words over it. The same into a window and into memory.
 
 use super::Gpu;
+use super::direct::Copy;
 use super::pipelines::{PicturePipelines, Scaling, pipeline};
 use super::upload::PictureTexture;
 use crate::cursor::{CursorKind, Pointer, Shape};
@@ -41,6 +42,8 @@ pub(super) struct Target<'a> {
     pub window: Size,
     /// The row of the window that is its first.
     pub top: u32,
+    /// The texture behind the view, if pictures may be copied into it as they are, their fourth byte included.
+    pub copy_to: Option<&'a wgpu::Texture>,
 }
 
 /// As `struct Look` in `picture.wgsl`.
@@ -141,22 +144,27 @@ impl Scene {
         });
     }
 
-    /// Draws everything into `target`. What the picture does not cover is black.
+    /// Draws everything into `target`. What the picture does not cover is black. Returns whether the picture was copied
+    /// there as it is.
     pub(super) fn draw(
         &mut self,
         gpu: &Gpu,
         target: &Target<'_>,
         picture: Option<(&PictureTexture, u64)>,
         look: &Look,
-    ) {
+    ) -> bool {
         let size = target.size;
         let mut pipelines = [None, None];
+        let mut copy = None;
         let place = above(look.place, target.top);
         let mut pointer_place = Place::default();
         if let Some((picture, generation)) = picture {
             self.bind_picture(gpu, picture, generation);
             let scaling = Scaling::of(look, picture.format().shown());
-            pipelines[0] = Some(self.pictures.get(gpu, false, scaling));
+            copy = Copy::of(target, picture, look, place);
+            if copy.is_none() {
+                pipelines[0] = Some(self.pictures.get(gpu, false, scaling));
+            }
             if let Some(on_target) = self.pointer_place(picture.format(), look) {
                 pointer_place = above(on_target, target.top);
                 pipelines[1] = Some(self.pictures.get(gpu, true, scaling));
@@ -169,20 +177,16 @@ impl Scene {
             gpu.queue.write_buffer(&self.words_at, 0, bytemuck::bytes_of(&[at.x, at.y]));
         }
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        {
-            let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
-                label: Some("scene"),
-                color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-                    view: target.view,
-                    depth_slice: None,
-                    resolve_target: None,
-                    ops: wgpu::Operations {
-                        load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
-                        store: wgpu::StoreOp::Store,
-                    },
-                })],
-                ..Default::default()
-            });
+        let black = wgpu::LoadOp::Clear(wgpu::Color::BLACK);
+        if let Some(copy) = &copy {
+            if copy.leaves_bars() {
+                begin_pass(&mut encoder, target, black);
+            }
+            copy.record(&mut encoder);
+        }
+        if copy.is_none() || pipelines[1].is_some() || words_at.is_some() {
+            let load = if copy.is_some() { wgpu::LoadOp::Load } else { black };
+            let mut pass = begin_pass(&mut encoder, target, load);
             // First all of it, then once more where the pointer is.
             for (pipeline, place) in pipelines.iter().zip([place, pointer_place]) {
                 if let (Some(pipeline), Some(bound)) = (pipeline, &self.bound) {
@@ -194,6 +198,7 @@ impl Scene {
             }
         }
         gpu.queue.submit([encoder.finish()]);
+        copy.is_some()
     }
 
     fn bind_picture(&mut self, gpu: &Gpu, picture: &PictureTexture, generation: u64) {
@@ -325,6 +330,23 @@ fn write(gpu: &Gpu, texture: &wgpu::Texture, size: Size, bytes: &[u8]) {
 
 fn view_entry(binding: u32, view: &wgpu::TextureView) -> wgpu::BindGroupEntry<'_> {
     wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::TextureView(view) }
+}
+
+fn begin_pass<'e>(
+    encoder: &'e mut wgpu::CommandEncoder,
+    target: &Target<'_>,
+    load: wgpu::LoadOp<wgpu::Color>,
+) -> wgpu::RenderPass<'e> {
+    encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+        label: Some("scene"),
+        color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+            view: target.view,
+            depth_slice: None,
+            resolve_target: None,
+            ops: wgpu::Operations { load, store: wgpu::StoreOp::Store },
+        })],
+        ..Default::default()
+    })
 }
 
 /// Runs a pipeline over the part of `place` that is inside a target of `size`.

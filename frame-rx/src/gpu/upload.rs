@@ -95,7 +95,7 @@ impl PictureTexture {
                 PixelFormat::Bgra8 => wgpu::TextureFormat::Bgra8Unorm,
                 PixelFormat::Rgba8 => wgpu::TextureFormat::Rgba8Unorm,
             },
-            usage: wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::TEXTURE_BINDING,
+            usage: wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::COPY_SRC | wgpu::TextureUsages::TEXTURE_BINDING,
             view_formats: &[],
         });
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
@@ -105,6 +105,10 @@ impl PictureTexture {
     /// Size, pixel format and turn.
     pub fn format(&self) -> &PictureFormat {
         &self.format
+    }
+
+    pub(super) fn texture(&self) -> &wgpu::Texture {
+        &self.texture
     }
 
     pub(super) fn view(&self) -> &wgpu::TextureView {
