@@ -63,10 +63,10 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Wake-ups a second; nothing if there was no time to speak of.
+    /// Wake-ups a second; nothing if it was less than a second in all.
     pub fn per_s(&self) -> Option<f64> {
         let time_us = self.time_us.get();
-        (time_us > 0).then(|| self.wake_ups.get() as f64 * 1e6 / time_us as f64)
+        (time_us >= 1_000_000).then(|| self.wake_ups.get() as f64 * 1e6 / time_us as f64)
     }
 }
 

@@ -8,6 +8,7 @@
 //! | does one crate's public face do what its users need? | that crate's `tests/` | a real region, sink, GPU or server |
 //! | are the workspace's own rules kept? | `tests/tests/layout.rs` | the source text, README and manifests |
 //! | do whole programs work, and fail well? | `tests/tests/programs.rs` | release binaries, processes, PulseAudio, Xvfb |
+//! | does sound come over the network? | `tests/tests/network.rs` | release binaries, datagrams on the loopback |
 //! | does it work from a real guest? | `tests/tests/vm.rs` | the same, and QEMU with a Linux guest |
 //! | how fast is it? | `benches/` | ratios within one run; never here |
 //!

@@ -72,6 +72,13 @@ const WORDS: &[Words] = &[
         reason: "a new cpal may touch one folder",
     },
     Words {
+        words: &["nix"],
+        text: Text::Product,
+        within: &[],
+        except: &["scream-rx/src/intake/socket.rs"],
+        reason: "a new nix may touch one file",
+    },
+    Words {
         words: &["Instant::now", "SystemTime::now", "clock_gettime"],
         text: Text::Product,
         within: &[],

@@ -104,7 +104,8 @@ impl Intake {
     fn count(&mut self, now: HostTime) {
         let counters = &self.counters.intake;
         counters.wake_ups.inc();
-        let passed = self.stepped.replace(now).map_or(Duration::ZERO, |before| now.since(before));
+        let Some(before) = self.stepped.replace(now) else { return };
+        let passed = now.since(before);
         let pace = match self.outlet.state() {
             State::Live { .. } => &counters.playing,
             State::Silent { .. } | State::Waiting(_) => &counters.idle,

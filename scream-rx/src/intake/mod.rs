@@ -5,12 +5,13 @@
 //! |---|---|
 //! | [`auto`] | the intake itself: one way or both, of which the one that speaks is played |
 //! | [`shm`] | chunks out of shared memory; when to look is in `rhythm` |
-//! | [`udp`] | datagrams; its socket is [`socket`], the only file with system calls |
+//! | [`udp`] | datagrams out of a socket, which is [`socket`]; what becomes of one is in [`datagrams`] |
 //! | [`choice`], [`sender`], [`numbering`], [`stamp`] | pure: which way, whose datagrams, what was lost, when it came |
 //! | [`outlet`] | the way to the engine, for both |
 
 pub mod auto;
 pub mod choice;
+pub mod datagrams;
 pub mod numbering;
 pub mod outlet;
 mod rhythm;

@@ -82,6 +82,9 @@ impl Memory {
             self.detach(now, out.as_deref_mut());
             self.reader = Some(Reader::new(region));
             self.waiting = Waiting::NoStream;
+            if let Some(out) = out.as_deref_mut() {
+                out.end(State::Waiting(self.waiting));
+            }
         }
         let mut spoke = false;
         for _ in 0..MAX_CHUNKS {
