@@ -47,6 +47,7 @@ sinks  | records what JACK plays                       | command jack_rec       
 sinks  | a PipeWire server                             | command pipewire            | pipewire             | pipewire              | pipewire
 sinks  | the manager that PipeWire needs               | command wireplumber         | wireplumber          | wireplumber           | wireplumber
 sinks  | records what PipeWire plays                   | command pw-record           | pipewire-bin         | pipewire-utils        | pipewire
+test   | cables between private networks               | command ip                  | iproute2             | iproute               | iproute2
 test   | ends servers together with their test         | command setpriv             | util-linux           | util-linux            | util-linux
 END
 }

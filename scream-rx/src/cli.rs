@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rx_host::log::Verbosity;
 use rx_host::settings::units::{Auto, Milliseconds, Seconds};
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
 /// Plays the sound that a guest's unmodified Scream driver writes into shared memory or sends, at a constant delay.
@@ -201,6 +202,9 @@ pub struct DoctorArgs {
     /// The shared memory's file [default: the one of the settings]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// Listen for Scream over the network too, for two seconds [default: 239.255.77.77:4010, where Scream sends to]
+    #[arg(long, value_name = "GROUP:PORT", num_args = 0..=1, default_missing_value = "239.255.77.77:4010")]
+    pub udp: Option<SocketAddrV4>,
     /// Print the findings as JSON
     #[arg(long)]
     pub json: bool,

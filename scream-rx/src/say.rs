@@ -48,11 +48,15 @@ pub fn guest(state: State, file: &Path) -> Option<String> {
 
 /// What is known to keep a guest from writing, for a region of `bytes`. Source: the wire reference, section 2.8.
 pub fn still_nothing(file: &Path, bytes: u64) -> String {
+    format!("still nothing in {}. {}", file.display(), never_seen(bytes))
+}
+
+/// What is known to keep a stream from ever being opened in a region of `bytes`. Source: the wire reference, section 2.8.
+pub fn never_seen(bytes: u64) -> String {
     format!(
-        "still nothing in {}. If the guest plays: its registry must say UseIVSHMEM = {} (the size of the memory in MiB, \
-         read when the driver loads); no other program in the guest may hold the device; and the IVSHMEM driver must be \
-         one that Scream can open (newer ones refuse it: try 0.1-161)",
-        file.display(),
+        "If the guest plays: its registry must say UseIVSHMEM = {} (the size of the memory in MiB, read when the driver \
+         loads); no other program in the guest may hold the device; and the IVSHMEM driver must be one that Scream can open \
+         (newer ones refuse it: try 0.1-161)",
         bytes >> 20
     )
 }

@@ -3,6 +3,7 @@
 
 pub mod checks;
 pub mod content;
+pub mod users;
 
 use crate::exit::Exit;
 use crate::term;

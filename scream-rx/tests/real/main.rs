@@ -2,6 +2,7 @@
 //! only when the program itself reports that nothing was late: a machine that runs tests may stall at any time.
 
 mod conformance;
+mod doctor;
 mod files;
 #[cfg(any(feature = "jack", feature = "pipewire"))]
 mod native;

@@ -1,25 +1,61 @@
 //! `scream-rx doctor`: the shared checks of the host, and those that only sound needs.
 
+mod network;
+mod stream;
+
 use crate::settings::Settings;
 use rx_host::doctor::{Doctor, Finding, checks};
 use shm_proto::{Access, scream};
+use std::net::SocketAddrV4;
 use std::path::Path;
 
-/// Looks at everything that `settings` need. Changes nothing.
+/// Looks at everything that `settings` need; with `udp`, listens there besides. Changes nothing.
 ///
 /// Blocks while servers and devices are asked, some seconds at most.
-pub fn examine(settings: &Settings, file: &Path) -> Doctor {
+pub fn examine(settings: &Settings, file: &Path, udp: Option<SocketAddrV4>) -> Doctor {
     let mut doctor = Doctor::new();
     doctor.extend(checks::region(file, Access::ReadOnly, scream::wire::HEADER_BYTES + 1, checks::Expected::Scream));
+    doctor.extend(stream::check(file));
+    if let Some(address) = udp {
+        doctor.add(network::check(address));
+    }
     doctor.add(checks::shared_memory());
     let sound = sound();
     doctor.extend(sound);
     if let Some(device) = &settings.play.device {
-        doctor.add(Finding::ok("device", format!("{device} is to be used")));
+        doctor.add(self::device(settings, device));
     }
     doctor.extend(checks::limits());
     doctor.add(checks::groups());
     doctor
+}
+
+/// Whether the device that the settings name is there.
+fn device(settings: &Settings, device: &str) -> Finding {
+    use crate::cli::Output;
+    let name = "device";
+    let missing = |near: String| {
+        Finding::bad(name, format!("the settings name {device}, which is not there"), format!("choose one of: {near}"))
+    };
+    match settings.play.output {
+        #[cfg(feature = "pulse")]
+        Output::Auto | Output::Pulse if !device.starts_with('@') => match crate::sink::pulse::devices(None) {
+            Ok(devices) => match crate::sink::pulse::choose(&devices, device).map(|place| devices.get(place)) {
+                Ok(found) => {
+                    Finding::ok(name, found.map_or(device.to_owned(), |d| format!("{} ({})", d.description, d.format)))
+                }
+                Err(near) => missing(near),
+            },
+            // Told already: no server answers.
+            Err(_) => Finding::ok(name, format!("{device} is to be used")),
+        },
+        #[cfg(feature = "alsa")]
+        Output::Alsa => match crate::sink::device::check(crate::sink::device::Api::Alsa, device) {
+            Ok(format) => Finding::ok(name, format!("{device} plays {format}")),
+            Err(reason) => Finding::bad(name, format!("{device}: {reason}"), "see what there is: scream-rx devices"),
+        },
+        _ => Finding::ok(name, format!("{device} is to be used")),
+    }
 }
 
 /// A sound server and ALSA; one of the two is enough.

@@ -1,0 +1,225 @@
+//! The doctor names the cause: each trouble is made for real, and its own words are looked for.
+
+use crate::rig::{FileGuest, SOON, alone, has, scream_rx};
+use shm_proto::Region;
+use shm_proto::guest_sim::sound::SoundGuest;
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// What the doctor found of one thing: how well it is, what was found, what to do. Nothing: it did not speak of it.
+fn finding(command: &mut Command, name: &str) -> Option<(String, String, String)> {
+    let done = command.output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&done.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&done.stderr)));
+    let found = report["findings"].as_array().unwrap().iter().find(|f| f["name"] == name)?.clone();
+    let bad = report["findings"].as_array().unwrap().iter().any(|f| f["health"] == "bad");
+    assert_eq!(done.status.code(), Some(if bad { 2 } else { 0 }), "the exit code tells it too");
+    let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+    Some((text("health"), text("found"), text("fix")))
+}
+
+fn doctor(home: &Path, file: &Path) -> Command {
+    let mut command = scream_rx(home);
+    command.args(["doctor", "--json"]).arg(file);
+    command
+}
+
+fn told(command: &mut Command, name: &str, health: &str, found: &str, fix: &str) {
+    let (h, f, x) = finding(command, name).unwrap_or_else(|| panic!("nothing about {name}"));
+    println!("{name}: {h}: {f} -> {x}");
+    assert!(h == health && f.contains(found) && x.contains(fix), "{name}: {h}: {f} -> {x}");
+}
+
+/// Whether the tests run as root, who sees every process and may open everything.
+fn is_root(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(folder).unwrap().uid() == 0
+}
+
+#[test]
+fn a_file_that_is_not_there_or_is_looking_glasss() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("region");
+    told(&mut doctor(home.path(), &file), "region", "warn", "is not there yet", "start the VM");
+    std::fs::write(&file, [b"LGMP".as_slice(), &6u32.to_le_bytes(), &[0; 1 << 16]].concat()).unwrap();
+    told(&mut doctor(home.path(), &file), "content", "bad", "Looking Glass (LGMP 6) instead of sound", "frame-rx");
+    assert_eq!(finding(&mut doctor(home.path(), &file), "guest"), None, "nothing is said of a stream there");
+}
+
+#[test]
+fn a_guest_that_plays_one_that_never_wrote_and_a_file_that_was_deleted() {
+    let _alone = alone();
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("region");
+    // A VM has it mapped, and its driver never gets at it.
+    let region = Region::create(&file, 2 << 20).unwrap();
+    told(&mut doctor(home.path(), &file), "guest", "warn", "no stream was ever opened", "try 0.1-161");
+    told(&mut doctor(home.path(), &file), "guest", "warn", "has the file mapped", "UseIVSHMEM = 2");
+    drop(region);
+    std::fs::remove_file(&file).unwrap();
+    let guest = FileGuest::start(&file, SoundGuest::builder());
+    let deadline = Instant::now() + SOON;
+    while finding(&mut doctor(home.path(), &file), "guest").is_none_or(|f| !f.1.contains("sound is being written")) {
+        assert!(Instant::now() < deadline, "in vain: a guest that plays");
+    }
+    // Deleted and made anew while the VM runs: it writes into the old one.
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, bytes).unwrap();
+    told(&mut doctor(home.path(), &file), "guest", "bad", "dead file", "restart the VM");
+    drop(guest);
+    // The VM has ended; what it wrote is still there. A QEMU of another user's, if there is one, might have it.
+    let (_, found, _) = finding(&mut doctor(home.path(), &file), "guest").unwrap();
+    assert!(found.contains("dead file: a stream was left behind") || !is_root(home.path()), "{found}");
+}
+
+#[test]
+fn no_sound_server_and_nothing_else_to_play_on() {
+    let home = tempfile::tempdir().unwrap();
+    let empty = home.path().join("asound.conf");
+    std::fs::write(&empty, "").unwrap();
+    let mut command = doctor(home.path(), &home.path().join("region"));
+    command.env("PULSE_SERVER", format!("unix:{}/none", home.path().display())).env("ALSA_CONFIG_PATH", &empty);
+    told(&mut command, "sound server", "warn", "no sound server answers", "systemctl --user start pipewire-pulse");
+    told(&mut command, "sound", "bad", "nothing to play on", "start a sound server");
+}
+
+#[test]
+fn no_permission() {
+    let home = tempfile::Builder::new().prefix("rx-doctor").tempdir_in("/dev/shm").unwrap();
+    let file = home.path().join("region");
+    std::fs::write(&file, [0; 1 << 16]).unwrap();
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o000)).unwrap();
+    let mut command = doctor(home.path(), &file);
+    if is_root(home.path()) {
+        if !has("setpriv") {
+            return;
+        }
+        // As somebody else, who needs a program that everybody may run.
+        let program = home.path().join("scream-rx");
+        std::fs::copy(env!("CARGO_BIN_EXE_scream-rx"), &program).unwrap();
+        std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        command = Command::new("setpriv");
+        crate::rig::clean(&mut command, home.path());
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(program);
+        command.args(["doctor", "--json"]).arg(&file);
+    }
+    told(&mut command, "region", "bad", "permission", "");
+}
+
+/// A datagram as the Windows driver sends it: 48 kHz, 16 bit, stereo.
+fn datagram() -> Vec<u8> {
+    let mut bytes = vec![0; 1157];
+    bytes[..5].copy_from_slice(&[1, 16, 2, 3, 0]);
+    bytes
+}
+
+#[test]
+fn two_senders_and_one_and_a_port_that_is_taken() {
+    let _alone = alone();
+    let home = tempfile::tempdir().unwrap();
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{free}");
+    let senders = |own: &[&str]| -> Vec<UdpSocket> {
+        own.iter()
+            .map(|ip| {
+                let socket = UdpSocket::bind((*ip, 0)).unwrap();
+                socket.connect(&address).unwrap();
+                socket
+            })
+            .collect()
+    };
+    let listen = |senders: Vec<UdpSocket>| {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    senders.iter().for_each(|s| drop(s.send(&datagram())));
+                    std::thread::sleep(Duration::from_millis(6));
+                }
+            });
+            let found = finding(doctor(home.path(), Path::new("/none")).args(["--udp", &address]), "network").unwrap();
+            done.store(true, Ordering::Relaxed);
+            found
+        })
+    };
+    let (health, found, _) = listen(senders(&["127.0.0.1"]));
+    assert!(health == "ok" && found.contains("comes from 127.0.0.1"), "{found}");
+    let (health, found, fix) = listen(senders(&["127.0.0.1", "127.0.0.2"]));
+    assert!(health == "warn" && found.contains("2 senders at once: 127.0.0.1"), "{found}");
+    assert!(found.contains("127.0.0.2") && fix.contains("UnicastPort"), "{found} {fix}");
+    let (health, found, _) = listen(Vec::new());
+    assert!(health == "warn" && found.contains("nothing came"), "{found}");
+    let _taken = UdpSocket::bind(("0.0.0.0", free)).unwrap();
+    let (health, found, _) = listen(Vec::new());
+    assert!(health == "ok" && found.contains("listens on port"), "{found}");
+}
+
+/// Set in the process that sends from behind a network of its own.
+const SENDER: &str = "SCREAM_RX_TEST_SENDER";
+
+#[test]
+fn a_sender_for_another_network() {
+    if std::env::var_os(SENDER).is_none() {
+        return;
+    }
+    let socket = UdpSocket::bind("192.0.2.7:0").unwrap();
+    loop {
+        let _ = socket.send_to(&datagram(), "239.255.77.77:4010");
+        std::thread::sleep(Duration::from_millis(6));
+    }
+}
+
+/// Two networks joined by a cable. The sender's address has no way back, which the kernel's own filter (`rp_filter`) takes
+/// for a forgery: the card counts the packets, no socket gets them. So looks any filter, seen from a program.
+#[test]
+fn datagrams_that_something_filters() {
+    let _alone = alone();
+    if !has("unshare") {
+        return;
+    }
+    let mut attempt = Command::new("unshare");
+    attempt.args(["--map-root-user", "--net", "sh", "-c", "ip link add near type veth peer name far"]);
+    let may = attempt.output().unwrap();
+    if !may.status.success() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{}", String::from_utf8_lossy(&may.stderr));
+        println!("skipped: no network of its own: {}", String::from_utf8_lossy(&may.stderr));
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let script = "set -e
+        ip link set lo up
+        unshare --net --kill-child sh -c 'echo $$ >\"$HOME/pid\"; while ! ip link show far >/dev/null 2>&1; do sleep 0.02; done
+            ip addr add 192.0.2.7/24 dev far; ip link set far up; ip route add 239.255.77.77 dev far
+            exec \"$TEST\" --exact doctor::a_sender_for_another_network' >/dev/null 2>&1 &
+        while ! [ -s \"$HOME/pid\" ]; do sleep 0.02; done
+        ip link add near type veth peer name far
+        echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter
+        echo $1 >/proc/sys/net/ipv4/conf/near/rp_filter
+        echo $1 >/proc/sys/net/ipv4/conf/all/rp_filter
+        ip addr add 10.9.8.1/24 dev near; ip link set near up; ip route add 239.255.77.77 dev near
+        [ \"$1\" = 1 ] || ip route add 192.0.2.0/24 dev near
+        ip link set far netns \"$(cat \"$HOME/pid\")\"
+        while ! grep -q 'near: *[1-9][0-9][0-9][0-9][0-9]' /proc/net/dev; do sleep 0.02; done
+        \"$PROGRAM\" doctor --json /none --udp && code=0 || code=$?
+        kill $!
+        exit $code";
+    let listen = |strict: &str| {
+        let _ = std::fs::remove_file(home.path().join("pid"));
+        let mut command = Command::new("unshare");
+        crate::rig::clean(&mut command, home.path());
+        command.args(["--map-root-user", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]);
+        command.args(["sh", "-c", script, "sh", strict]).env(SENDER, "1");
+        command.env("TEST", std::env::current_exe().unwrap()).env("PROGRAM", env!("CARGO_BIN_EXE_scream-rx"));
+        finding(&mut command, "network").unwrap()
+    };
+    let (health, found, fix) = listen("1");
+    assert!(health == "bad" && found.contains("filtered: ") && found.contains("at near"), "{found}");
+    assert!(fix.contains("ufw allow 4010/udp") && fix.contains("near.rp_filter=2"), "{fix}");
+    let (health, found, _) = listen("0");
+    assert!(health == "ok" && found.contains("Scream comes from 192.0.2.7"), "the same without the filter: {found}");
+}
