@@ -123,7 +123,7 @@ pub struct PlayArgs {
     /// The longest delay that `auto` may choose, in ms [default: 200, beyond which lips and sound part]
     #[arg(short, long, value_name = "MS")]
     pub limit: Option<Milliseconds>,
-    /// How much safety is bought with delay [default: balanced, which lets a host be 6 ms late]
+    /// How much safety is bought with delay [default: balanced, which lets a host be 3 ms late, and more once it was]
     #[arg(long, value_name = "PROFILE")]
     pub profile: Option<ProfileArg>,
     /// Bits of a recorded sample: 16, or 32 for float [default: auto, what the guest has; raw: 32]

@@ -78,7 +78,7 @@ const DEVICE: About = About { name: "device", why: "the server's or ALSA's own d
 const NAME: About = About { name: "name", why: "to be found among others in a mixer" };
 const TARGET: About = About { name: "target", why: "as short as profile, guest and device allow" };
 const LIMIT: About = About { name: "limit", why: "beyond it lips and sound part" };
-const PROFILE: About = About { name: "profile", why: "lets a host be 6 ms late" };
+const PROFILE: About = About { name: "profile", why: "lets a host be 3 ms late, and more once it was" };
 const BITS: About = About { name: "bits", why: "what the guest has" };
 
 /// One of the words of `E`.
@@ -228,6 +228,7 @@ impl Play {
             fixed_s: self.target.map(|t| t.as_secs_f64()),
             longest_s: self.limit.as_secs_f64() + if to_file { 2.0 * FILE_RESERVE_S } else { 0.0 },
             least_reserve_s,
+            ..Wishes::default()
         }
     }
 }
