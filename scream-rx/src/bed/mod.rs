@@ -15,10 +15,13 @@
 pub mod card;
 pub mod dice;
 pub mod guest;
+pub mod meter;
+pub mod replay;
 pub mod run;
 pub mod scenario;
 pub mod sink;
 
 pub use card::card;
+pub use replay::{Replay, replay};
 pub use run::{Outcome, Sound, run};
 pub use scenario::{Limits, Scenario, scenarios};

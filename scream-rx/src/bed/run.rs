@@ -11,6 +11,7 @@ use crate::handover::Streams;
 use crate::playout::{self, Playout};
 use crate::sink::{SinkFormat, Source};
 use crate::stream::{self, Feed};
+use crate::timing;
 use core::time::Duration;
 use shm_proto::HostTime;
 use shm_proto::guest_sim::tone::Tone;
@@ -126,8 +127,24 @@ fn at(s: f64) -> HostTime {
 /// # Panics
 /// If the scenario names rates that do not exist.
 pub fn run(scenario: &Scenario, seconds: f64, seed: u64, sound: Option<Sound<'_>>) -> Outcome {
+    run_and_tell(scenario, seconds, seed, sound, |_| ())
+}
+
+/// As [`run`], and tells `told` what `--dump-timing` would have written.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_and_tell(
+    scenario: &Scenario,
+    seconds: f64,
+    seed: u64,
+    sound: Option<Sound<'_>>,
+    mut told: impl FnMut(timing::Event),
+) -> Outcome {
     let counters = Arc::<Counters>::default();
-    let (engine, streams) = playout::engine(START, scenario.wishes, Length::Endless, Arc::clone(&counters));
+    let (mut engine, streams) = playout::engine(START, scenario.wishes, Length::Endless, Arc::clone(&counters));
+    let (tap, mut events) = timing::tap();
+    engine.set_tap(tap);
     let guest = Guest::new(scenario.guest, seed);
     let mut bed =
         Bed { guest, engine, streams, feed: None, counters, sound, pcm: Vec::new(), opened: 0, reopen: false };
@@ -150,6 +167,9 @@ pub fn run(scenario: &Scenario, seconds: f64, seed: u64, sound: Option<Sound<'_>
         out.resize(request.frames as usize * 2, 0.0);
         let place = bed.engine.place();
         bed.engine.fill(&mut out, at(request.now_s), Duration::from_nanos((request.delay_s * 1e9) as u64));
+        while let Ok(event) = events.pop() {
+            told(event);
+        }
         if let Some(sound) = &mut bed.sound {
             (sound.take)(&out, request.heard_s);
             out.iter().for_each(|x| watch.hash(x.to_bits().into()));
