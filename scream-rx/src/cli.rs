@@ -145,12 +145,29 @@ pub struct PlayArgs {
     /// away beyond it; nothing is thrown away here) [default: 200, beyond which lips and sound part]
     #[arg(short, long, value_name = "MS")]
     pub limit: Option<Milliseconds>,
-    /// How much safety is bought with delay [default: balanced, which lets a host be 6 ms late]
+    /// How much safety is bought with delay [default: balanced, which lets a host be 3 ms late, and more once it was]
     #[arg(long, value_name = "PROFILE")]
     pub profile: Option<ProfileArg>,
     /// Bits of a recorded sample: 16, or 32 for float [default: auto, what the guest has; raw: 32]
     #[arg(long, value_name = "16|32|auto")]
     pub bits: Option<BitsArg>,
+    /// How far the guest's clock may be off: normal (1500 ppm) or wide (5000 ppm) [default: normal, more than clocks of
+    /// real machines differ]
+    #[arg(long, value_name = "RANGE")]
+    pub drift: Option<DriftArg>,
+    /// Pass samples on as they are where rates agree; drift is put right in silence, or by a step when it is 5 ms
+    #[arg(long)]
+    pub bit_perfect: bool,
+}
+
+/// How far the guest's clock may be off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DriftArg {
+    /// Up to 1500 ppm
+    #[default]
+    Normal,
+    /// Up to 5000 ppm
+    Wide,
 }
 
 /// Bits of a recorded sample.

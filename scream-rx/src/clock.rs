@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 
 /// Length of one bin of the envelope. Unit: seconds. Fifty chunks, or many more datagrams.
 const BIN_S: f64 = 1.0;
+/// The same while the clock is new. A guest with slow ticks is early twice a second. Unit: seconds.
+const FIRST_BIN_S: f64 = 0.5;
 /// The envelope's memory, in bins. Two minutes: long enough for a slope of some ppm, short enough for a warming quartz.
 const MAX_BINS: usize = 120;
 /// Bins before their slope is believed.
@@ -29,9 +31,12 @@ const EARLY_S: f64 = 0.005;
 /// ticks is early twice a second.) Units: seconds.
 const BEHIND_S: f64 = 0.005;
 const BEHIND_FOR_S: f64 = 0.6;
+/// So do so many in a row, if they are as late to within this: the guest dropped something. Unit: seconds.
+const SAME_COUNT: u32 = 6;
+const SAME_S: f64 = 0.002;
 /// How long arrivals must agree on being late or early; a burst after a stall is over sooner. Unit: seconds.
 const AGREE_S: f64 = 0.050;
-/// How far three bins in a row may leave the line before its older half is forgotten. Unit: seconds.
+/// How far three bins in a row may leave the line before only the newest are believed. Unit: seconds.
 const BEND_S: f64 = 0.000_3;
 /// How far three bins in a row may leave the line before only they are believed. Unit: seconds.
 const BREAK_S: f64 = 0.003;
@@ -57,6 +62,7 @@ pub struct GuestClock {
     last_s: f64,
     late: Run,
     behind: Run,
+    same: Run,
     early: Run,
 }
 
@@ -126,6 +132,7 @@ impl GuestClock {
             last_s: 0.0,
             late: Run::default(),
             behind: Run::default(),
+            same: Run::default(),
             early: Run::default(),
         }
     }
@@ -144,6 +151,7 @@ impl GuestClock {
         let late_s = p.excess_s - self.line.excess_at(at_s);
         let moved = self.late.extend_if(late_s > LATE_S, p, AGREE_S);
         let moved = moved.or(self.behind.extend_if(late_s > BEHIND_S, p, BEHIND_FOR_S));
+        let moved = moved.or(self.all_alike(late_s, p));
         let moved = moved.or(self.early.extend_if(late_s < -EARLY_S, p, AGREE_S));
         let moved = moved.or((pause_s > PAUSE_S && late_s > LATE_S).then_some(p));
         if let Some(earliest) = moved {
@@ -161,11 +169,24 @@ impl GuestClock {
         self.bin = Some((p.at_s, p));
         self.line = Line { at_s: p.at_s, excess_s: p.excess_s, slope };
         (self.late, self.behind, self.early) = (Run::default(), Run::default(), Run::default());
+        self.same = Run::default();
+    }
+
+    /// Whether several in a row were late by the same.
+    fn all_alike(&mut self, late_s: f64, p: Point) -> Option<Point> {
+        let late_s_of = |e: Point| e.excess_s - self.line.excess_at(e.at_s);
+        let alike = self.same.earliest.is_none_or(|e| (late_s_of(e) - late_s).abs() < SAME_S);
+        if late_s > BEHIND_S && !alike {
+            self.same = Run::default();
+        }
+        let earliest = self.same.extend_if(late_s > BEHIND_S, p, AGREE_S);
+        earliest.filter(|_| self.same.count >= SAME_COUNT)
     }
 
     fn fill_bin(&mut self, p: Point) {
+        let length_s = if self.envelope.len() < 2 * MIN_BINS { FIRST_BIN_S } else { BIN_S };
         match &mut self.bin {
-            Some((since_s, earliest)) if p.at_s - *since_s < BIN_S => {
+            Some((since_s, earliest)) if p.at_s - *since_s < length_s => {
                 let above = |p: &Point| p.excess_s - self.line.excess_at(p.at_s);
                 if above(&p) < above(earliest) {
                     *earliest = p;
@@ -196,7 +217,7 @@ impl GuestClock {
             if left_by > BREAK_S {
                 self.envelope.drain(..self.envelope.len() - 3);
             } else if left_by > BEND_S {
-                let keep = (self.envelope.len() / 2).max(MIN_BINS);
+                let keep = MIN_BINS;
                 self.envelope.drain(..self.envelope.len() - keep);
             }
         }
@@ -246,15 +267,17 @@ impl GuestClock {
     }
 }
 
-/// Bandwidth of the sink's clock while it is new, and later. Unit: hertz.
-const ACQUIRE_HZ: f64 = 1.0;
+/// Bandwidth of the sink's clock in the end. Unit: hertz.
 const TRACK_HZ: f64 = 0.05;
-/// How long it is new. Unit: seconds.
-const ACQUIRE_S: f64 = 2.0;
+/// While it is new the bandwidth is this over its age, and this at most. Units: none, hertz.
+const ACQUIRE: f64 = 0.3;
+const ACQUIRE_HZ: f64 = 1.0;
+/// Before this age its rate is taken as what the sink claims. Unit: seconds.
+const RATE_AFTER_S: f64 = 2.0;
 /// A sink that is off by more has jumped: it underflowed, was moved or suspended. Unit: seconds.
 const JUMP_S: f64 = 0.020;
 /// The largest error of a sink's rate that is believed.
-const MAX_RATE_ERROR: f64 = 0.005;
+const MAX_RATE_ERROR: f64 = 0.005_5;
 
 /// The sink's clock: when which of the frames it was given is heard.
 #[derive(Clone, Debug)]
@@ -287,9 +310,9 @@ impl SinkClock {
             }
         };
         let error_s = heard_s - predicted_s;
-        let bandwidth_hz = if age_s < ACQUIRE_S { ACQUIRE_HZ } else { TRACK_HZ };
+        let bandwidth_hz = (ACQUIRE / age_s.max(1e-3)).clamp(TRACK_HZ, ACQUIRE_HZ);
         let omega = (2.0 * PI * bandwidth_hz * n * self.nominal_s).min(0.5);
-        if n > 0.0 {
+        if n > 0.0 && age_s > RATE_AFTER_S {
             let frame_s = self.frame_s + omega * omega * error_s / n;
             let off = self.nominal_s * MAX_RATE_ERROR;
             self.frame_s = frame_s.clamp(self.nominal_s - off, self.nominal_s + off);

@@ -6,6 +6,8 @@ use core::f32::consts::PI;
 
 /// Fades to and from silence, and from what was made up to what is real. Unit: milliseconds.
 const FADE_MS: u32 = 5;
+/// The same where a tone was made up: the slower, the less its phase is heard to jump. Unit: milliseconds.
+const TONE_FADE_MS: u32 = 10;
 /// What is made up holds its level this long, then fades until so long after the last real frame. Unit: milliseconds.
 const HOLD_MS: u32 = 10;
 const TAIL_MS: u32 = 20;
@@ -65,8 +67,8 @@ impl Concealer {
     /// For frames of `channels` samples at `rate_hz`. Begins in silence, so that the first sound is faded in.
     pub fn new(channels: usize, rate_hz: u32) -> Concealer {
         let channels = channels.max(1);
-        // The longest period and its template, and what is written while the sound returns.
-        let capacity = tenths(rate_hz, LONGEST_LAG + TEMPLATE) + frames(rate_hz, 2 * FADE_MS) + 64;
+        // The longest period and its template, and what is written until what was made up is silent.
+        let capacity = tenths(rate_hz, LONGEST_LAG + TEMPLATE) + frames(rate_hz, TAIL_MS + TONE_FADE_MS) + 64;
         Concealer {
             channels,
             rate_hz,
@@ -94,7 +96,7 @@ impl Concealer {
         if let Phase::Missing { filling, at } = self.phase {
             self.phase = Phase::Returning { filling, at, back: 0 };
         }
-        let fade = frames(self.rate_hz, FADE_MS);
+        let fade = self.fade();
         for frame in block.chunks_exact_mut(self.channels) {
             if let Phase::Returning { filling, at, back } = self.phase {
                 let gain = rising(back, fade);
@@ -108,6 +110,12 @@ impl Concealer {
         }
     }
 
+    /// Over how many frames what is real comes back.
+    fn fade(&self) -> usize {
+        let made_of_tone = matches!(self.phase, Phase::Returning { filling: Filling::Periods { .. }, .. });
+        frames(self.rate_hz, if made_of_tone { TONE_FADE_MS } else { FADE_MS })
+    }
+
     /// As [`Concealer::real`] for `count` frames, where only the time matters.
     pub fn pass_real(&mut self, count: usize) {
         if let Phase::Missing { filling, at } = self.phase {
@@ -115,7 +123,7 @@ impl Concealer {
         }
         if let Phase::Returning { filling, at, back } = self.phase {
             let back = back + count;
-            let going_on = back < frames(self.rate_hz, FADE_MS);
+            let going_on = back < self.fade();
             self.phase = if going_on { Phase::Returning { filling, at: at + count, back } } else { Phase::Real };
         }
     }
@@ -142,6 +150,8 @@ impl Concealer {
             for (channel, x) in frame.iter_mut().enumerate() {
                 *x = self.made_up(filling, at, channel);
             }
+            // What went out is the past of whatever comes next.
+            self.remember(frame);
             self.phase = Phase::Missing { filling, at: at.saturating_add(1) };
         }
     }
@@ -371,6 +381,33 @@ mod tests {
         out.extend(&after);
         let steepest = largest_step(&tone(440.0, 0, 4800));
         assert!(largest_step(&out[960..]) < 1.3 * steepest, "{} {steepest}", largest_step(&out[960..]));
+    }
+
+    #[test]
+    fn a_splice_while_the_sound_returns_has_no_edge() {
+        for back in [1, 100, 240, 400, 479] {
+            let mut c = Concealer::new(2, RATE_HZ);
+            let mut out = tone(440.0, 0, 4800);
+            c.real(&mut out);
+            let mut append = |c: &mut Concealer, real: Option<usize>, frames: usize| {
+                let mut block = real.map_or(vec![9.0; 2 * frames], |from| tone(440.0, from, frames));
+                if real.is_some() {
+                    c.real(&mut block)
+                } else {
+                    c.missing(&mut block)
+                }
+                out.extend(block);
+            };
+            append(&mut c, None, 766);
+            append(&mut c, Some(5566), back);
+            c.splice();
+            append(&mut c, None, 862);
+            append(&mut c, Some(5566 + back), 4800);
+            let steepest = largest_step(&tone(440.0, 0, 4800));
+            let steps: Vec<f32> = out.windows(3).map(|w| (w[2] - w[0]).abs()).collect();
+            let at = steps.iter().position(|s| *s > 1.4 * steepest);
+            assert!(at.is_none(), "{back}: {} at {:?}", largest_step(&out[960..]), at.map(|i| i / 2));
+        }
     }
 
     proptest! {

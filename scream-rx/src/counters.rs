@@ -81,6 +81,8 @@ pub struct PlayoutCounters {
     pub frames_late: Counter,
     /// Times the place in the sound was moved, because the delay was far off.
     pub moves: Counter,
+    /// Times the place was moved within digital silence, where nobody hears it.
+    pub trims: Counter,
     /// Times sound began after silence.
     pub starts: Counter,
     /// From the guest playing a frame to its being heard, once for each time the sink asks.

@@ -49,6 +49,8 @@ impl Demo {
         let mut end = settings::end(&args.end);
         end.after.get_or_insert(USUAL_LENGTH);
         let simulated = matches!(play.output, Output::Wav | Output::Raw);
+        // Nobody is late in simulated time: the delay is what a listener would get.
+        play.in_real_time = !simulated;
         Ok(Demo { play, end, ppm: args.ppm.unwrap_or(USUAL_PPM), simulated })
     }
 
@@ -101,6 +103,10 @@ impl Simulated {
 impl Pacer for Simulated {
     fn now(&self) -> HostTime {
         self.now
+    }
+
+    fn ahead(&self, _: Duration) -> Duration {
+        Duration::ZERO
     }
 
     fn wait_until(&mut self, at: HostTime) {

@@ -4,7 +4,7 @@
 
 use core::f64::consts::{PI, SQRT_2};
 
-/// One gear: natural frequency, how far the ratio may leave 1, and how fast.
+/// One gear: natural frequency, how far the ratio may leave what was learned of the clocks, and how fast.
 #[derive(Clone, Copy, Debug)]
 struct Gear {
     /// In use until so long after the start. Unit: seconds.
@@ -14,23 +14,32 @@ struct Gear {
     slew_per_s: f64,
 }
 
-const GEARS: [Gear; 4] = [
+const GEARS: [Gear; 5] = [
+    Gear { until_s: 3.0, natural_hz: 0.25, limit: 1500e-6, slew_per_s: 3000e-6 },
     Gear { until_s: 10.0, natural_hz: 0.1, limit: 1500e-6, slew_per_s: 1000e-6 },
-    Gear { until_s: 40.0, natural_hz: 0.03, limit: 1000e-6, slew_per_s: 100e-6 },
-    Gear { until_s: 120.0, natural_hz: 0.01, limit: 1000e-6, slew_per_s: 100e-6 },
-    Gear { until_s: f64::INFINITY, natural_hz: 0.005, limit: 1000e-6, slew_per_s: 100e-6 },
+    Gear { until_s: 40.0, natural_hz: 0.03, limit: 500e-6, slew_per_s: 100e-6 },
+    Gear { until_s: 120.0, natural_hz: 0.01, limit: 500e-6, slew_per_s: 100e-6 },
+    Gear { until_s: f64::INFINITY, natural_hz: 0.005, limit: 500e-6, slew_per_s: 100e-6 },
 ];
+/// The first of the gears that turn the ratio slowly.
+const FIRST_SLOW: usize = 2;
 
-/// An error this large for this long is a disturbance: back to the second gear.
-const DISTURBED_S: f64 = 0.002;
-const DISTURBED_FOR_S: f64 = 3.0;
+/// An error this large for this long is a disturbance: back to the first slow gear, or with a large one to the last quick
+/// gear.
+const DISTURBED_S: f64 = 0.000_35;
+const DISTURBED_FOR_S: f64 = 1.0;
+const LARGE_S: f64 = 0.002;
 
-/// When the first gear has done its work: this little error, and a ratio this near to what was learned.
+/// When the quick gears have done their work: this little error, and a ratio this near to what was learned.
 const SETTLED_S: f64 = 0.000_5;
 const SETTLED_RATIO: f64 = 100e-6;
 
-/// The furthest that the ratio ever is from 1. A resampler must allow this.
-pub const MAX_DEVIATION: f64 = 1500e-6;
+/// The most by which the wanted delay may change, in seconds each second.
+pub const MAX_GROWTH: f64 = 200e-6;
+
+/// How far two clocks may differ; and if the user asks for more.
+const CLOCKS: f64 = 1500e-6;
+const CLOCKS_WIDE: f64 = 5500e-6;
 
 /// The controller. Its ratio is *consumption*: guest frames taken for each that the nominal rates promise.
 #[derive(Clone, Debug)]
@@ -40,30 +49,41 @@ pub struct Drift {
     filtered_s: Option<f64>,
     integral: f64,
     deviation: f64,
+    /// The largest difference of the clocks that is followed.
+    clocks: f64,
 }
 
 impl Default for Drift {
     fn default() -> Self {
-        Drift::new()
+        Drift::new(false)
     }
 }
 
 impl Drift {
-    /// A controller in its first gear that knows nothing of the rates.
-    pub const fn new() -> Drift {
-        Drift { age_s: 0.0, disturbed_s: 0.0, filtered_s: None, integral: 0.0, deviation: 0.0 }
+    /// A controller in its first gear that knows nothing of the rates. `wide`: it follows clocks that are 5000 ppm apart,
+    /// not only 1500.
+    pub const fn new(wide: bool) -> Drift {
+        let clocks = if wide { CLOCKS_WIDE } else { CLOCKS };
+        Drift { age_s: 0.0, disturbed_s: 0.0, filtered_s: None, integral: 0.0, deviation: 0.0, clocks }
     }
 
     /// Starts over after the delay was set anew; what was learned about the rates is kept.
     pub fn restart(&mut self) {
-        *self = Drift { integral: self.integral, deviation: self.integral, ..Drift::new() };
+        let Drift { integral, clocks, .. } = *self;
+        *self = Drift { integral, deviation: integral, clocks, ..Drift::new(false) };
     }
 
-    /// The ratio for the next `elapsed_s`, if the delay is `error_s` too long (or, negative, too short).
+    /// The delay was set right; everything else goes on.
+    pub fn moved(&mut self) {
+        (self.filtered_s, self.disturbed_s) = (Some(0.0), 0.0);
+    }
+
+    /// The ratio for the next `elapsed_s`, if the delay is `error_s` too long (or, negative, too short), and shall grow by
+    /// `growth` seconds each second.
     ///
     /// Units: seconds. Real-time safe.
-    pub fn update(&mut self, error_s: f64, elapsed_s: f64) -> f64 {
-        if !(error_s.is_finite() && elapsed_s.is_finite() && elapsed_s > 0.0) {
+    pub fn update(&mut self, error_s: f64, growth: f64, elapsed_s: f64) -> f64 {
+        if !(error_s.is_finite() && growth.is_finite() && elapsed_s.is_finite() && elapsed_s > 0.0) {
             return 1.0 + self.deviation;
         }
         let gear = self.gear();
@@ -73,18 +93,22 @@ impl Drift {
         self.filtered_s = Some(filtered_s);
 
         let omega = 2.0 * PI * gear.natural_hz;
-        let wanted = SQRT_2 * omega * filtered_s + self.integral;
-        let limited = wanted.clamp(-gear.limit, gear.limit);
-        let step = gear.slew_per_s * elapsed_s;
+        let proportional = SQRT_2 * omega * filtered_s;
+        // Whoever follows clocks far apart must be able to catch up with them.
+        let quick = gear.natural_hz >= GEARS[FIRST_SLOW - 1].natural_hz;
+        let scale = if quick { self.clocks / CLOCKS } else { 1.0 };
+        let limit = gear.limit * scale;
+        let limited = proportional.clamp(-limit, limit) + self.integral;
+        let step = gear.slew_per_s * scale * scale * elapsed_s;
         let slewed = limited.clamp(self.deviation - step, self.deviation + step);
-        // Nothing is learned from an error that we cannot act on, unless it leads back.
-        if wanted == limited || filtered_s * wanted < 0.0 {
+        // Nothing is learned from an error that we cannot act on.
+        if proportional.abs() <= limit && (slewed - limited).abs() <= limit {
             let integral = self.integral + omega * omega * filtered_s * elapsed_s;
-            self.integral = integral.clamp(-gear.limit, gear.limit);
+            self.integral = integral.clamp(-self.clocks, self.clocks);
         }
         self.deviation = slewed;
         self.grow_older(filtered_s, elapsed_s);
-        1.0 + self.deviation
+        1.0 + self.deviation - growth.clamp(-MAX_GROWTH, MAX_GROWTH)
     }
 
     fn gear(&self) -> Gear {
@@ -92,14 +116,15 @@ impl Drift {
     }
 
     fn grow_older(&mut self, filtered_s: f64, elapsed_s: f64) {
-        // The later gears turn the ratio slowly: the first stays in until there is little left to turn.
+        // The later gears turn the ratio slowly: the quick ones stay in until there is little left to turn.
+        let quick_s = GEARS[FIRST_SLOW - 1].until_s;
         let settled = filtered_s.abs() < SETTLED_S && (self.deviation - self.integral).abs() < SETTLED_RATIO;
-        if settled || self.age_s + elapsed_s < GEARS[0].until_s || self.age_s >= GEARS[0].until_s {
+        if settled || self.age_s + elapsed_s < quick_s || self.age_s >= quick_s {
             self.age_s += elapsed_s;
         }
         self.disturbed_s = if filtered_s.abs() > DISTURBED_S { self.disturbed_s + elapsed_s } else { 0.0 };
-        if self.disturbed_s > DISTURBED_FOR_S && self.age_s > GEARS[1].until_s {
-            self.age_s = GEARS[0].until_s;
+        if self.disturbed_s > DISTURBED_FOR_S && self.age_s > GEARS[FIRST_SLOW].until_s {
+            self.age_s = if filtered_s.abs() > LARGE_S { GEARS[FIRST_SLOW - 2].until_s } else { quick_s };
         }
     }
 
@@ -120,10 +145,10 @@ mod tests {
 
     /// Runs a delay with a clock difference through the controller; gives error in seconds and ratio, every 5 ms.
     fn run(ppm: f64, start_s: f64, seconds: f64, noise_s: f64) -> (Vec<(f64, f64)>, Drift) {
-        let (mut drift, mut delay_s, dt) = (Drift::new(), start_s, 0.005);
+        let (mut drift, mut delay_s, dt) = (Drift::new(false), start_s, 0.005);
         let steps = (0..(seconds / dt) as u64).map(|k| {
             let noise = ((k * 7919 % 101) as f64 / 50.0 - 1.0) * noise_s;
-            let ratio = drift.update(delay_s + noise, dt);
+            let ratio = drift.update(delay_s + noise, 0.0, dt);
             delay_s += (ppm * 1e-6 - (ratio - 1.0)) * dt;
             (delay_s, ratio)
         });
@@ -164,13 +189,14 @@ mod tests {
 
     #[test]
     fn limits_and_slew_hold_whatever_the_error() {
-        let mut drift = Drift::new();
+        let mut drift = Drift::new(true);
         let mut before = 1.0;
         for k in 0..100_000u64 {
             let error_s = [10.0, -10.0, f64::NAN, 0.0, f64::INFINITY, 1e-3][(k / 1000 % 6) as usize];
-            let ratio = drift.update(error_s, 0.005);
-            assert!((ratio - 1.0).abs() <= MAX_DEVIATION + 1e-12);
-            assert!((ratio - before).abs() <= 1000e-6 * 0.005 + 1e-12 || k == 0);
+            let ratio = drift.update(error_s, 0.0, 0.005);
+            assert!((ratio - 1.0).abs() <= 2.0 * CLOCKS_WIDE + 1e-12);
+            let wide = CLOCKS_WIDE / CLOCKS;
+            assert!((ratio - before).abs() <= 3000e-6 * wide * wide * 0.005 + 1e-12 || k == 0);
             before = ratio;
         }
     }

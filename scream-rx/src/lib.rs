@@ -10,6 +10,8 @@
 //! the pure policies. Sinks and intake are at the edges and know nothing of each other.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "bed")]
+pub mod bed;
 pub mod channels;
 pub mod cli;
 pub mod clock;
@@ -36,6 +38,7 @@ pub mod settings;
 pub mod sink;
 pub mod stats;
 pub mod status;
+pub mod steer;
 pub mod stream;
 pub mod target;
 pub mod timing;

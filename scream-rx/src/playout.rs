@@ -16,21 +16,20 @@ use crate::drift::Drift;
 use crate::ending::{Ending, Length};
 use crate::handover::{self, Hand, Streams};
 use crate::sink::{Filled, SinkCell, SinkFormat, Source};
-use crate::stream::{Came, Stream};
+use crate::steer::{SILENCE_S, Situation, Steer, Step};
+use crate::stream::{Came, Rendered, Stream};
 use crate::target::{Target, Wishes};
 use crate::timing::{self, Phase, Tap, What};
 use core::time::Duration;
 use shm_proto::HostTime;
 use std::sync::Arc;
 
-/// Errors of the delay that are repaired by a step in the sound instead of a change of pitch. Unit: seconds.
-const STEP_S: f64 = 0.040;
-/// The same while the sound is broken anyway. Unit: seconds.
-const STEP_IN_GAP_S: f64 = 0.002;
-/// The least time between two steps. Unit: seconds.
-const STEP_EVERY_S: f64 = 0.5;
 /// A guest that wrote nothing for so long is silent. Unit: seconds.
 const SILENT_AFTER_S: f64 = 0.2;
+/// Gaps this close to each other are one. Unit: seconds.
+const ONE_GAP_S: f64 = 0.25;
+/// A gap that ended so little ago can still be made longer. Unit: seconds.
+const JUST_NOW_S: f64 = 0.030;
 /// A sink must have asked for this much before its delay is believed. Unit: seconds.
 const SINK_SETTLES_S: f64 = 0.020;
 
@@ -51,7 +50,10 @@ pub struct Playout {
     /// The wanted delay came down to what is needed since sound last ended.
     settled: bool,
     gap: Gap,
-    stepped_s: f64,
+    /// When something was last made up in what sounds. Unit: seconds.
+    gap_ended_s: f64,
+    steer: Steer,
+    bit_perfect: bool,
     ending: Ending,
     counters: Arc<Counters>,
     /// Streams taken so far.
@@ -67,8 +69,10 @@ pub struct Playout {
 struct Gap {
     /// Guest frames made up so far.
     frames: u64,
-    /// Those of them that had not come yet; the others never will.
+    /// Those of them of which nothing later had come yet.
     late_frames: u64,
+    /// What came for them when their time was over.
+    thrown: u64,
 }
 
 /// Makes an engine and the intake's end of it. `epoch`: an instant not after any that will be passed in.
@@ -85,11 +89,13 @@ pub fn engine(epoch: HostTime, wishes: Wishes, length: Length, counters: Arc<Cou
         sink_clock: SinkClock::new(48_000),
         sink_age_s: 0.0,
         target: Target::new(wishes),
-        drift: Drift::new(),
+        drift: Drift::new(wishes.wide),
         phase: Phase::Idle,
         settled: false,
         gap: Gap::default(),
-        stepped_s: f64::MIN,
+        gap_ended_s: f64::MIN,
+        steer: Steer::new(),
+        bit_perfect: wishes.bit_perfect,
         ending: Ending::new(length),
         counters,
         streams_seen: 0,
@@ -104,6 +110,17 @@ impl Playout {
     /// Tells `tap` of everything that happens from now on. To be called before the first sink opens.
     pub fn set_tap(&mut self, tap: Tap) {
         self.tap = Some(tap);
+    }
+
+    /// What the tap was told of the last fill, or would have been.
+    pub fn told(&self) -> timing::Fill {
+        self.told
+    }
+
+    /// Which stream plays (the first of all is 1), and which of its frames comes next.
+    pub fn place(&self) -> Option<(u32, f64)> {
+        let playing = self.current.as_ref().filter(|_| self.phase == Phase::Playing)?;
+        Some((playing.number, playing.position()))
     }
 
     fn seconds(&self, at: HostTime) -> f64 {
@@ -121,6 +138,9 @@ impl Playout {
         while let Some(mut stream) = self.hand.take() {
             self.streams_seen = self.streams_seen.wrapping_add(1);
             stream.number = self.streams_seen;
+            if self.bit_perfect {
+                stream.set_bit_perfect();
+            }
             self.tell(now, What::Stream { id: stream.number, format: stream.format() });
             if Some(stream.sink()) != self.sink {
                 self.hand.give_back(stream);
@@ -183,7 +203,7 @@ impl Playout {
             return false;
         }
         if !core::mem::replace(&mut self.settled, true) {
-            self.target.settle();
+            self.target.settle(now_s);
         }
         let position = self.wanted_position(stream, heard_s);
         let guest_hz = f64::from(stream.format().rate_hz());
@@ -198,7 +218,7 @@ impl Playout {
         stream.start_at(position);
         self.drift.restart();
         self.gap = Gap::default();
-        self.stepped_s = now_s;
+        self.steer.start(now_s);
         self.counters.playout.starts.inc();
         self.phase = Phase::Playing;
         true
@@ -213,19 +233,14 @@ impl Playout {
         let Some(stream) = &self.current else { return out.fill(0.0) };
         let delay_s = heard_s - stream.clock().time_of(stream.position());
         let wanted_s = self.wanted_s(stream);
-        let mut error_s = delay_s - wanted_s;
         let guest_hz = f64::from(stream.format().rate_hz());
-        let far_off = error_s.abs() > STEP_S || (self.gap.frames > 0 && error_s < -STEP_IN_GAP_S);
+        let moved_s = self.step(now_s, delay_s - wanted_s, guest_hz);
+        let Some(stream) = &self.current else { return };
+        let (delay_s, wanted_s) = (delay_s - moved_s, self.wanted_s(stream));
+        let error_s = delay_s - wanted_s;
+        let growth = if self.bit_perfect { 0.0 } else { self.target.glide(elapsed_s) };
+        let ratio = if self.bit_perfect { 1.0 } else { self.drift.update(error_s, growth, elapsed_s) };
         let Some(stream) = &mut self.current else { return };
-        if far_off && now_s - self.stepped_s > STEP_EVERY_S {
-            stream.move_by(error_s * guest_hz);
-            self.told_move = (error_s * guest_hz) as i64;
-            error_s = 0.0;
-            self.stepped_s = now_s;
-            self.drift.restart();
-            self.counters.playout.moves.inc();
-        }
-        let ratio = self.drift.update(error_s, elapsed_s);
         let rendered = stream.render(out, ratio, false);
         let (last_s, silent, ended) = (stream.last_arrival_s(), stream.is_silent(), stream.has_ended());
 
@@ -240,17 +255,7 @@ impl Playout {
         self.told.ratio_ppb = (self.drift.ppm() * 1e3) as i64;
         self.told.missing = rendered.missing as u32;
 
-        self.gap.frames += rendered.missing;
-        self.gap.late_frames += rendered.missing - rendered.lost;
-        if rendered.missing == 0 && self.gap.frames > 0 {
-            // It was a gap, since sound follows it; otherwise it was an end.
-            counters.gaps.inc();
-            counters.frames_made_up.add(self.gap.frames);
-            if self.gap.late_frames > 0 {
-                self.target.gap(now_s, self.gap.late_frames as f64 / guest_hz);
-            }
-            self.gap = Gap::default();
-        }
+        self.note_gap(&rendered, now_s, guest_hz);
         if silent && (ended || now_s - last_s > SILENT_AFTER_S) {
             self.stop_playing();
             if ended {
@@ -263,6 +268,60 @@ impl Playout {
                 self.phase = Phase::Leaving;
             }
         }
+    }
+
+    /// Moves the place in the sound if that is due; returns by how much it moved, in seconds.
+    fn step(&mut self, now_s: f64, error_s: f64, guest_hz: f64) -> f64 {
+        let Some(stream) = &mut self.current else { return 0.0 };
+        let (before, most) = ((SILENCE_S * guest_hz) as u64, (0.1 * guest_hz) as usize);
+        // A gap that has only just ended is still heard.
+        let in_gap = self.gap.frames > 0 || now_s - self.gap_ended_s < JUST_NOW_S;
+        // Where silence could be used, what moves the wanted delay need not wait either.
+        let wish_s = error_s - self.target.to_go_s();
+        let silence = if wish_s.abs() > 0.001 { stream.quiet_ahead(before, most) } else { 0 };
+        let silence_s = silence as f64 / guest_hz;
+        let error_s = if silence > 0 { wish_s } else { error_s };
+        let situation = Situation { error_s, in_gap, silence_s, bit_perfect: self.bit_perfect };
+        let (moved_s, counter) = match self.steer.step(now_s, situation) {
+            Step::None => return 0.0,
+            Step::Trim(s) => {
+                stream.trim((s * guest_hz) as i64);
+                self.target.arrive();
+                (s, &self.counters.playout.trims)
+            }
+            Step::Splice(s) => {
+                stream.move_by(s * guest_hz);
+                (s, &self.counters.playout.moves)
+            }
+        };
+        counter.inc();
+        self.told_move = (moved_s * guest_hz) as i64;
+        self.drift.moved();
+        moved_s
+    }
+
+    /// Counts a gap when it is over, and draws conclusions.
+    fn note_gap(&mut self, rendered: &Rendered, now_s: f64, guest_hz: f64) {
+        self.gap.frames += rendered.missing;
+        self.gap.late_frames += rendered.missing - rendered.lost;
+        if self.gap.frames > 0 {
+            self.gap.thrown += rendered.late;
+        }
+        if rendered.missing > 0 || self.gap.frames == 0 {
+            return;
+        }
+        // It was a gap, since sound follows it; otherwise it was an end.
+        let counters = &self.counters.playout;
+        counters.frames_made_up.add(self.gap.frames);
+        if now_s - self.gap_ended_s > ONE_GAP_S {
+            counters.gaps.inc();
+        }
+        self.gap_ended_s = now_s;
+        // What never came was lost, and no delay would have helped.
+        if self.gap.late_frames > 0 && self.gap.thrown > 0 {
+            self.target.gap(now_s, self.gap.late_frames as f64 / guest_hz);
+        }
+        self.gap = Gap::default();
     }
 
     fn stop_playing(&mut self) {

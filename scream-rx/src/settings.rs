@@ -1,6 +1,6 @@
 //! From flags and the settings file to settings that cannot be wrong. After this nobody parses again.
 
-use crate::cli::{BitsArg, EndArgs, Output, PlayArgs, ProfileArg, RunArgs};
+use crate::cli::{BitsArg, DriftArg, EndArgs, Output, PlayArgs, ProfileArg, RunArgs};
 use crate::origin::{self, Origin, OriginLow, UdpAddress};
 use crate::target::{Profile, Wishes};
 use clap::ValueEnum;
@@ -34,6 +34,12 @@ pub struct Play {
     pub profile: Profile,
     /// Bits of a recorded sample: 16 or 32.
     pub bits: Option<u8>,
+    /// A guest whose clock is up to 5000 ppm off is followed.
+    pub wide: bool,
+    /// Samples reach the sink as they are.
+    pub bit_perfect: bool,
+    /// It runs against the host's clock, so that somebody may be late.
+    pub in_real_time: bool,
 }
 
 /// How it ends and what it leaves behind.
@@ -86,6 +92,9 @@ pub struct Low {
     seconds: Option<Seconds>,
     stats: Option<PathBuf>,
     dump_timing: Option<PathBuf>,
+    #[serde(deserialize_with = "word")]
+    drift: Option<DriftArg>,
+    bit_perfect: Option<bool>,
 }
 
 const OUTPUT: About = About { name: "output", why: "a sound server before ALSA, which one program has for itself" };
@@ -93,7 +102,9 @@ const DEVICE: About = About { name: "device", why: "the server's or ALSA's own d
 const NAME: About = About { name: "name", why: "to be found among others in a mixer" };
 const TARGET: About = About { name: "target", why: "as short as profile, guest and device allow" };
 const LIMIT: About = About { name: "limit", why: "beyond it lips and sound part" };
-const PROFILE: About = About { name: "profile", why: "lets a host be 6 ms late" };
+const PROFILE: About = About { name: "profile", why: "lets a host be 3 ms late, and more once it was" };
+const DRIFT: About = About { name: "drift", why: "more than clocks of real machines differ" };
+const BIT_PERFECT: About = About { name: "bit-perfect", why: "a constant delay needs resampling" };
 const BITS: About = About { name: "bits", why: "what the guest has" };
 const SECONDS: About = About { name: "seconds", why: "it runs until it is stopped" };
 const STATS: About = About { name: "stats", why: "figures are for those who ask" };
@@ -194,9 +205,12 @@ fn play(l: &mut Layers, args: &PlayArgs, low: &Low) -> Result<Play, SettingsErro
         BitsArg::Int16 => Some(16),
         BitsArg::Float32 => Some(32),
     };
+    let drift = pick_word(l, &DRIFT, args.drift, low.drift, DriftArg::default());
+    let bit_perfect = l.pick(&BIT_PERFECT, args.bit_perfect.then_some(true), low.bit_perfect, false);
     // Whoever names a delay has set the limit too.
     let limit = limit.0.max(target.unwrap_or_default());
-    Ok(Play { output, device, name, target, limit, profile, bits })
+    let wide = drift == DriftArg::Wide;
+    Ok(Play { output, device, name, target, limit, profile, bits, wide, bit_perfect, in_real_time: true })
 }
 
 /// Whether a text can be given to a sound server or the system as a name.
@@ -255,13 +269,15 @@ impl Play {
 
     /// What the engine shall aim at.
     pub fn wishes(&self) -> Wishes {
-        let to_file = matches!(self.output, Output::Wav | Output::Raw);
+        let to_file = matches!(self.output, Output::Wav | Output::Raw) && self.in_real_time;
         let least_reserve_s = if to_file { FILE_RESERVE_S } else { 0.0 };
         Wishes {
             profile: self.profile,
             fixed_s: self.target.map(|t| t.as_secs_f64()),
             longest_s: self.limit.as_secs_f64() + if to_file { 2.0 * FILE_RESERVE_S } else { 0.0 },
             least_reserve_s,
+            wide: self.wide,
+            bit_perfect: self.bit_perfect,
         }
     }
 }

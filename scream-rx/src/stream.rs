@@ -93,8 +93,11 @@ pub struct Stream {
     origin: i64,
     fed: i64,
     last_arrival_s: f64,
-    /// The longest piece that came: a chunk, or a datagram. Unit: frames.
-    piece_frames: u32,
+    /// The largest piece that came at once. Unit: frames.
+    largest: u32,
+    /// How many frames of digital silence were taken last, and how many are to be put in.
+    quiet_taken: u64,
+    put_in: u64,
     /// Counts the streams that an engine saw.
     pub(crate) number: u32,
     content: Content,
@@ -167,7 +170,9 @@ fn join(
         origin: 0,
         fed: 0,
         last_arrival_s: f64::MIN,
-        piece_frames: 0,
+        largest: 0,
+        quiet_taken: 0,
+        put_in: 0,
         number: 0,
         content,
         quiet: 0..0,
@@ -289,7 +294,7 @@ impl Stream {
             let late_s = (self.clock.is_primed() && !arrival.restarted).then_some(arrival.late_s);
             heard(Came { at_s, late_s, start, frames, stored, quiet });
             self.last_arrival_s = at_s;
-            self.piece_frames = self.piece_frames.max(frames);
+            self.largest = self.largest.max(frames);
             if stored && frames > 0 {
                 self.note_stored(start..end);
                 if quiet && self.content == Content::Times {
@@ -351,14 +356,55 @@ impl Stream {
         self.origin as f64 + self.resampler.position()
     }
 
-    /// How long the pieces are that the sound comes in: the first frame of one waits for its last. Unit: seconds.
-    pub fn piece_s(&self) -> f64 {
-        f64::from(self.piece_frames) / f64::from(self.format.rate_hz())
-    }
-
     /// How far before its place a frame must be there for the resampler. Unit: seconds.
     pub fn filter_s(&self) -> f64 {
         self.resampler.look_ahead(0) / f64::from(self.format.rate_hz())
+    }
+
+    /// The length of the pieces in which its sound comes. Unit: seconds.
+    pub fn piece_s(&self) -> f64 {
+        f64::from(self.largest) / f64::from(self.format.rate_hz())
+    }
+
+    /// From now on samples are passed on as they are, if both sides have the same rate.
+    pub fn set_bit_perfect(&mut self) {
+        self.resampler.set_straight();
+    }
+
+    /// How many frames of digital silence come next, if as many as `before` came last and nothing is to be put in; `most`
+    /// at most.
+    ///
+    /// Real-time safe.
+    pub fn quiet_ahead(&mut self, before: u64, most: usize) -> usize {
+        let next = self.origin.saturating_add(self.fed);
+        let (Some(first), Ok(next)) = (self.segments.front(), u64::try_from(next)) else { return 0 };
+        if self.quiet_taken < before || self.put_in > 0 || first.start != next {
+            return 0;
+        }
+        let there = most.min(usize::try_from(first.end - first.start).unwrap_or(0));
+        if self.content == Content::Times {
+            let quiet = if self.quiet.contains(&next) { self.quiet.end - next } else { 0 };
+            return there.min(usize::try_from(quiet).unwrap_or(0));
+        }
+        let channels = self.sink.layout.channels();
+        let Ok(chunk) = self.data.read_chunk(there * channels) else { return 0 };
+        let (a, b) = chunk.as_slices();
+        let loud = a.iter().chain(b).position(|x| x.abs() >= QUIET);
+        loud.map_or(there, |at| at / channels)
+    }
+
+    /// Leaves out (or, negative, puts in) so many frames of silence; what is left out must be
+    /// [quiet](Stream::quiet_ahead).
+    ///
+    /// Real-time safe.
+    pub fn trim(&mut self, frames: i64) {
+        self.origin = self.origin.saturating_add(frames);
+        if frames < 0 {
+            self.put_in = frames.unsigned_abs();
+        } else {
+            let next = self.origin.saturating_add(self.fed);
+            self.skip_before(u64::try_from(next).unwrap_or(0));
+        }
     }
 
     /// Starts anew at `position`, from silence. Returns the first guest frame that this takes.
@@ -368,6 +414,7 @@ impl Stream {
         self.resampler.reset();
         self.origin = (position - self.resampler.position()).round() as i64;
         self.fed = 0;
+        (self.quiet_taken, self.put_in) = (0, 0);
         self.concealer.splice();
         self.origin
     }
@@ -409,6 +456,10 @@ impl Stream {
                 rendered.late += self.skip_before(u64::try_from(next).unwrap_or(0));
             }
             let left = count - at;
+            if self.put_in > 0 && !fade_out {
+                at += self.put_silence_in(at, left);
+                continue;
+            }
             let (run, there) = match self.segments.front() {
                 _ if fade_out => (left, false),
                 Some(s) => match u64::try_from(next) {
@@ -435,9 +486,37 @@ impl Stream {
                     rendered.lost += run as u64;
                 }
             }
+            self.note_quiet(at, run, there);
             at += run;
             self.fed = self.fed.saturating_add(run as i64);
         }
+    }
+
+    fn put_silence_in(&mut self, at: usize, left: usize) -> usize {
+        let channels = self.sink.layout.channels();
+        let run = shorter(left, self.put_in);
+        if let Some(block) = self.scratch.get_mut(at * channels..(at + run) * channels) {
+            block.fill(0.0);
+        }
+        self.put_in -= run as u64;
+        self.fed = self.fed.saturating_add(run as i64);
+        run
+    }
+
+    /// Counts the silence at the end of what was taken.
+    fn note_quiet(&mut self, at: usize, run: usize, there: bool) {
+        let channels = self.sink.layout.channels();
+        let next = u64::try_from(self.origin.saturating_add(self.fed)).unwrap_or(0);
+        let quiet = match self.content {
+            _ if !there => 0,
+            Content::Times if self.quiet.contains(&next) => run,
+            Content::Times => 0,
+            Content::Sound => {
+                let block = self.scratch.get(at * channels..(at + run) * channels).unwrap_or_default();
+                block.iter().rev().position(|x| x.abs() >= QUIET).map_or(run, |loud| loud / channels)
+            }
+        };
+        self.quiet_taken = if quiet == run { self.quiet_taken + quiet as u64 } else { quiet as u64 };
     }
 }
 

@@ -17,6 +17,12 @@ pub trait Pacer {
 
     /// Waits until `at`.
     fn wait_until(&mut self, at: HostTime);
+
+    /// How far ahead frames must be asked for so that lateness does no harm, if `usual` is enough in real time. A clock that
+    /// is never late needs nothing.
+    fn ahead(&self, usual: Duration) -> Duration {
+        usual
+    }
 }
 
 /// The host's clock.
@@ -50,6 +56,7 @@ pub fn run(
     control: &Control,
     write: Write<'_>,
 ) -> Result<(), SinkError> {
+    let ahead = pacer.ahead(ahead);
     let channels = format.layout.channels();
     let frames = u64::from(format.rate_hz) * PERIOD.as_millis() as u64 / 1000;
     let mut block = vec![0.0; frames as usize * channels];
