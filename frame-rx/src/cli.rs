@@ -11,7 +11,8 @@ use rx_host::log::Verbosity;
 use rx_host::settings::units::{DisplayMode, Seconds};
 use std::path::PathBuf;
 
-/// Shows the picture that a guest's unmodified Looking Glass host (release B7) writes into shared memory.
+/// Shows the picture that a guest's unmodified Looking Glass host writes into shared memory (releases B6 and B7, and
+/// development builds up to August 2026).
 ///
 /// Without a command it runs: it waits for the VM, shows its picture in a window, and comes back by itself when the
 /// guest is started again. Try `frame-rx demo` first: it needs no VM.
@@ -108,6 +109,12 @@ pub struct ShowArgs {
     /// How pixels between the guest's are made [default: linear, which is exact wherever no scaling is needed]
     #[arg(long, value_name = "HOW")]
     pub filter: Option<Filter>,
+    /// Turn the picture clockwise by so many degrees, whatever the guest says [default: auto, as the guest says]
+    #[arg(long, value_name = "DEGREES")]
+    pub rotate: Option<Turn>,
+    /// Tell the guest the size of the window, so that it changes its mode to it (needs a guest that can)
+    #[arg(long)]
+    pub follow_window: bool,
     /// How frames reach the screen [default: auto, the fastest way that does not tear]
     #[arg(long, value_name = "MODE")]
     pub present: Option<PresentChoice>,
@@ -138,6 +145,26 @@ pub struct EndArgs {
     /// Write figures (counts, milliseconds) to this JSON file at the end
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
+}
+
+/// How the picture is turned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Turn {
+    /// As the guest says
+    #[default]
+    Auto,
+    /// Not at all
+    #[value(name = "0")]
+    None,
+    /// By 90 degrees, clockwise
+    #[value(name = "90")]
+    Quarter,
+    /// By 180 degrees
+    #[value(name = "180")]
+    Half,
+    /// By 270 degrees, clockwise
+    #[value(name = "270")]
+    ThreeQuarters,
 }
 
 /// What moves in the simulated guest.
@@ -177,6 +204,9 @@ pub struct DemoArgs {
     /// What moves
     #[arg(long, value_name = "WHAT", default_value = "bar")]
     pub motion: DemoMotion,
+    /// Go through everything in turn: pointers, pixel formats, HDR, sizes, turns, restarts, versions of the protocol
+    #[arg(long)]
+    pub tour: bool,
     /// The guest's pointer
     #[arg(long, value_name = "KIND", default_value = "cycle")]
     pub pointer: DemoPointer,
@@ -242,7 +272,10 @@ mod tests {
             "--scale fit --filter linear --present auto --gpu software -vv",
             "--scale integer --present mailbox --seconds 500ms",
             "--scale stretch --present fifo --window 800x600 -q",
+            "--rotate 90 --follow-window",
+            "--rotate auto",
             "-v demo",
+            "demo --tour --seconds 60",
             "demo --headless --frames 120 --screenshot out.png --stats out.json",
             "demo --mode 4K@60 --motion scroll --pointer none -F",
             "doctor --json -f x",
@@ -260,6 +293,7 @@ mod tests {
     fn what_makes_no_sense_is_refused() {
         for line in [
             "--scale wide",
+            "--rotate 45",
             "--frames 0",
             "--seconds -1",
             "--screenshot-pointer",

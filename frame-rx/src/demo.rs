@@ -19,6 +19,7 @@ use shm_proto::Region;
 use shm_proto::guest_sim::pattern::Motion;
 use shm_proto::guest_sim::picture::{PictureConfig, PictureGuest};
 use shm_proto::guest_sim::pointer::PointerMode;
+use shm_proto::guest_sim::tour::Tour;
 use shm_proto::kvmfr::PictureSpec;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +32,9 @@ const HEADLESS_SECONDS: Duration = Duration::from_secs(5);
 const HEADLESS_PICTURE: &str = "frame-rx-demo.png";
 /// Pictures per second, if the mode does not say.
 const USUAL_RATE_MILLIHERTZ: u32 = 60_000;
+
+/// When a tour leaves its start: the window is open and the first picture seen by then.
+const TOUR_BEGINS: Duration = Duration::from_secs(2);
 
 /// What the guest's thread counts.
 #[derive(Debug, Default)]
@@ -51,7 +55,9 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     let end = end_of(args, headless);
     end.check_files()?;
     let signals = Signals::install()?;
-    let memory = Memory::new(&config_of(args))?;
+    let config = config_of(args);
+    let bytes = if args.tour { Tour::region_bytes(&config) } else { config.region_bytes() };
+    let memory = Memory::new(bytes)?;
     let count = Arc::new(GuestCount::default());
     let outcome = if headless {
         if !args.show.headless {
@@ -85,6 +91,7 @@ fn without_window(
     let waker = signals.waker();
     let threads = Threads::start(memory, args, (Supply::Two, Box::new(move |_| waker.wake())), signals.stop(), count)?;
     let feed = threads.link.feed.clone();
+    threads.link.wishes.turn(show.rotate);
     let mut headless = Headless::new(screen, threads.link, end.clone());
     let ran = headless.run(signals);
     signals.stop().request();
@@ -135,22 +142,34 @@ impl Threads {
         let feed = feed.or_environment("cannot start the feed", hint)?;
         let (config, stop, count, stats) = (config_of(args), stop.clone(), count.clone(), link.feed.clone());
         let guest = thread::Builder::new().name("guest".into());
-        let guest = guest.spawn(move || be_the_guest(memory, config, &stop, &count, &stats));
+        let tour = args.tour.then(|| Tour::new(config.clone(), clock::now() + TOUR_BEGINS));
+        let guest = guest.spawn(move || be_the_guest(memory, config, tour, &stop, &count, &stats));
         let guest = guest.or_environment("cannot start the simulated guest", hint)?;
         Ok(Threads { link, handles: [feed, guest] })
     }
 }
 
 /// The whole life of the guest's thread.
-fn be_the_guest(mut memory: Memory, config: PictureConfig, stop: &Stop, count: &GuestCount, feed: &FeedStats) {
+fn be_the_guest(
+    mut memory: Memory,
+    config: PictureConfig,
+    mut tour: Option<Tour>,
+    stop: &Stop,
+    count: &GuestCount,
+    feed: &FeedStats,
+) {
     let _end_together = StopOnDrop(stop.clone());
     let mut guest = match PictureGuest::start(&memory.region, config, clock::now()) {
         Ok(guest) => guest,
         Err(error) => return tracing::error!("the simulated guest cannot start: {error}"),
     };
     while !stop.is_requested() {
-        if let Err(error) = guest.advance(clock::now()) {
-            return tracing::error!("the simulated guest ended: {error}");
+        let now = clock::now();
+        let toured = tour.as_mut().map_or(Ok(None), |tour| tour.advance(&mut guest, now));
+        match toured.and_then(|stop| guest.advance(now).map(|()| stop)) {
+            Ok(Some(stop)) => tracing::info!("tour: {}", stop.name),
+            Ok(None) => {}
+            Err(error) => return tracing::error!("the simulated guest ended: {error}"),
         }
         if feed.sessions.get() > 0 {
             // Both sides have it mapped; a name is needed no longer, and a killed demo leaves nothing behind.
@@ -158,7 +177,8 @@ fn be_the_guest(mut memory: Memory, config: PictureConfig, stop: &Stop, count: &
         }
         count.frames.store(u64::from(guest.frames_begun()), Ordering::Relaxed);
         count.stalls.store(guest.counters().stalls, Ordering::Relaxed);
-        clock::sleep_until(guest.next_due(clock::now()));
+        let due = guest.next_due(clock::now());
+        clock::sleep_until(tour.as_ref().map_or(due, |tour| due.min(tour.next_due())));
     }
 }
 
@@ -170,11 +190,10 @@ struct Memory {
 }
 
 impl Memory {
-    fn new(config: &PictureConfig) -> Result<Memory, Failure> {
+    fn new(bytes: u64) -> Result<Memory, Failure> {
         let shm = Path::new("/dev/shm");
         let dir = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
         let path = dir.join(format!("frame-rx-demo-{}", std::process::id()));
-        let bytes = config.region_bytes();
         let region = Region::create(&path, bytes).or_environment(
             format!("cannot make {} MiB of shared memory for the simulated guest", bytes >> 20),
             format!("make room in {}", dir.display()),
@@ -277,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_demos_memory_has_no_name_afterwards() {
-        let memory = Memory::new(&config_of(&args("--mode 64x48"))).unwrap();
+        let memory = Memory::new(config_of(&args("--mode 64x48")).region_bytes()).unwrap();
         let path = memory.path.clone();
         assert!(path.exists());
         drop(memory);

@@ -3,12 +3,14 @@
 use crate::app::{self, monitors};
 use crate::cli::DoctorArgs;
 use crate::gpu::{self, GpuError, GpuKind};
+use crate::guest::GuestInfo;
 use crate::settings::DEFAULT_FILE;
 use rx_host::doctor::checks::{self, Expected};
 use rx_host::doctor::{Doctor, Finding};
 use rx_host::exit::{self, Exit};
-use shm_proto::Access;
+use shm_proto::kvmfr::SessionInfo;
 use shm_proto::kvmfr::stream::MIN_REGION_BYTES;
+use shm_proto::{Access, Region};
 use std::path::Path;
 
 /// Looks at everything and prints what was found.
@@ -21,6 +23,9 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let file = args.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
     let mut doctor = Doctor::new();
     doctor.extend(checks::region(file, Access::ReadWrite, MIN_REGION_BYTES, Expected::LookingGlass));
+    if let Some(guest) = guest_finding(file) {
+        doctor.add(guest);
+    }
     doctor.add(checks::shared_memory()).add(checks::groups()).add(checks::kvmfr());
     doctor.add(gpu_finding(&gpu::list())).add(display_finding());
     doctor.extend(checks::limits());
@@ -49,6 +54,13 @@ pub fn devices() -> anyhow::Result<Exit> {
     };
     exit::print(format!("GPUs (--gpu NAME)\n{gpus}monitors (--output NAME or number)\n{monitors}"))?;
     Ok(Exit::Done)
+}
+
+/// Who wrote into the file last, by its own words; nothing if nobody did, or nobody that is understood.
+fn guest_finding(file: &Path) -> Option<Finding> {
+    let region = Region::open(file, Access::ReadOnly).ok()?;
+    let info = SessionInfo::peek(&region)?;
+    Some(Finding::ok("guest", GuestInfo::of(&info).to_string()))
 }
 
 fn gpu_finding(gpus: &[gpu::GpuInfo]) -> Finding {
@@ -85,6 +97,26 @@ mod tests {
 
     fn gpu(kind: GpuKind) -> gpu::GpuInfo {
         gpu::GpuInfo { name: "G".into(), kind, driver: "d".into() }
+    }
+
+    #[test]
+    fn the_guest_that_wrote_last_is_named() {
+        use shm_proto::HostTime;
+        use shm_proto::guest_sim::picture::{PictureConfig, PictureGuest};
+        use shm_proto::kvmfr::Version;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("region");
+        assert_eq!(guest_finding(&path).map(|f| f.health), None);
+        for version in Version::ALL {
+            let region = Region::create(&path, 16 << 20).unwrap();
+            assert!(guest_finding(&path).is_none(), "{version:?}: nothing was written");
+            PictureGuest::start(&region, PictureConfig::new(64, 48).speaking(version), HostTime::ZERO).unwrap();
+            let found = guest_finding(&path).expect("a guest");
+            assert!(found.found.contains("Looking Glass host simulated guest ("), "{}", found.found);
+            let numbers = format!("LGMP {} with KVMFR {}", version.lgmp().version, version.layout().version);
+            assert!(found.found.contains(&numbers), "{}", found.found);
+            std::fs::remove_file(&path).unwrap();
+        }
     }
 
     #[test]

@@ -91,6 +91,9 @@ impl Headless {
             if condition.session > self.session {
                 self.screen.forget_picture();
                 self.session = condition.session;
+                if let Some(guest) = self.link.feed.guest() {
+                    tracing::info!("{guest}");
+                }
             }
             if let Some(sentence) = self.announcer.changed(now, &condition.state) {
                 tracing::info!("{sentence}");

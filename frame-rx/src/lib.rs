@@ -7,7 +7,7 @@
 //!
 //! The feed's thread follows the guest ([`mod@feed`]); the main thread shows ([`app`] with a window, [`headless`] without).
 //! Between them slots travel by value ([`slots`]), so neither waits for the other. Deciding is pure: [`view`], [`pace`],
-//! [`damage`], [`cursor`], [`text`], [`state`], [`size`]. wgpu is named in [`gpu`] alone, winit in [`app`] alone, the
+//! [`damage`], [`cursor`], [`text`], [`tone`], [`state`], [`size`]. wgpu is named in [`gpu`] alone, winit in [`app`] alone, the
 //! protocol in [`mod@feed`] alone (and in the demo, which is the other side).
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,7 @@ pub mod demo;
 pub mod doctor;
 pub mod feed;
 pub mod gpu;
+pub mod guest;
 pub mod headless;
 pub mod input;
 pub mod link;
@@ -32,4 +33,6 @@ pub mod slots;
 pub mod state;
 pub mod stats;
 pub mod text;
+pub mod tone;
 pub mod view;
+pub mod wishes;

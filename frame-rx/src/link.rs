@@ -6,6 +6,7 @@ use crate::gpu::upload::{Staging, StagingRows};
 use crate::pointer::{self, PointerOutlet};
 use crate::slots::{self, Outlet, Supply};
 use crate::stats::FeedStats;
+use crate::wishes::Wishes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rx_host::signals::{Stop, StopOnDrop};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ pub struct ScreenEnd {
     pub pointer: PointerOutlet,
     /// How it stands with the guest.
     pub conditions: Conditions,
+    /// What is wanted of the feed and of the guest.
+    pub wishes: Arc<Wishes>,
     /// What the feed counts.
     pub feed: Arc<FeedStats>,
     /// Where the GPU's staging memory is handed to the feed, once.
@@ -46,9 +49,17 @@ pub fn connect(path: &Path, supply: Supply, tell: Tell, stop: &Stop) -> (FeedEnd
     let (conditions_in, conditions) = feed::conditions();
     let (hand_over, staging) = bounded(1);
     let stats = FeedStats::new();
-    let parts = FeedParts { intake, pointer: pointer_in, conditions: conditions_in, stats: stats.clone(), tell };
+    let wishes = Arc::<Wishes>::default();
+    let parts = FeedParts {
+        intake,
+        pointer: pointer_in,
+        conditions: conditions_in,
+        wishes: wishes.clone(),
+        stats: stats.clone(),
+        tell,
+    };
     let feed_end = FeedEnd { path: path.to_owned(), parts, staging, stop: stop.clone() };
-    (feed_end, ScreenEnd { pictures, pointer, conditions, feed: stats, staging: hand_over })
+    (feed_end, ScreenEnd { pictures, pointer, conditions, wishes, feed: stats, staging: hand_over })
 }
 
 impl FeedEnd {

@@ -59,6 +59,7 @@ fn without_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> 
     let gpu = screen.info().to_string();
     let waker = signals.waker();
     let (feed_end, link) = link::connect(&settings.file, Supply::Two, Box::new(move |_| waker.wake()), signals.stop());
+    link.wishes.turn(settings.show.rotate);
     let feed = link.feed.clone();
     let mut headless = Headless::new(screen, link, settings.end.clone());
     let thread = spawn_feed(feed_end)?;

@@ -1,17 +1,66 @@
 //! What a picture is, to everything behind the feed: its size, its pixel format, which way is up, and which part of it
 //! changed. Plain checked numbers; no protocol and no GPU is named here. Pure.
 
-/// How one pixel lies in memory. Four bytes each; the fourth carries nothing.
+/// How one pixel lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PixelFormat {
-    /// Blue, green, red, ignored.
+    /// Bytes blue, green, red, ignored.
     Bgra8,
-    /// Red, green, blue, ignored.
+    /// Bytes red, green, blue, ignored.
     Rgba8,
+    /// A word with red in its lowest ten bits, then green, then blue; two bits ignored.
+    Rgb10,
+    /// Half floats red, green, blue, ignored.
+    Rgba16F,
+    /// Bytes blue, green, red, without a gap. Slots have four bytes, the fourth ignored.
+    Bgr24,
+    /// Bytes red, green, blue, without a gap. Slots as above.
+    Rgb24,
 }
 
-/// Bytes of one pixel in either format.
-pub const PIXEL_BYTES: u32 = 4;
+impl PixelFormat {
+    /// Every format.
+    pub const ALL: [PixelFormat; 6] = [
+        PixelFormat::Bgra8,
+        PixelFormat::Rgba8,
+        PixelFormat::Rgb10,
+        PixelFormat::Rgba16F,
+        PixelFormat::Bgr24,
+        PixelFormat::Rgb24,
+    ];
+
+    /// Bytes of a pixel as the guest sends it.
+    pub const fn source_bytes(self) -> u32 {
+        match self {
+            PixelFormat::Bgr24 | PixelFormat::Rgb24 => 3,
+            PixelFormat::Bgra8 | PixelFormat::Rgba8 | PixelFormat::Rgb10 => 4,
+            PixelFormat::Rgba16F => 8,
+        }
+    }
+
+    /// Bytes of a pixel in a slot: GPUs know no pixels of three.
+    pub const fn slot_bytes(self) -> u32 {
+        match self {
+            PixelFormat::Bgr24 | PixelFormat::Rgb24 => 4,
+            other => other.source_bytes(),
+        }
+    }
+}
+
+/// What the numbers of a pixel mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Transfer {
+    /// What a screen shows as it is.
+    #[default]
+    Sdr,
+    /// Light itself, 1 being the white of SDR windows; more is brighter.
+    Linear,
+    /// SMPTE ST 2084 (PQ) with BT.2020 primaries.
+    Pq {
+        /// How bright the white of SDR windows is. Unit: cd/m2.
+        white_nits: u32,
+    },
+}
 
 /// How far the stored picture must be turned clockwise to stand upright.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -78,6 +127,8 @@ pub struct PictureFormat {
     pub stored: Size,
     /// How a pixel lies in memory.
     pub pixel: PixelFormat,
+    /// What its numbers mean.
+    pub transfer: Transfer,
     /// Which way is up.
     pub rotation: Rotation,
     /// Size of the guest's desktop, in which the pointer's place is given. Equal to the upright size unless the guest
@@ -91,7 +142,7 @@ const SLOT_ROW_ALIGN_BYTES: u32 = 256;
 impl PictureFormat {
     /// An upright picture whose pointer coordinates are its own pixels.
     pub const fn upright(stored: Size, pixel: PixelFormat) -> Self {
-        PictureFormat { stored, pixel, rotation: Rotation::None, desktop: stored }
+        PictureFormat { stored, pixel, transfer: Transfer::Sdr, rotation: Rotation::None, desktop: stored }
     }
 
     /// Size as it is shown, after the turn.
@@ -99,9 +150,9 @@ impl PictureFormat {
         if self.rotation.swaps_sides() { Size::new(self.stored.height, self.stored.width) } else { self.stored }
     }
 
-    /// Bytes of pixels in one row.
+    /// Bytes of pixels in one row of a slot.
     pub const fn row_bytes(&self) -> u32 {
-        self.stored.width.saturating_mul(PIXEL_BYTES)
+        self.stored.width.saturating_mul(self.pixel.slot_bytes())
     }
 
     /// Distance between rows in a slot, in bytes: the row rounded up to what the GPU copies.

@@ -1,10 +1,10 @@
 //! From flags and the settings file to settings that cannot be wrong. After this nobody parses again.
 
-use crate::cli::{EndArgs, RunArgs, ShowArgs};
+use crate::cli::{EndArgs, RunArgs, ShowArgs, Turn};
 use crate::gpu::GpuChoice;
 use crate::gpu::present::PresentChoice;
 use crate::gpu::scene::Filter;
-use crate::picture::Size;
+use crate::picture::{Rotation, Size};
 use crate::view::Scale;
 use clap::ValueEnum;
 use rx_host::atomic_file;
@@ -31,6 +31,10 @@ pub struct Show {
     pub scale: Scale,
     /// How pixels in between are made.
     pub filter: Filter,
+    /// How the picture is turned, whatever the guest says.
+    pub rotate: Option<Rotation>,
+    /// Whether the guest is told the window's size.
+    pub follow_window: bool,
     /// How frames reach the screen.
     pub present: PresentChoice,
     /// Which GPU.
@@ -78,6 +82,9 @@ pub struct Low {
     #[serde(deserialize_with = "word")]
     filter: Option<Filter>,
     #[serde(deserialize_with = "word")]
+    rotate: Option<Turn>,
+    follow_window: Option<bool>,
+    #[serde(deserialize_with = "word")]
     present: Option<PresentChoice>,
     gpu: Option<String>,
 }
@@ -88,6 +95,8 @@ const OUTPUT: About = About { name: "output", why: "the monitor that the window 
 const WINDOW: About = About { name: "window", why: "the size of the guest's picture" };
 const SCALE: About = About { name: "scale", why: "keeps the picture's shape" };
 const FILTER: About = About { name: "filter", why: "soft where scaled, exact where not" };
+const ROTATE: About = About { name: "rotate", why: "the guest knows which way is up" };
+const FOLLOW_WINDOW: About = About { name: "follow-window", why: "the guest's mode is the guest's" };
 const PRESENT: About = About { name: "present", why: "the fastest way that does not tear" };
 const GPU: About = About { name: "gpu", why: "hardware before software" };
 
@@ -150,12 +159,20 @@ fn show(l: &mut Layers, args: &ShowArgs, low: &Low) -> Result<Show, SettingsErro
     }
     let scale = pick_word(l, &SCALE, args.scale, low.scale, Scale::default());
     let filter = pick_word(l, &FILTER, args.filter, low.filter, Filter::default());
+    let rotate = match pick_word(l, &ROTATE, args.rotate, low.rotate, Turn::default()) {
+        Turn::Auto => None,
+        Turn::None => Some(Rotation::None),
+        Turn::Quarter => Some(Rotation::Quarter),
+        Turn::Half => Some(Rotation::Half),
+        Turn::ThreeQuarters => Some(Rotation::ThreeQuarters),
+    };
+    let follow_window = l.pick_switch(&FOLLOW_WINDOW, args.follow_window, low.follow_window);
     let present = pick_word(l, &PRESENT, args.present, low.present, PresentChoice::default());
     let typed = args.gpu.as_ref().map(|g| g.name().to_owned());
     let gpu = l.pick(&GPU, typed, low.gpu.clone(), GpuChoice::default().name().to_owned());
     let Ok(gpu) = gpu.parse();
     let window = window.map(|m| Size::new(m.width_px, m.height_px));
-    Ok(Show { fullscreen, output, window, scale, filter, present, gpu })
+    Ok(Show { fullscreen, output, window, scale, filter, rotate, follow_window, present, gpu })
 }
 
 /// How it ends, by flags alone.
@@ -221,9 +238,14 @@ mod tests {
 
     #[test]
     fn the_printed_settings_are_a_file_that_gives_the_same_settings() {
-        let (s, layers) = from("--scale 1:1 --gpu radeon --output DP-1 --window 640x480 --present fifo", "").unwrap();
+        let (s, layers) = from(
+            "--scale 1:1 --gpu radeon --output DP-1 --window 640x480 --rotate 270 --follow-window --present fifo",
+            "",
+        )
+        .unwrap();
         let (again, _) = from("", &layers.to_toml()).unwrap();
         assert_eq!(s, again);
+        assert_eq!((s.show.rotate, s.show.follow_window), (Some(Rotation::ThreeQuarters), true));
     }
 
     #[test]

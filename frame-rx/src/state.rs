@@ -57,11 +57,8 @@ pub enum GuestState {
         height: u32,
         /// Rows that are there.
         rows: u32,
-    },
-    /// Pictures come in a way that cannot be shown.
-    UnknownPixels {
-        /// What they are called.
-        pixels: String,
+        /// The size to give the VM's device, MiB.
+        needed_mib: u64,
     },
     /// The GPU has no room for the pictures.
     NoRoom {
@@ -131,7 +128,6 @@ impl GuestState {
             | GuestState::NotRunning
             | GuestState::Starting
             | GuestState::Full { .. }
-            | GuestState::UnknownPixels { .. }
             | GuestState::NoRoom { .. } => false,
         }
     }
@@ -151,7 +147,6 @@ impl GuestState {
             GuestState::FirstPicture => "first-picture",
             GuestState::Live => "live",
             GuestState::Truncated { .. } => "truncated",
-            GuestState::UnknownPixels { .. } => "unknown-pixels",
             GuestState::NoRoom { .. } => "no-room",
             GuestState::Paused => "paused",
             GuestState::Reconnecting => "reconnecting",
@@ -163,8 +158,7 @@ impl GuestState {
         match self {
             GuestState::NoRegion { sentence, .. } => sentence.clone(),
             GuestState::Untouched => {
-                "nothing was written into the shared memory yet: start the Looking Glass host (release B7) in the guest"
-                    .into()
+                "nothing was written into the shared memory yet: start the Looking Glass host in the guest".into()
             }
             GuestState::OtherContent { carries } => format!(
                 "this shared memory carries {carries}, not a picture: pass the file of the Looking Glass device with -f"
@@ -173,7 +167,7 @@ impl GuestState {
                 let carried = kvmfr.map(|k| format!(" with KVMFR {k}")).unwrap_or_default();
                 format!(
                     "the guest speaks LGMP {lgmp}{carried}, which is not supported: install the Looking Glass host of \
-                     release B7 (LGMP 6 with KVMFR 20) in the guest"
+                     release B6 or B7 in the guest, or a build with LGMP 7 or 10 (KVMFR 20) or 12 (KVMFR 34)"
                 )
             }
             GuestState::NotRunning => {
@@ -193,13 +187,9 @@ impl GuestState {
                                          seconds, move something on the guest's screen"
                 .into(),
             GuestState::Live => "showing the guest".into(),
-            GuestState::Truncated { width, height, rows } => format!(
-                "the shared memory is too small for {width}x{height}, only {rows} rows arrive: `frame-rx size \
-                 {width}x{height}` tells the size to give the VM"
-            ),
-            GuestState::UnknownPixels { pixels } => format!(
-                "the guest sends {pixels} pixels, which cannot be shown yet: turn HDR off in the guest, and 24-bit \
-                 mode in the Looking Glass host"
+            GuestState::Truncated { width, height, rows, needed_mib } => format!(
+                "the shared memory is too small for {width}x{height}, only {rows} rows arrive: give the VM's device \
+                 {needed_mib} MiB"
             ),
             GuestState::NoRoom { detail } => {
                 format!("{detail}: choose a smaller mode in the guest, or another GPU with --gpu")
@@ -295,7 +285,7 @@ mod tests {
             GuestState::NoRegion { name: "absent", sentence: "waiting for /dev/shm/a: start the VM".into() },
             GuestState::Untouched,
             GuestState::OtherContent { carries: Foreign::Scream.to_string() },
-            GuestState::OtherVersion { lgmp: 5, kvmfr: Some(19) },
+            GuestState::OtherVersion { lgmp: 4, kvmfr: Some(14) },
             GuestState::NotRunning,
             GuestState::Starting,
             GuestState::Full { places: 32 },
@@ -303,8 +293,7 @@ mod tests {
             GuestState::Corrupt { detail: corrupt().to_string() },
             GuestState::FirstPicture,
             GuestState::Live,
-            GuestState::Truncated { width: 2560, height: 1440, rows: 1200 },
-            GuestState::UnknownPixels { pixels: "RGBA16F".into() },
+            GuestState::Truncated { width: 2560, height: 1440, rows: 1200, needed_mib: 64 },
             GuestState::NoRoom { detail: "a picture of 40000x1 is larger than this GPU can hold".into() },
             GuestState::Paused,
             GuestState::Reconnecting,
@@ -324,8 +313,8 @@ mod tests {
 
     #[test]
     fn numbers_of_an_unknown_version_are_named() {
-        let s = GuestState::OtherVersion { lgmp: 12, kvmfr: Some(34) }.sentence();
-        assert!(s.starts_with("the guest speaks LGMP 12 with KVMFR 34, which is not supported: install"), "{s}");
+        let s = GuestState::OtherVersion { lgmp: 12, kvmfr: Some(35) }.sentence();
+        assert!(s.starts_with("the guest speaks LGMP 12 with KVMFR 35, which is not supported: install"), "{s}");
         let s = GuestState::OtherVersion { lgmp: 9, kvmfr: None }.sentence();
         assert!(s.starts_with("the guest speaks LGMP 9, which"), "{s}");
     }

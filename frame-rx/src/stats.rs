@@ -1,11 +1,12 @@
 //! What the receiver counts, and the two forms in which it tells: figures for `--stats`, lines for people.
 
+use crate::guest::GuestInfo;
 use rx_host::exit::Failure;
 use rx_host::report::{Counter, Figures, Histogram};
 use shm_proto::kvmfr::Counters as ViewerCounters;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Grows whenever a figure changes its name or its meaning.
 pub const SCHEMA: u32 = 1;
@@ -36,6 +37,8 @@ pub struct FeedStats {
     /// From finding a picture to having its rows, waiting for the guest to write them included.
     pub copy: Histogram,
     viewer: [AtomicU64; 4],
+    /// Written when a session begins, never while pictures flow.
+    guest: Mutex<Option<Arc<GuestInfo>>>,
 }
 
 /// What the protocol's viewer counted: frames passed over unread, serials that never came, messages that made no sense,
@@ -65,6 +68,16 @@ impl FeedStats {
         for (place, value) in self.viewer.iter().zip(values) {
             place.store(value, Ordering::Relaxed);
         }
+    }
+
+    /// Remembers who the guest of the session that begins is.
+    pub fn set_guest(&self, guest: GuestInfo) {
+        *self.guest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(guest));
+    }
+
+    /// The guest of the last session, if there was one.
+    pub fn guest(&self) -> Option<Arc<GuestInfo>> {
+        self.guest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the viewers counted.
@@ -132,6 +145,16 @@ pub fn figures(feed: &FeedStats, screen: &ScreenStats) -> Figures {
         .spread_ms("copy", &feed.copy.summary())
         .spread_ms("show", &screen.show.summary())
         .spread_ms("draw", &screen.draw.summary());
+    if let Some(guest) = feed.guest() {
+        f.count("guest_lgmp_version", guest.lgmp.into()).count("guest_kvmfr_version", guest.kvmfr.into());
+        let texts = [("guest_program", &guest.producer), ("guest_capture", &guest.capture), ("guest_os", &guest.os)];
+        for (name, text) in texts {
+            f.text(name, text);
+        }
+        if let Some(uuid) = &guest.uuid {
+            f.text("guest_uuid", uuid);
+        }
+    }
     f
 }
 

@@ -8,14 +8,18 @@ mod png_file;
 #[path = "rig/program.rs"]
 mod program;
 
+use frame_rx::picture::Transfer;
+use frame_rx::tone;
 use guest::GuestThread;
 use program::{Program, frame_rx, run};
 use serde_json::Value;
 use shm_proto::guest_sim::pattern::Motion;
 use shm_proto::guest_sim::picture::PictureConfig;
-use shm_proto::guest_sim::pointer::PointerMode;
+use shm_proto::guest_sim::pointer::{PointerMode, shape};
 use shm_proto::guest_sim::stamp::{Edge, read_stamp};
-use shm_proto::kvmfr::{PictureSpec, PixelType};
+use shm_proto::guest_sim::tour::STOPS;
+use shm_proto::kvmfr::producer::ShapeSpec;
+use shm_proto::kvmfr::{FrameFlags, PictureSpec, PixelType, Rotation, ShapeKind, Version};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -98,6 +102,275 @@ fn a_guest_in_another_process_is_shown_through_its_file() {
         assert!(rgb == expected, "frame {}", stamp.frame);
         assert_eq!(json(&dir.path().join("s.json"))["frames_torn"], 0);
     }
+}
+
+/// The first picture that the program shows of a guest: width, height, red, green, blue.
+fn picture_of(guest: &GuestThread, flags: &str) -> (u32, u32, Vec<u8>) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = frame_rx(dir.path(), None);
+    command.arg("-f").arg(&guest.path).args("--headless --frames 5 --screenshot a.png".split(' '));
+    let (code, text) = run(command.args(flags.split_whitespace()));
+    assert_eq!(code, 0, "{text}");
+    png_file::read(&dir.path().join("a.png"))
+}
+
+fn stamp_in(rgb: &[u8], width: u32, height: u32) -> Option<shm_proto::guest_sim::stamp::Stamp> {
+    let rgba: Vec<u8> = rgb.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 0]).collect();
+    read_stamp(&rgba, width as usize * 4, PixelType::Rgba, (width, height), Edge::Top)
+}
+
+#[test]
+fn a_picture_of_every_type_is_written_pixel_by_pixel() {
+    let Some(_gpu) = gpu() else { return };
+    let (linear, pq) = (Transfer::Linear, Transfer::Pq { white_nits: 203 });
+    for (pixel, flags, transfer) in [
+        (PixelType::Rgba, 0, Transfer::Sdr),
+        (PixelType::Rgba10, 0, Transfer::Sdr),
+        (PixelType::Bgr32, 0, Transfer::Sdr),
+        (PixelType::Rgb24, 0, Transfer::Sdr),
+        (PixelType::Rgba10, FrameFlags::HDR | FrameFlags::HDR_PQ, pq),
+        (PixelType::Rgba10, FrameFlags::HDR, linear),
+        (PixelType::Rgba16F, FrameFlags::HDR, linear),
+    ] {
+        let case = format!("{pixel} with {flags}");
+        let mut config = PictureConfig::new(324, 201);
+        config.spec = PictureSpec { flags, ..PictureSpec::new(pixel, 324, 201) };
+        // Rows further apart than they need to be, and not by a round number.
+        config.spec.pitch_bytes += 24;
+        let guest = GuestThread::start(config);
+        let (w, h, rgb) = picture_of(&guest, "");
+        assert_eq!((w, h), (324, 201), "{case}");
+        let stamp = stamp_in(&rgb, w, h).unwrap_or_else(|| panic!("{case}: no stamp"));
+        let drawn = guest.expected(stamp);
+        for (at, (shown, sent)) in rgb.chunks_exact(3).zip(drawn.chunks_exact(3)).enumerate() {
+            // As the guest stores them: ten bits are the eight and the highest two again.
+            let ten = |c: u8| (u32::from(c) << 2 | u32::from(c) >> 6) as f32 / 1023.0;
+            let number = |c: u8| if pixel == PixelType::Rgba10 { ten(c) } else { f32::from(c) / 255.0 };
+            let numbers = [sent[0], sent[1], sent[2]].map(number);
+            let expected = tone::to_screen(transfer, numbers).map(|c| c * 255.0);
+            // What is made for screens is exact; light goes through powers, and half floats have steps of their own.
+            let allowed = match (transfer, pixel) {
+                (Transfer::Sdr, PixelType::Rgba10) => 0.5,
+                (Transfer::Sdr, _) => 0.01,
+                _ => 1.5,
+            };
+            let near = shown.iter().zip(expected).all(|(s, e)| (f32::from(*s) - e).abs() <= allowed);
+            assert!(near, "{case}: pixel {at} is {shown:?}, not {expected:?}, frame {}", stamp.frame);
+        }
+    }
+}
+
+#[test]
+fn a_picture_of_every_version_is_written_pixel_by_pixel_and_its_guest_named() {
+    let Some(_gpu) = gpu() else { return };
+    for version in Version::ALL {
+        let mut config = PictureConfig::new(320, 200).speaking(version);
+        config.producer.identity.uuid = [0xAB; 16];
+        let guest = GuestThread::start(config);
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = frame_rx(dir.path(), None);
+        command.arg("-f").arg(&guest.path).args("--headless --frames 5 --screenshot a.png --stats s.json".split(' '));
+        let (code, text) = run(&mut command);
+        assert_eq!(code, 0, "{text}");
+        let numbers = (version.lgmp().version, version.layout().version);
+        assert!(text.contains(&format!("LGMP {} with KVMFR {})", numbers.0, numbers.1)), "{text}");
+        let (w, h, rgb) = png_file::read(&dir.path().join("a.png"));
+        assert!(guest.stamp_of(&rgb, w, h).is_some(), "{version:?}: not a picture of the guest");
+        let stats = json(&dir.path().join("s.json"));
+        assert_eq!(stats["guest_lgmp_version"], numbers.0);
+        assert_eq!(stats["guest_kvmfr_version"], numbers.1);
+        assert_eq!(
+            (&stats["guest_program"], &stats["guest_capture"]),
+            (&"simulated guest".into(), &"test picture".into())
+        );
+        assert_eq!(stats["guest_uuid"], "abababab-abab-abab-abab-abababababab");
+        let doctor = frame_rx(dir.path(), None).args(["doctor", "-f"]).arg(&guest.path).output().unwrap();
+        let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
+        assert!(told.contains("UUID abababab") && told.contains("captures by test picture"), "{told}");
+    }
+}
+
+#[test]
+fn a_guest_that_comes_back_with_another_version_is_shown_again() {
+    let Some(_gpu) = gpu() else { return };
+    let config = PictureConfig::new(128, 96);
+    // Room for every version.
+    let guest = GuestThread::start_in(config, 16 << 20);
+    let dir = tempfile::tempdir().unwrap();
+    let mut program = Program::start(
+        frame_rx(dir.path(), None)
+            .arg("-f")
+            .arg(&guest.path)
+            .args("--headless --screenshot a.png --stats s.json --seconds 120".split(' ')),
+    );
+    program.says("LGMP 6 with KVMFR 20");
+    let path = [Version::Lgmp12, Version::B6, Version::Lgmp10, Version::Lgmp12, Version::Lgmp7, Version::Lgmp10];
+    for (step, version) in path.into_iter().enumerate() {
+        guest.with(|g| g.restart_as(version, rx_host::clock::now())).unwrap();
+        let numbers = format!("LGMP {} with KVMFR {})", version.lgmp().version, version.layout().version);
+        let before = path[..step].iter().filter(|v| **v == version).count();
+        let what = format!("session {step}, {numbers}");
+        program::until(&what, || (program.text().matches(&numbers).count() > before).then_some(()), || program.text());
+        let begun = guest.with(|g| g.frames_begun());
+        program::until("frames", || (guest.with(|g| g.frames_begun()) > begun + 10).then_some(()), || program.text());
+    }
+    let begun = guest.with(|g| g.frames_begun());
+    program.signal("INT");
+    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+    let (w, h, rgb) = png_file::read(&dir.path().join("a.png"));
+    assert!(guest.stamp_of(&rgb, w, h).is_some_and(|s| s.frame + 30 > begun), "an old picture was kept");
+    assert_eq!(json(&dir.path().join("s.json"))["sessions"], 1 + path.len());
+}
+
+#[test]
+fn a_turned_picture_stands_upright_and_a_turn_by_hand_wins() {
+    let Some(_gpu) = gpu() else { return };
+    let mut config = PictureConfig::new(320, 200);
+    config.spec.rotation = Rotation::Quarter;
+    config.motion = Motion::Still;
+    let guest = GuestThread::start(config);
+    // Where a pixel of the shown picture lies in the stored one: 320 wide, 200 high, turned clockwise to be shown.
+    type Place = fn(usize, usize) -> (usize, usize);
+    let stored: [(&str, Place); 5] = [
+        ("", |x, y| (y, 199 - x)),
+        ("--rotate 0", |x, y| (x, y)),
+        ("--rotate 90", |x, y| (y, 199 - x)),
+        ("--rotate 180", |x, y| (319 - x, 199 - y)),
+        ("--rotate 270", |x, y| (319 - y, x)),
+    ];
+    let mut drawn = None;
+    for (flags, stored_at) in stored.iter().cycle().skip(1).take(5) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = frame_rx(dir.path(), None);
+        command.arg("-f").arg(&guest.path).args("--headless --frames 1 --screenshot a.png".split(' '));
+        let (code, text) = run(command.args(flags.split_whitespace()));
+        assert_eq!(code, 0, "{text}");
+        let (w, h, rgb) = png_file::read(&dir.path().join("a.png"));
+        // The first one is as it is stored, so its stamp can be read; nothing moves.
+        let drawn = drawn.get_or_insert_with(|| guest.expected(stamp_in(&rgb, w, h).expect("a stamp")));
+        let upright = flags.is_empty() || flags.ends_with("90") || flags.ends_with("270");
+        assert_eq!((w, h), if upright { (200, 320) } else { (320, 200) }, "{flags}");
+        for y in 0..h as usize {
+            for x in 0..w as usize {
+                let (sx, sy) = stored_at(x, y);
+                let (shown, sent) = (&rgb[(y * w as usize + x) * 3..][..3], &drawn[(sy * 320 + sx) * 3..][..3]);
+                assert_eq!(shown, sent, "{flags}: {x},{y}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_picture_that_does_not_fit_shows_its_top_and_says_what_is_needed() {
+    let Some(_gpu) = gpu() else { return };
+    let guest = GuestThread::start_in(PictureConfig::new(1280, 720), 8 << 20);
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = frame_rx(dir.path(), None);
+    command.arg("-f").arg(&guest.path).args("--headless --frames 5 --screenshot a.png".split(' '));
+    let (code, text) = run(&mut command);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("too small for 1280x720") && text.contains("give the VM's device 32 MiB"), "{text}");
+    let (w, h, rgb) = png_file::read(&dir.path().join("a.png"));
+    let rows = guest.with(|g| {
+        let spec = g.config().spec;
+        g.producer().rows_that_fit(&spec)
+    });
+    assert_eq!((w, h), (1280, rows));
+    // The stamp's size depends on the whole picture's.
+    let mut whole = rgb.clone();
+    whole.resize(1280 * 720 * 3, 0);
+    let stamp = stamp_in(&whole, 1280, 720).expect("a stamp");
+    assert!(guest.expected(stamp)[..rgb.len()] == rgb, "frame {}", stamp.frame);
+}
+
+#[test]
+fn a_pointer_of_every_kind_is_drawn_as_its_table_says() {
+    let Some(_gpu) = gpu() else { return };
+    for (mode, kind) in [
+        (PointerMode::Color, ShapeKind::Color),
+        (PointerMode::Monochrome, ShapeKind::Monochrome),
+        (PointerMode::Masked, ShapeKind::MaskedColor),
+    ] {
+        // Once as large as the desktop, once scaled down by the guest to half of it.
+        for scaled in [1, 2] {
+            let mut config = PictureConfig::new(320, 180);
+            (config.motion, config.pointer, config.pointer_rate_hz) = (Motion::Still, mode, 0);
+            config.spec.screen = (320 * scaled, 180 * scaled);
+            let guest = GuestThread::start(config);
+            guest.with(|g| g.producer().set_cursor(40, 20, true, rx_host::clock::now())).unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let mut command = frame_rx(dir.path(), None);
+            command.arg("-f").arg(&guest.path);
+            command.args("--headless --seconds 1.5 --screenshot a.png --screenshot-pointer".split(' '));
+            let (code, text) = run(&mut command);
+            assert_eq!(code, 0, "{text}");
+            let (w, h, rgb) = png_file::read(&dir.path().join("a.png"));
+            let stamp = guest.with(|g| g.last_stamp()).expect("a picture");
+            let under = guest.expected(stamp);
+            let shape = shape(kind);
+            for at in 0..(w * h) as usize {
+                let (x, y) = (at as i64 % i64::from(w), at as i64 / i64::from(w));
+                let below: [u8; 3] = under[at * 3..at * 3 + 3].try_into().unwrap();
+                let scale = i64::from(scaled);
+                let on_desktop = ((2 * x + 1) * scale / 2 - 40, (2 * y + 1) * scale / 2 - 20);
+                let expected = pointer_pixel(&shape, on_desktop, below);
+                assert_eq!(rgb[at * 3..at * 3 + 3], expected, "{kind:?} at {x},{y}, scaled by {scaled}");
+            }
+        }
+    }
+}
+
+/// What the wire reference says becomes of a pixel under a shape.
+fn pointer_pixel(shape: &ShapeSpec, (x, y): (i64, i64), below: [u8; 3]) -> [u8; 3] {
+    let height = if shape.kind == ShapeKind::Monochrome { shape.stored_rows / 2 } else { shape.stored_rows };
+    if !(0..i64::from(shape.width)).contains(&x) || !(0..i64::from(height)).contains(&y) {
+        return below;
+    }
+    let (x, y, pitch) = (x as usize, y as usize, shape.pitch_bytes as usize);
+    if shape.kind == ShapeKind::Monochrome {
+        let bit = |row: usize| shape.pixels[row * pitch + x / 8] >> (7 - x % 8) & 1;
+        return match (bit(y), bit(y + height as usize)) {
+            (0, 0) => [0; 3],
+            (0, _) => [255; 3],
+            (_, 0) => below,
+            _ => below.map(|c| !c),
+        };
+    }
+    let [b, g, r, a] = shape.pixels[y * pitch + x * 4..][..4].try_into().unwrap();
+    let colour: [u8; 3] = [r, g, b];
+    std::array::from_fn(|i| match (shape.kind, a) {
+        (ShapeKind::MaskedColor, 0) => colour[i],
+        (ShapeKind::MaskedColor, _) => below[i] ^ colour[i],
+        _ => (u32::from(colour[i]) + (u32::from(below[i]) * (255 - u32::from(a)) + 127) / 255).min(255) as u8,
+    })
+}
+
+#[test]
+fn the_tour_shows_everything_and_the_guest_never_waits() {
+    let Some(_gpu) = gpu() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut program = Program::start(
+        frame_rx(dir.path(), None)
+            .args("demo --tour --mode 320x200 --headless --seconds 120 --stats s.json --screenshot a.png".split(' ')),
+    );
+    for stop in STOPS {
+        program.says(stop.name);
+    }
+    // Round again, so that there is a picture at the end.
+    let rounds = || (program.text().matches(STOPS[0].name).count() > 1).then_some(());
+    program::until("the first stop again", rounds, || program.text());
+    program.signal("INT");
+    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+    let text = program.text();
+    for version in Version::ALL {
+        assert!(
+            text.contains(&format!("LGMP {} with KVMFR {})", version.lgmp().version, version.layout().version)),
+            "{version:?} in\n{text}"
+        );
+    }
+    let stats = json(&dir.path().join("s.json"));
+    assert_eq!((&stats["frames_refused"], &stats["frames_torn"]), (&0.into(), &0.into()));
+    assert!(stats["sessions"].as_u64() > Some(5));
 }
 
 #[test]

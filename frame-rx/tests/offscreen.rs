@@ -69,6 +69,7 @@ impl Picture {
         let order = |p: &Rgb| match self.format.pixel {
             PixelFormat::Rgba8 => [p[0], p[1], p[2], 0x99],
             PixelFormat::Bgra8 => [p[2], p[1], p[0], 0x99],
+            other => panic!("{other:?} has its own tests"),
         };
         self.rgb.iter().flat_map(order).collect()
     }

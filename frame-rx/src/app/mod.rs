@@ -76,6 +76,7 @@ impl Loop {
     /// # Errors
     /// [`Failure`] if no window can be opened or drawn.
     pub fn run(self, link: ScreenEnd, show: Show, end: End, stop: &Stop) -> Result<Outcome, Failure> {
+        link.wishes.turn(show.rotate);
         let mut app = App::new(link, show, end, stop.clone());
         let ran = self.0.run_app(&mut app);
         stop.request();
@@ -104,6 +105,8 @@ struct App {
     /// What is shown: also what the GPU says.
     state: GuestState,
     sized: bool,
+    /// The newest session that was told of.
+    session: u64,
     title: String,
     not_before: HostTime,
     failure: Option<Failure>,
@@ -125,6 +128,7 @@ impl App {
             announcer: Announcer::new(),
             guest: GuestState::looking(),
             state: GuestState::looking(),
+            session: 0,
             title: String::new(),
             not_before: HostTime::ZERO,
             failure: None,
@@ -175,6 +179,12 @@ impl App {
             if let Some(painter) = &mut self.painter {
                 painter.enter_session(condition.session, condition.state.keeps_picture());
             }
+            if condition.session > self.session
+                && let Some(guest) = self.link.feed.guest()
+            {
+                tracing::info!("{guest}");
+            }
+            self.session = self.session.max(condition.session);
             self.guest = condition.state;
         }
         self.settle_state(now);
@@ -267,6 +277,9 @@ impl App {
     fn resized(&mut self, size: Size) {
         if let Some(painter) = &mut self.painter {
             painter.resize(size);
+        }
+        if self.show.follow_window {
+            self.link.wishes.follow_window(size);
         }
         self.pace.note(Cause::Window);
     }

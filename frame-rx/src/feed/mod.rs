@@ -3,15 +3,20 @@
 //!
 //! Here the protocol ends: what leaves this module are slots, pointer places and shapes, and states.
 
+mod asking;
 mod rows;
 mod translate;
 
 use crate::cursor::Pointer;
 use crate::damage::Damage;
+use crate::guest::GuestInfo;
+use crate::picture::Rotation;
 use crate::pointer::PointerIntake;
 use crate::slots::{Intake, Rows, Slot, Times};
 use crate::state::{Condition, GuestState};
 use crate::stats::{FeedStats, Passed};
+use crate::wishes::Wishes;
+use asking::Asking;
 use core::time::Duration;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use rx_host::signals::Stop;
@@ -99,6 +104,8 @@ pub struct FeedParts<R: Rows> {
     pub pointer: PointerIntake,
     /// The conditions' end.
     pub conditions: ConditionsIn,
+    /// What the screen's side wants.
+    pub wishes: Arc<Wishes>,
     /// Where to count.
     pub stats: Arc<FeedStats>,
     /// How to tell.
@@ -124,6 +131,7 @@ pub struct Feed<R: Rows> {
     number: u64,
     bounce: Box<[u8]>,
     changed: Damage,
+    asking: Asking,
 }
 
 /// A region that is being watched.
@@ -164,6 +172,7 @@ impl<R: Rows> Feed<R> {
             number: 0,
             bounce: vec![0; rows::BOUNCE_BYTES].into_boxed_slice(),
             changed: Damage::none(),
+            asking: Asking::default(),
         }
     }
 
@@ -209,6 +218,9 @@ impl<R: Rows> Feed<R> {
         self.unjoined_since = now;
         if attached.viewer.generation() != attached.generation {
             self.begin_session(now);
+        }
+        if let Some(attached) = &mut self.attached {
+            self.asking.ask(&self.parts.wishes, &mut attached.viewer, now);
         }
         self.look_at_pointer(now);
         match self.look_at_picture(now) {
@@ -263,9 +275,11 @@ impl<R: Rows> Feed<R> {
         let Some(attached) = &mut self.attached else { return };
         attached.generation = attached.viewer.generation();
         if let Some(info) = attached.viewer.session() {
-            let vm = info.vm.as_ref().map_or("", |vm| vm.model.as_str());
-            tracing::debug!(producer = info.producer, lgmp = info.lgmp, kvmfr = info.kvmfr, cpu = vm, "session joined");
+            let guest = GuestInfo::of(info);
+            tracing::debug!(cpu = guest.model, "session joined: {guest}");
+            self.parts.stats.set_guest(guest);
         }
+        self.asking = Asking::default();
         self.parts.intake.end_session();
         if self.parts.pointer.set(Pointer::default()) {
             (self.parts.tell)(Told::Pointer);
@@ -327,6 +341,7 @@ impl<R: Rows> Feed<R> {
         translate::changed(pending.frame(), &mut self.changed);
         let copy = Copy {
             region: &attached.region,
+            turned: self.parts.wishes.turned(),
             changed: &self.changed,
             bounce: &mut self.bounce,
             found,
@@ -349,6 +364,7 @@ impl<R: Rows> Feed<R> {
 /// One frame on its way into a slot.
 struct Copy<'a> {
     region: &'a Region,
+    turned: Option<Rotation>,
     changed: &'a Damage,
     bounce: &'a mut [u8],
     found: HostTime,
@@ -373,13 +389,7 @@ impl Copy<'_> {
     ) -> Became {
         let FeedParts { intake, stats, tell, .. } = parts;
         let skipped_before = intake.skipped();
-        let format = match translate::picture_format(pending.frame()) {
-            Ok(format) => format,
-            Err(state) => {
-                stats.refused.inc();
-                return Became::Refused(state);
-            }
-        };
+        let format = translate::picture_format(pending.frame(), self.turned);
         if let Err(detail) = intake.prepare(&format, make_rows) {
             stats.refused.inc();
             return Became::Refused(GuestState::NoRoom { detail });

@@ -1,6 +1,5 @@
 //! Copying the changed rows of a frame into a slot, close behind the guest that is still writing them.
 
-use crate::picture::PIXEL_BYTES;
 use crate::slots::{Rows, Slot};
 use core::time::Duration;
 use rx_host::clock;
@@ -14,8 +13,10 @@ pub const ROWS_TIMEOUT: Duration = Duration::from_millis(500);
 const PAUSES: u32 = 500;
 /// Between two looks at the write pointer after that.
 const LOOK_EVERY: Duration = Duration::from_micros(50);
-/// Bytes that pass through the processor's cache at once; a row of the widest picture fits.
-pub const BOUNCE_BYTES: usize = 64 << 10;
+/// Bytes that pass through the processor's cache at once.
+const PIECE_BYTES: usize = 64 << 10;
+/// Memory for a piece. A row of the widest picture fits, at eight bytes a pixel; or one of three, and the same of four.
+pub const BOUNCE_BYTES: usize = 2 * PIECE_BYTES;
 
 /// Why a copy ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl From<AccessError> for CopyEnd {
 
 /// Copies `slot.damage` out of the frame, row by row as the guest finishes them. Returns how many bytes.
 ///
-/// `bounce` holds at least one row. Waits until `give_up` at most, or until `is_over` says so. Real-time safe but for
+/// `bounce` holds [`BOUNCE_BYTES`]. Pixels of three bytes become pixels of four. Waits until `give_up` at most, or until `is_over` says so. Real-time safe but for
 /// that wait.
 ///
 /// # Errors
@@ -50,13 +51,16 @@ pub fn copy_damage<R: Rows>(
     let frame = pending.frame();
     let (pitch, slot_pitch) = (u64::from(frame.pitch_bytes()), u64::from(slot.format.slot_pitch_bytes()));
     let Slot { rows, damage, format, .. } = slot;
+    let (source, stored) = (format.pixel.source_bytes(), format.pixel.slot_bytes());
+    let (bounce, wide) = if source == stored { (bounce, None) } else { split(bounce) };
+    let mut wide = wide;
     let (mut ready, mut copied) = (0, 0);
     for rect in damage.rects(format.stored) {
-        let line_bytes = rect.width as usize * PIXEL_BYTES as usize;
-        let whole_rows = rect.width == format.stored.width && pitch == slot_pitch;
+        let line_bytes = rect.width as usize * source as usize;
+        let whole_rows = rect.width == format.stored.width && pitch == slot_pitch && source == stored;
         // With equal pitches whole rows are one piece, what lies between them included.
         let (piece_rows, row_room) =
-            if whole_rows { (bounce.len() / pitch as usize, pitch as usize) } else { (1, line_bytes) };
+            if whole_rows { (PIECE_BYTES / pitch as usize, pitch as usize) } else { (1, line_bytes) };
         let piece_rows = u32::try_from(piece_rows).unwrap_or(1).max(1);
         let mut y = rect.y;
         while y < rect.bottom() {
@@ -66,10 +70,14 @@ pub fn copy_damage<R: Rows>(
             }
             let len = row_room * (count as usize - 1) + line_bytes;
             let bytes = bounce.get_mut(..len).ok_or(CopyEnd::Unreachable)?;
-            let x_bytes = u64::from(rect.x * PIXEL_BYTES);
-            let from = frame.pixels_at() + u64::from(y) * pitch + x_bytes;
+            let from = frame.pixels_at() + u64::from(y) * pitch + u64::from(rect.x * source);
             region.span(from, len as u64)?.copy_to(bytes, Purpose::Read)?;
-            if !rows.write(u64::from(y) * slot_pitch + x_bytes, bytes) {
+            let to = u64::from(y) * slot_pitch + u64::from(rect.x * stored);
+            let bytes = match &mut wide {
+                Some(wide) => widen(bytes, wide),
+                None => bytes,
+            };
+            if !rows.write(to, bytes) {
                 return Err(CopyEnd::Unreachable);
             }
             copied += len as u64;
@@ -77,6 +85,22 @@ pub fn copy_damage<R: Rows>(
         }
     }
     Ok(copied)
+}
+
+/// The first half for what the guest sends, the second for what becomes of it.
+fn split(bounce: &mut [u8]) -> (&mut [u8], Option<&mut [u8]>) {
+    let (narrow, wide) = bounce.split_at_mut(bounce.len() / 2);
+    (narrow, Some(wide))
+}
+
+/// Pixels of three bytes as pixels of four. As many as there is room for, which is a row of the widest picture.
+fn widen<'w>(narrow: &[u8], wide: &'w mut [u8]) -> &'w [u8] {
+    let mut pixels = 0;
+    for (from, to) in narrow.as_chunks::<3>().0.iter().zip(wide.as_chunks_mut::<4>().0) {
+        *to = [from[0], from[1], from[2], u8::MAX];
+        pixels += 1;
+    }
+    wide.get(..4 * pixels).unwrap_or_default()
 }
 
 /// Waits until the first `rows` rows are written; returns how many are.

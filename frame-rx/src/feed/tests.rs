@@ -55,6 +55,7 @@ fn feed_of(
         intake,
         pointer: pointer_in,
         conditions: conditions_in,
+        wishes: Arc::default(),
         stats: FeedStats::new(),
         tell: Box::new(move |what| tell.send(what).unwrap_or_default()),
     };
@@ -120,11 +121,12 @@ impl Rig {
             self.shown = Some(format);
             self.screen = vec![0xCD; (format.row_bytes() * format.stored.height) as usize];
         }
+        let bytes = format.pixel.slot_bytes();
         for rect in slot.damage.rects(format.stored) {
             for y in rect.y..rect.bottom() {
-                let from = (y * format.slot_pitch_bytes() + rect.x * 4) as usize;
-                let to = (y * format.row_bytes() + rect.x * 4) as usize;
-                let len = rect.width as usize * 4;
+                let from = (y * format.slot_pitch_bytes() + rect.x * bytes) as usize;
+                let to = (y * format.row_bytes() + rect.x * bytes) as usize;
+                let len = (rect.width * bytes) as usize;
                 self.screen[to..to + len].copy_from_slice(&slot.rows.0[from..from + len]);
             }
         }
@@ -136,13 +138,16 @@ impl Rig {
         let format = self.shown.expect("a picture");
         let spec = *self.guest.pattern().spec();
         let (w, h) = (format.stored.width, format.stored.height);
-        let stamp =
-            read_stamp(&self.screen, format.row_bytes() as usize, spec.pixel_type, (w, h), Edge::Top).expect("a stamp");
+        // Pixels of three bytes arrive as four.
+        let (narrow, wide) = (format.pixel.source_bytes() as usize, format.pixel.slot_bytes() as usize);
+        assert!(self.screen.chunks_exact(wide).all(|p| narrow == wide || p[3] == 255));
+        let screen: Vec<u8> = self.screen.chunks_exact(wide).flat_map(|p| &p[..narrow]).copied().collect();
+        let row = w as usize * narrow;
+        let stamp = read_stamp(&screen, row, spec.pixel_type, (w, h), Edge::Top).expect("a stamp");
         let reference = self.guest.pattern().reference(stamp);
         for y in 0..h as usize {
-            let ours = &self.screen[y * format.row_bytes() as usize..][..format.row_bytes() as usize];
-            let theirs = &reference[y * spec.pitch_bytes as usize..][..format.row_bytes() as usize];
-            assert!(ours == theirs, "row {y} of frame {}", stamp.frame);
+            let theirs = &reference[y * spec.pitch_bytes as usize..][..row];
+            assert!(screen[y * row..][..row] == *theirs, "row {y} of frame {}", stamp.frame);
         }
         stamp
     }
@@ -165,6 +170,12 @@ fn every_picture_that_reaches_the_screen_is_one_that_the_guest_drew() {
         (PixelType::Rgba, 250, 140, Motion::Scroll, Publish::AtEnd),
         (PixelType::Bgra, 333, 97, Motion::Bar, Publish::Bands),
         (PixelType::Bgra, 1280, 720, Motion::Scroll, Publish::Steps),
+        (PixelType::Rgba10, 321, 99, Motion::Bar, Publish::Bands),
+        (PixelType::Rgba16F, 321, 99, Motion::Scroll, Publish::Steps),
+        (PixelType::Rgba16F, 2560, 64, Motion::Scroll, Publish::Steps),
+        (PixelType::Bgr32, 320, 99, Motion::Bar, Publish::Steps),
+        (PixelType::Rgb24, 321, 99, Motion::Bar, Publish::Bands),
+        (PixelType::Rgb24, 2560, 64, Motion::Scroll, Publish::Steps),
     ] {
         let mut config = config(width, height);
         config.spec = PictureSpec::new(pixel, width, height);
@@ -269,16 +280,86 @@ fn a_guest_that_stops_is_told_as_paused_and_one_that_goes_on_as_live() {
 }
 
 #[test]
-fn each_kind_of_pixels_that_cannot_be_shown_is_named() {
-    for pixel in [PixelType::Rgba10, PixelType::Rgba16F, PixelType::Bgr32, PixelType::Rgb24] {
-        let mut config = config(128, 96);
-        config.spec = PictureSpec::new(pixel, 128, 96);
+fn what_pixels_mean_follows_from_their_type_and_the_flags() {
+    use crate::picture::Transfer::{Linear, Pq, Sdr};
+    use shm_proto::kvmfr::{FrameFlags, Version};
+    let (hdr, pq) = (FrameFlags::HDR, FrameFlags::HDR | FrameFlags::HDR_PQ);
+    for (version, pixel, flags, sdr_white, expected) in [
+        (Version::B7, PixelType::Bgra, pq, 0, Sdr),
+        (Version::B7, PixelType::Rgba10, 0, 0, Sdr),
+        (Version::B7, PixelType::Rgba10, hdr, 0, Linear),
+        (Version::B7, PixelType::Rgba10, pq, 300, Pq { white_nits: 203 }),
+        (Version::B7, PixelType::Rgba16F, hdr, 0, Linear),
+        (Version::B6, PixelType::Rgba16F, 0, 0, Linear),
+        (Version::Lgmp12, PixelType::Rgba10, pq, 300, Pq { white_nits: 300 }),
+        (Version::Lgmp12, PixelType::Rgba10, pq, 0, Pq { white_nits: 203 }),
+        (Version::Lgmp12, PixelType::Rgba10, pq, u32::MAX, Pq { white_nits: 203 }),
+    ] {
+        let mut config = config(128, 96).speaking(version);
+        config.spec = PictureSpec { flags, sdr_white, ..PictureSpec::new(pixel, 128, 96) };
         let mut rig = Rig::new(config);
-        let expected = GuestState::UnknownPixels { pixels: pixel.to_string() };
-        rig.run_until("the state", |r| r.state.as_ref() == Some(&expected));
-        // A guest that turns it off is shown.
-        rig.guest.set_picture(PictureSpec::new(PixelType::Bgra, 100, 50), Motion::Bar);
-        rig.run_until("a live guest", |r| r.state == Some(GuestState::Live));
+        rig.run_frames(1);
+        assert_eq!(rig.shown.map(|f| f.transfer), Some(expected), "{version:?} {pixel} {flags}");
+        rig.checked_stamp();
+    }
+}
+
+#[test]
+fn the_guest_of_every_version_is_named_and_told_what_is_wanted() {
+    use crate::picture::Size;
+    use shm_proto::kvmfr::Version;
+    use shm_proto::kvmfr::wire::features;
+    for version in Version::ALL {
+        let mut config = config(128, 96).speaking(version);
+        config.producer.identity.features = features::SET_CURSOR_POSITION | features::WINDOW_SIZE;
+        let mut rig = Rig::new(config);
+        rig.run_frames(1);
+        let guest = rig.stats.guest().expect("a guest");
+        assert_eq!((guest.lgmp, guest.kvmfr), (version.lgmp().version, version.layout().version));
+        let wishes = rig.feed.parts.wishes.clone();
+        wishes.move_pointer(40, 30);
+        rig.run_until("the pointer", |r| r.guest.asked_position() == Some((40, 30)));
+        // A window that is dragged: the last size arrives, whatever became of those before.
+        for width in 600..640 {
+            wishes.follow_window(Size::new(width, 480));
+            rig.step();
+        }
+        rig.run_until("the size", |r| r.guest.asked_size() == Some((639, 480)));
+        // The next session knows nothing of it.
+        rig.guest.restart(clock::now()).unwrap();
+        rig.run_until("another session", |r| r.stats.sessions.get() == 2);
+        rig.run_frames(1);
+        rig.run_until("the size again", |r| {
+            r.guest.producer().host().session_id() != 0 && r.guest.asked_size().is_some()
+        });
+    }
+}
+
+#[test]
+fn a_guest_that_cannot_follow_is_not_told() {
+    let mut config = config(128, 96);
+    config.producer.identity.features = 0;
+    let mut rig = Rig::new(config);
+    rig.run_frames(1);
+    rig.feed.parts.wishes.move_pointer(40, 30);
+    rig.feed.parts.wishes.follow_window(crate::picture::Size::new(640, 480));
+    rig.run_frames(20);
+    assert_eq!((rig.guest.asked_position(), rig.guest.asked_size()), (None, None));
+}
+
+#[test]
+fn a_turn_that_is_wanted_wins_over_the_guests() {
+    use crate::picture::Rotation;
+    let mut config = config(128, 96);
+    config.spec.rotation = shm_proto::kvmfr::Rotation::Quarter;
+    let mut rig = Rig::new(config);
+    rig.run_frames(1);
+    assert_eq!(rig.shown.map(|f| f.rotation), Some(Rotation::Quarter));
+    let wishes = rig.feed.parts.wishes.clone();
+    for wanted in [Some(Rotation::ThreeQuarters), Some(Rotation::None), None] {
+        wishes.turn(wanted);
+        let expected = wanted.unwrap_or(Rotation::Quarter);
+        rig.run_until("the turn", |r| r.shown.is_some_and(|f| f.rotation == expected));
         rig.checked_stamp();
     }
 }
@@ -320,7 +401,10 @@ fn a_picture_cut_off_by_a_small_region_shows_its_top_and_says_so() {
         }
     };
     let slot = outlet.take().expect("its top");
-    assert_eq!(state, GuestState::Truncated { width: 640, height: 480, rows: slot.format.stored.height });
+    assert_eq!(
+        state,
+        GuestState::Truncated { width: 640, height: 480, rows: slot.format.stored.height, needed_mib: 16 }
+    );
     assert!(slot.format.stored.height < 480 && slot.format.desktop.height == slot.format.stored.height);
 }
 
@@ -407,7 +491,7 @@ fn other_versions_are_told_by_number() {
     let mut rig = Rig::new(config(64, 48));
     let region = rig.region.clone();
     let word = region.whole().word::<u32>(4).unwrap();
-    for version in [5, 7] {
+    for version in [4, 8] {
         word.store_release(version);
         let is_told = |state: &Option<GuestState>| matches!(state, Some(GuestState::OtherVersion { lgmp, .. }) if *lgmp == version);
         let mut beat = 0u64;

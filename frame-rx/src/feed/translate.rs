@@ -2,19 +2,20 @@
 
 use crate::cursor::{CursorKind, Shape, ShapeError};
 use crate::damage::Damage;
-use crate::picture::{PictureFormat, PixelFormat, Rect, Rotation, Size};
+use crate::picture::{PictureFormat, PixelFormat, Rect, Rotation, Size, Transfer};
+use crate::size::{Depth, advised_mib};
 use crate::state::GuestState;
-use shm_proto::kvmfr::{self, CursorState, Frame, PixelType, ShapeKind};
+use shm_proto::kvmfr::{self, CursorState, Frame, FrameFlags, PixelType, ShapeKind};
 
-/// The picture of a frame, as far as its rows have arrived.
-///
-/// # Errors
-/// The state in which such pixels leave us, if they cannot be shown.
-pub fn picture_format(frame: &Frame) -> Result<PictureFormat, GuestState> {
+/// The picture of a frame, as far as its rows have arrived; turned as `turned` says, if it does.
+pub fn picture_format(frame: &Frame, turned: Option<Rotation>) -> PictureFormat {
     let pixel = match frame.pixel_type() {
         PixelType::Bgra => PixelFormat::Bgra8,
         PixelType::Rgba => PixelFormat::Rgba8,
-        other => return Err(GuestState::UnknownPixels { pixels: other.to_string() }),
+        PixelType::Rgba10 => PixelFormat::Rgb10,
+        PixelType::Rgba16F => PixelFormat::Rgba16F,
+        PixelType::Bgr32 => PixelFormat::Bgr24,
+        PixelType::Rgb24 => PixelFormat::Rgb24,
     };
     let rotation = match frame.rotation() {
         kvmfr::Rotation::None => Rotation::None,
@@ -24,7 +25,20 @@ pub fn picture_format(frame: &Frame) -> Result<PictureFormat, GuestState> {
     };
     let stored = Size::new(frame.width(), frame.rows());
     let desktop = desktop(frame, rotation);
-    Ok(PictureFormat { stored, pixel, rotation, desktop })
+    PictureFormat { stored, pixel, transfer: transfer(frame), rotation: turned.unwrap_or(rotation), desktop }
+}
+
+/// What the numbers of its pixels mean. Half floats are light in every version, whatever the flags say; bytes never are.
+fn transfer(frame: &Frame) -> Transfer {
+    let has = |bits| frame.flags().has(bits);
+    match frame.pixel_type() {
+        PixelType::Rgba10 | PixelType::Rgba16F if has(FrameFlags::HDR | FrameFlags::HDR_PQ) => {
+            Transfer::Pq { white_nits: frame.format().sdr_white_nits }
+        }
+        PixelType::Rgba10 if has(FrameFlags::HDR) => Transfer::Linear,
+        PixelType::Rgba16F => Transfer::Linear,
+        _ => Transfer::Sdr,
+    }
 }
 
 /// The part of the guest's desktop that the rows cover, in its own pixels.
@@ -41,7 +55,10 @@ fn desktop(frame: &Frame, rotation: Rotation) -> Size {
 /// How it stands once this frame is shown. Allocates nothing.
 pub fn showing(frame: &Frame) -> GuestState {
     if frame.is_truncated() {
-        GuestState::Truncated { width: frame.width(), height: frame.height(), rows: frame.rows() }
+        let (width, height) = (frame.width(), frame.height());
+        let depth = if frame.pixel_type() == PixelType::Rgba16F { Depth::Hdr } else { Depth::Sdr };
+        let needed_mib = advised_mib(Size::new(width, height), depth);
+        GuestState::Truncated { width, height, rows: frame.rows(), needed_mib }
     } else {
         GuestState::Live
     }

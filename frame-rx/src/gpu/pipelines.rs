@@ -2,7 +2,7 @@
 
 use super::Gpu;
 use super::scene::{Filter, Look};
-use crate::picture::Size;
+use crate::picture::{Size, Transfer};
 
 /// How the picture is scaled this time; the numbers are those of the shader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +22,16 @@ impl Scaling {
     }
 }
 
+/// With a pointer or without, each way of scaling, each transfer.
+const PIPELINES: usize = 2 * 3 * 3;
+
 /// The pipelines that draw the picture, each compiled when it is first needed.
 #[derive(Debug)]
 pub(super) struct PicturePipelines {
     shader: wgpu::ShaderModule,
     pub(super) layout: wgpu::BindGroupLayout,
     format: wgpu::TextureFormat,
-    made: [Option<wgpu::RenderPipeline>; 6],
+    made: [Option<wgpu::RenderPipeline>; PIPELINES],
 }
 
 impl PicturePipelines {
@@ -62,18 +65,30 @@ impl PicturePipelines {
             ],
         });
         let shader = gpu.device.create_shader_module(wgpu::include_wgsl!("shaders/picture.wgsl"));
-        PicturePipelines { shader, layout, format, made: [const { None }; 6] }
+        PicturePipelines { shader, layout, format, made: [const { None }; PIPELINES] }
     }
 
     /// Compiles the pipeline at the first time, which takes some milliseconds.
-    pub(super) fn get(&mut self, gpu: &Gpu, with_pointer: bool, scaling: Scaling) -> wgpu::RenderPipeline {
+    pub(super) fn get(
+        &mut self,
+        gpu: &Gpu,
+        with_pointer: bool,
+        scaling: Scaling,
+        transfer: Transfer,
+    ) -> wgpu::RenderPipeline {
         let PicturePipelines { shader, layout, format, made } = self;
         let [scaling, pointer] = [scaling as usize, usize::from(with_pointer)];
+        let transfer = match transfer {
+            Transfer::Sdr => 0,
+            Transfer::Linear => 1,
+            Transfer::Pq { .. } => 2,
+        };
         let make = || {
-            let constants = [("WITH_POINTER", pointer as f64), ("SCALING", scaling as f64)];
+            let constants =
+                [("WITH_POINTER", pointer as f64), ("SCALING", scaling as f64), ("TRANSFER", f64::from(transfer))];
             pipeline(gpu, shader, Some(layout), &constants, *format, None)
         };
-        match made.get_mut(3 * pointer + scaling) {
+        match made.get_mut(6 * transfer as usize + 3 * pointer + scaling) {
             Some(place) => place.get_or_insert_with(make).clone(),
             None => make(),
         }

@@ -5,7 +5,7 @@ use super::direct::Copy;
 use super::pipelines::{PicturePipelines, Scaling, pipeline};
 use super::upload::PictureTexture;
 use crate::cursor::{CursorKind, Pointer, Shape};
-use crate::picture::{PictureFormat, Rotation, Size};
+use crate::picture::{PictureFormat, Rotation, Size, Transfer};
 use crate::text::TextBox;
 use crate::view::Place;
 
@@ -61,6 +61,9 @@ struct LookUniform {
     pointer_size: [i32; 2],
     pointer_kind: u32,
     brightness: f32,
+    white_nits: f32,
+    // A uniform's size is a multiple of its largest alignment.
+    unused: u32,
 }
 
 /// Everything that is needed to draw into targets of one format.
@@ -161,13 +164,14 @@ impl Scene {
         if let Some((picture, generation)) = picture {
             self.bind_picture(gpu, picture, generation);
             let scaling = Scaling::of(look, picture.format().shown());
+            let transfer = picture.format().transfer;
             copy = Copy::of(target, picture, look, place);
             if copy.is_none() {
-                pipelines[0] = Some(self.pictures.get(gpu, false, scaling));
+                pipelines[0] = Some(self.pictures.get(gpu, false, scaling, transfer));
             }
             if let Some(on_target) = self.pointer_place(picture.format(), look) {
                 pointer_place = above(on_target, target.top);
-                pipelines[1] = Some(self.pictures.get(gpu, true, scaling));
+                pipelines[1] = Some(self.pictures.get(gpu, true, scaling, transfer));
             }
             let uniform = self.uniform(picture, look, target.top);
             gpu.queue.write_buffer(&self.look, 0, bytemuck::bytes_of(&uniform));
@@ -246,6 +250,12 @@ impl Scene {
                 CursorKind::Mask => 1,
             },
             brightness: f32::from(look.brightness) / 255.0,
+            white_nits: match format.transfer {
+                // At most 10000, which a float holds.
+                Transfer::Pq { white_nits } => white_nits.max(1) as f32,
+                Transfer::Sdr | Transfer::Linear => 1.0,
+            },
+            unused: 0,
         }
     }
 

@@ -92,8 +92,10 @@ impl PictureTexture {
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
             format: match format.pixel {
-                PixelFormat::Bgra8 => wgpu::TextureFormat::Bgra8Unorm,
-                PixelFormat::Rgba8 => wgpu::TextureFormat::Rgba8Unorm,
+                PixelFormat::Bgra8 | PixelFormat::Bgr24 => wgpu::TextureFormat::Bgra8Unorm,
+                PixelFormat::Rgba8 | PixelFormat::Rgb24 => wgpu::TextureFormat::Rgba8Unorm,
+                PixelFormat::Rgb10 => wgpu::TextureFormat::Rgb10a2Unorm,
+                PixelFormat::Rgba16F => wgpu::TextureFormat::Rgba16Float,
             },
             usage: wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::COPY_SRC | wgpu::TextureUsages::TEXTURE_BINDING,
             view_formats: &[],
@@ -231,9 +233,9 @@ impl Uploader {
 }
 
 fn copy_damage(encoder: &mut wgpu::CommandEncoder, slot: &Slot<StagingRows>, texture: &wgpu::Texture) {
-    let pitch = slot.format.slot_pitch_bytes();
+    let (pitch, pixel_bytes) = (slot.format.slot_pitch_bytes(), u64::from(slot.format.pixel.slot_bytes()));
     for rect in slot.damage.rects(slot.format.stored) {
-        let offset = u64::from(rect.y) * u64::from(pitch) + u64::from(rect.x) * u64::from(crate::picture::PIXEL_BYTES);
+        let offset = u64::from(rect.y) * u64::from(pitch) + u64::from(rect.x) * pixel_bytes;
         encoder.copy_buffer_to_texture(
             wgpu::TexelCopyBufferInfo {
                 buffer: &slot.rows.buffer,

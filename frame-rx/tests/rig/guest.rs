@@ -25,9 +25,17 @@ pub struct GuestThread {
 impl GuestThread {
     /// Makes a region of the right size and starts a guest in it.
     pub fn start(config: PictureConfig) -> GuestThread {
-        let dir = tempfile::tempdir().unwrap();
+        let bytes = config.region_bytes();
+        GuestThread::start_in(config, bytes)
+    }
+
+    /// The same in a region of so many bytes.
+    pub fn start_in(config: PictureConfig, bytes: u64) -> GuestThread {
+        // Where a VM's shared memory lies, if there is such a place.
+        let shm = std::path::Path::new("/dev/shm");
+        let dir = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap();
         let path = dir.path().join("looking-glass");
-        let region = Region::create(&path, config.region_bytes()).unwrap();
+        let region = Region::create(&path, bytes).unwrap();
         let guest = Arc::new(Mutex::new(PictureGuest::start(&region, config, clock::now()).unwrap()));
         let stop = Arc::new(AtomicBool::new(false));
         let (runs, ends) = (guest.clone(), stop.clone());
@@ -62,13 +70,8 @@ impl GuestThread {
     pub fn expected(&self, stamp: Stamp) -> Vec<u8> {
         self.with(|guest| {
             let pattern = guest.pattern();
-            let spec = *pattern.spec();
-            let reference = pattern.reference(stamp);
-            let rows = reference.chunks_exact(spec.pitch_bytes as usize);
-            rows.flat_map(|row| {
-                row.chunks_exact(4).take(spec.width as usize).flat_map(|p| [p[2], p[1], p[0]]).collect::<Vec<_>>()
-            })
-            .collect()
+            let (spec, frame) = (*pattern.spec(), pattern.frame(stamp));
+            (0..spec.height).flat_map(|y| (0..spec.width).flat_map(move |x| frame.pixel(x, y))).collect()
         })
     }
 }

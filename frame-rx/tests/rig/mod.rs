@@ -33,12 +33,13 @@ pub fn publish(
 ) {
     intake.prepare(&format, |bytes| staging.make(bytes)).expect("staging memory");
     let mut slot = intake.begin(format, changed).expect("a slot");
+    let bytes = format.pixel.slot_bytes();
     let rects: Vec<_> = slot.damage.rects(format.stored).collect();
     for rect in rects {
         for y in rect.y..rect.bottom() {
-            let from = (y * format.row_bytes() + rect.x * 4) as usize;
-            let at = u64::from(y * format.slot_pitch_bytes() + rect.x * 4);
-            assert!(slot.rows.write(at, &pixels[from..from + rect.width as usize * 4]));
+            let from = (y * format.row_bytes() + rect.x * bytes) as usize;
+            let at = u64::from(y * format.slot_pitch_bytes() + rect.x * bytes);
+            assert!(slot.rows.write(at, &pixels[from..from + (rect.width * bytes) as usize]));
         }
     }
     intake.publish(slot);

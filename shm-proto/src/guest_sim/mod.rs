@@ -13,6 +13,7 @@
 //! | [`tone`] | what it plays |
 //! | [`picture`] | a guest with a capture program |
 //! | [`pattern`], [`stamp`], [`pointer`](mod@pointer) | what it shows: picture, frame number and time in it, cursor |
+//! | [`tour`] | a guest that shows everything it can, one after the other |
 //! | [`lies`], [`words`] | the lies a capture program can tell, and the control words they are about |
 
 pub mod dice;
@@ -25,4 +26,5 @@ pub mod pointer;
 pub mod sound;
 pub mod stamp;
 pub mod tone;
+pub mod tour;
 pub mod words;

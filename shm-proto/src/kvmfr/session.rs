@@ -4,7 +4,12 @@
 //! cleaned of control characters and never longer than [`MAX_TEXT_BYTES`].
 
 use super::wire::{self, Layout, RECORD_OS, RECORD_VM, Snapshot};
-use crate::guest::Corrupt;
+use crate::guest::{Corrupt, Guest};
+use crate::lgmp::probe::Prober;
+use crate::lgmp::wire::MAX_USER_DATA_BYTES;
+use crate::raw::map::Region;
+use crate::span::Purpose;
+use crate::time::HostTime;
 
 /// The longest text that is kept, bytes.
 pub const MAX_TEXT_BYTES: usize = 128;
@@ -115,6 +120,21 @@ impl SessionInfo {
         };
         info.cut_short = info.records(user_data.get(h.size..).unwrap_or_default(), layout).is_err();
         Ok(info)
+    }
+
+    /// What the region tells about its last session, whether that lives or not; nothing if there is none that is spoken. For
+    /// a report: nothing is joined, nothing is written. Allocates.
+    pub fn peek(region: &Region) -> Option<SessionInfo> {
+        let lgmp = Prober::new().look(region, HostTime::ZERO).ok()?.layout()?;
+        let size = region.whole().read_word::<u32>(lgmp.header.udata_size).ok()?.load_acquire();
+        let size = Guest::new(size).check("udataSize", 0..=MAX_USER_DATA_BYTES).ok()?;
+        let mut user_data = vec![0; size as usize];
+        region.span(lgmp.header.udata, u64::from(size)).ok()?.copy_to(&mut user_data, Purpose::Read).ok()?;
+        region.check_alive().ok()?;
+        match Header::look(&user_data, lgmp.version) {
+            Header::Spoken(layout) => SessionInfo::parse(&user_data, layout).ok(),
+            Header::Other(_) | Header::NotKvmfr => None,
+        }
     }
 
     /// Whether the producer changes the guest's mode to the viewer's window when asked to.

@@ -129,6 +129,105 @@ fn picture_every_lie_told_before_the_viewer_comes(version: Version) {
     check_all(version, Duration::ZERO, |row| row.2);
 }
 
+/// The rows of the wire reference's table 4.1, what a guest can write there, and the lies that write it. What a lie cannot
+/// tell is named with the test that does.
+const TRUST: &[(&str, &[&str])] = &[
+    ("numQueues", &["queues-1000", "queues-none"]),
+    (
+        "queue numMessages, messagesOffset",
+        &["ring-of-0", "ring-of-1", "ring-of-4-billion", "ring-in-header", "ring-outside", "ring-unaligned"],
+    ),
+    (
+        "position, start, count",
+        &["position-3", "position-garbage", "start-garbage", "count-65", "count-garbage", "count-0"],
+    ),
+    (
+        "message offset, size",
+        &[
+            "frame-outside",
+            "frame-unaligned",
+            "frame-tiny",
+            "frame-header-only",
+            "frame-whole-memory",
+            "pointer-outside",
+            "pointer-tiny",
+        ],
+    ),
+    (
+        "subs, clientID, timeout",
+        &["nobody-subscribed", "everybody-subscribed", "everybody-bad", "pointer-bad", "place-renamed", "max-time-0"],
+    ),
+    ("timestamp", &["heartbeat-stands"]),
+    (
+        "udataSize and records",
+        &["udata-4-gib", "udata-none", "udata-47", "kvmfr-magic", "kvmfr-version", "record-size", "record-size-10"],
+    ),
+    ("frame type", &["type-0", "type-7", "type-garbage"]),
+    (
+        "frame offset, dataHeight, pitch",
+        &[
+            "offset-0",
+            "offset-unaligned",
+            "offset-outside",
+            "height-0",
+            "height-garbage",
+            "data-height-16384",
+            "both-heights-16384",
+            "pitch-0",
+            "pitch-short",
+            "pitch-garbage",
+        ],
+    ),
+    ("dimensions", &["width-0", "width-garbage", "screen-garbage"]),
+    ("stride", &["stride-garbage"]),
+    ("damageRectsCount", &["damage-65", "damage-0x80000000", "damage-outside"]),
+    ("rotation, flags, formatVer", &["rotation-garbage", "flags-garbage", "format-ver-0", "serial-stands"]),
+    ("wp", &["write-pointer-stands", "write-pointer-large", "write-pointer-odd"]),
+    (
+        "cursor height x pitch",
+        &[
+            "cursor-type-3",
+            "cursor-width-0",
+            "cursor-width-garbage",
+            "cursor-height-garbage",
+            "cursor-height-odd",
+            "cursor-pitch-0",
+            "cursor-pitch-garbage",
+            "cursor-too-many-bytes",
+        ],
+    ),
+    ("hotspot, position", &["cursor-hotspot"]),
+    // Sending into such a mailbox: `lgmp_queues`, mailbox limits are kept on both sides.
+    ("cMsgWPos, cMsgAvail", &["mail-position-1000", "mail-free-1000", "mail-full"]),
+    ("locks", &["lock-held", "pointer-lock-held", "mail-lock-held"]),
+    // What a terminal must not get: `kvmfr::session`, text of a guest cannot move the terminal.
+    ("version text, names", &["version-text"]),
+    // Not a field but the session as a whole, which section 4.2 speaks of.
+    (
+        "races: sessions and slots",
+        &[
+            "magic-gone",
+            "version-0",
+            "session-changes",
+            "ignores-viewers",
+            "restart-in-frame",
+            "magic-first",
+            "garbage-header",
+            "garbage-everywhere",
+        ],
+    ),
+];
+
+#[test]
+fn picture_every_row_of_the_trust_table_has_lies_and_every_lie_a_row() {
+    assert_eq!(TRUST.len(), 19 + 1, "the rows of the table, and the races below it");
+    let mut told: Vec<&str> = TRUST.iter().flat_map(|(_, lies)| *lies).copied().collect();
+    let mut known: Vec<&str> = LIES.iter().map(|lie| lie.name).collect();
+    told.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(told, known);
+}
+
 #[test]
 fn picture_every_lie_has_its_row() {
     let named: Vec<_> = EFFECTS.iter().map(|row| row.0).collect();

@@ -6,6 +6,7 @@
 //! | `lies` | does each lie do what the table says, and nothing worse? |
 //! | `hostile` | does any sequence of actions, garbage and time leave the viewer alive and the region's bounds kept? |
 //! | `switch` | does a guest that comes back with another version just go on? |
+//! | `extremes` | do pictures one pixel high, modes that change at every frame, and minutes of garbage end well? |
 //! | `steady` | does anything allocate while frames flow? |
 //! | `torn` | is a frame accepted by one process whole, while another one writes? |
 //! | `screen` | the receiver they all share: it copies damaged rows, as a real one does |
@@ -42,6 +43,7 @@ macro_rules! in_every_version {
         }
     };
 }
+mod extremes;
 mod hostile;
 mod lies;
 mod screen;

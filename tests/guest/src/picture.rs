@@ -8,7 +8,7 @@ use shm_proto::guest_sim::lies::{LIES, Lie};
 use shm_proto::guest_sim::pattern::Motion;
 use shm_proto::guest_sim::picture::{PictureConfig, PictureGuest, Publish};
 use shm_proto::guest_sim::pointer::PointerMode;
-use shm_proto::kvmfr::{PictureSpec, PixelType};
+use shm_proto::kvmfr::{FrameFlags, PictureSpec, PixelType, Rotation, Version};
 use shm_proto::{HostTime, Region};
 use std::str::FromStr;
 use std::time::Duration;
@@ -28,6 +28,24 @@ pub struct PictureTask {
     /// Bytes from row to row [default: as a stock capture program pads it]
     #[arg(long, value_name = "BYTES")]
     pitch: Option<u32>,
+    /// Which versions of the protocols are spoken
+    #[arg(long, value_enum, default_value_t = Speaks::B7)]
+    speaks: Speaks,
+    /// Exchange the program every so many seconds, each time for one that speaks the next versions
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "restart_every")]
+    next_version_every: Option<Duration>,
+    /// How the picture lies in memory: turn it clockwise by so many degrees to see it upright
+    #[arg(long, value_enum, default_value_t = Turn::None)]
+    turned: Turn,
+    /// Size of the guest's desktop, if the guest scales its picture [default: that of the picture]
+    #[arg(long, value_name = "WxH")]
+    desktop: Option<Mode>,
+    /// High dynamic range (with rgba10 or rgba16f)
+    #[arg(long, value_enum, default_value_t = Hdr::Usual)]
+    hdr: Hdr,
+    /// How bright SDR white is, in cd/m2 (LGMP 12) [default: 203]
+    #[arg(long, value_name = "NITS")]
+    sdr_white: Option<u32>,
     /// What moves
     #[arg(long, value_enum, default_value_t = Moving::Bar)]
     motion: Moving,
@@ -86,6 +104,63 @@ enum Format {
     Rgb24,
 }
 
+/// Versions of the protocols.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Speaks {
+    /// LGMP 5 with KVMFR 19: release B6
+    B6,
+    /// LGMP 6 with KVMFR 20: release B7
+    B7,
+    /// LGMP 7 with KVMFR 20
+    Lgmp7,
+    /// LGMP 10 with KVMFR 20
+    Lgmp10,
+    /// LGMP 12 with KVMFR 34
+    Lgmp12,
+}
+
+impl Speaks {
+    fn version(self) -> Version {
+        match self {
+            Speaks::B6 => Version::B6,
+            Speaks::B7 => Version::B7,
+            Speaks::Lgmp7 => Version::Lgmp7,
+            Speaks::Lgmp10 => Version::Lgmp10,
+            Speaks::Lgmp12 => Version::Lgmp12,
+        }
+    }
+}
+
+/// How a picture lies in memory.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Turn {
+    /// Upright
+    #[value(name = "0")]
+    None,
+    /// By 90 degrees
+    #[value(name = "90")]
+    Quarter,
+    /// By 180 degrees
+    #[value(name = "180")]
+    Half,
+    /// By 270 degrees
+    #[value(name = "270")]
+    ThreeQuarters,
+}
+
+/// What the flags say about high dynamic range.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Hdr {
+    /// As usual: half floats are, the others are not
+    Usual,
+    /// None
+    None,
+    /// Light, 1 being SDR white
+    Linear,
+    /// PQ with BT.2020 primaries
+    Pq,
+}
+
 /// What moves.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Moving {
@@ -121,6 +196,8 @@ pub struct Picture {
     guest: PictureGuest,
     name: String,
     restart: Option<(Duration, HostTime)>,
+    /// Whether the next session speaks the next versions.
+    goes_on: bool,
     /// Lies still to be told, and when the next one begins.
     lies: Option<(std::iter::Cycle<std::slice::Iter<'static, Lie>>, HostTime)>,
 }
@@ -129,7 +206,11 @@ impl PictureTask {
     /// Maps the file and begins a session.
     pub fn open(&self, now: HostTime) -> anyhow::Result<Picture> {
         let config = self.config();
-        let region = self.place.open(config.region_bytes())?;
+        // With room for every version that will follow.
+        let each = Version::ALL.iter().map(|version| config.clone().speaking(*version).region_bytes());
+        let most = each.max().unwrap_or(0);
+        let needed = if self.next_version_every.is_some() { most } else { config.region_bytes() };
+        let region = self.place.open(needed)?;
         let mut guest = start(&region, config, now)?;
         let lies = match self.lie.as_deref() {
             None => None,
@@ -143,8 +224,9 @@ impl PictureTask {
                 None
             }
         };
-        let restart = self.restart_every.map(|every| (every, now + every));
-        Ok(Picture { guest, name: self.place.name(), restart, lies })
+        let goes_on = self.next_version_every.is_some();
+        let restart = self.restart_every.or(self.next_version_every).map(|every| (every, now + every));
+        Ok(Picture { guest, name: self.place.name(), restart, goes_on, lies })
     }
 
     fn config(&self) -> PictureConfig {
@@ -159,6 +241,25 @@ impl PictureTask {
         };
         let mut config = PictureConfig::new(width, height);
         config.spec = PictureSpec::new(pixel_type, width, height);
+        config.producer.version = self.speaks.version();
+        config.spec.rotation = match self.turned {
+            Turn::None => Rotation::None,
+            Turn::Quarter => Rotation::Quarter,
+            Turn::Half => Rotation::Half,
+            Turn::ThreeQuarters => Rotation::ThreeQuarters,
+        };
+        if let Some(Mode { width, height, .. }) = self.desktop {
+            config.spec.screen = (width, height);
+        } else if matches!(self.turned, Turn::Quarter | Turn::ThreeQuarters) {
+            config.spec.screen = (height, width);
+        }
+        config.spec.flags = match self.hdr {
+            Hdr::Usual => config.spec.flags,
+            Hdr::None => 0,
+            Hdr::Linear => FrameFlags::HDR,
+            Hdr::Pq => FrameFlags::HDR | FrameFlags::HDR_PQ,
+        };
+        config.spec.sdr_white = self.sdr_white.unwrap_or(0);
         if let Some(pitch) = self.pitch {
             config.spec.pitch_bytes = pitch.max(config.spec.row_bytes());
         }
@@ -191,7 +292,9 @@ impl Simulator for Picture {
     fn describe(&self) -> String {
         let config = self.guest.config();
         let (spec, rate_hz) = (&config.spec, config.rate_hz);
-        format!("picture {}x{} {:?}, {rate_hz} Hz, in {}", spec.width, spec.height, spec.pixel_type, self.name)
+        let version = config.producer.version.name();
+        let (width, height, pixels) = (spec.width, spec.height, spec.pixel_type);
+        format!("picture {width}x{height} {pixels:?}, {rate_hz} Hz, {version}, in {}", self.name)
     }
 
     fn due(&self, now: HostTime) -> Option<HostTime> {
@@ -203,7 +306,10 @@ impl Simulator for Picture {
         if let Some((every, at)) = self.restart
             && now >= at
         {
-            self.guest.restart(now)?;
+            let version = self.guest.config().producer.version;
+            let next = Version::ALL.iter().cycle().skip_while(|v| **v != version).nth(1).copied();
+            let next = next.filter(|_| self.goes_on).unwrap_or(version);
+            self.guest.restart_as(next, now)?;
             self.restart = Some((every, at + every));
         }
         if let Some((lies, at)) = &mut self.lies

@@ -30,7 +30,7 @@ use super::stamp::Stamp;
 use crate::kvmfr::message::ViewerMessage;
 use crate::kvmfr::producer::memory::MAX_FRAME_SLOTS;
 use crate::kvmfr::producer::{ProducerCounters, Tampering};
-use crate::kvmfr::{PictureSpec, Producer, ProducerConfig};
+use crate::kvmfr::{PictureSpec, Producer, ProducerConfig, Version};
 use crate::lgmp::host::{Beat, HostError, MagicOrder};
 use crate::raw::map::Region;
 use crate::time::HostTime;
@@ -163,6 +163,16 @@ impl PictureGuest {
     /// As [`PictureGuest::start`].
     pub fn restart(&mut self, now: HostTime) -> Result<(), HostError> {
         self.begin_session(self.config.producer.magic, now)
+    }
+
+    /// The same with another version, as when the guest's program was exchanged.
+    ///
+    /// # Errors
+    /// As [`PictureGuest::start`].
+    pub fn restart_as(&mut self, version: Version, now: HostTime) -> Result<(), HostError> {
+        self.config.producer.version = version;
+        self.scribbler = Scribbler::new(version, self.config.producer.seed);
+        self.restart(now)
     }
 
     /// Shows another picture in the same session.
