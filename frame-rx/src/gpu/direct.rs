@@ -3,7 +3,7 @@
 
 use super::scene::{Look, Target};
 use super::upload::PictureTexture;
-use crate::picture::{Rotation, Size};
+use crate::picture::{Rotation, Transfer, Size};
 use crate::view::Place;
 
 /// A copy from the picture to the target, ready to be recorded.
@@ -20,7 +20,8 @@ impl<'a> Copy<'a> {
     /// The copy that shows `picture` at `place` of the target, if a copy shows it exactly as `look` wants it.
     pub(super) fn of(target: &Target<'a>, picture: &'a PictureTexture, look: &Look, place: Place) -> Option<Copy<'a>> {
         let (texture, format) = (target.copy_to?, picture.format());
-        let as_it_is = look.brightness == u8::MAX && format.rotation == Rotation::None && place.size == format.shown();
+        let is_plain = format.rotation == Rotation::None && format.transfer == Transfer::Sdr;
+        let as_it_is = look.brightness == u8::MAX && is_plain && place.size == format.shown();
         let same_pixels = texture.format().remove_srgb_suffix() == picture.texture().format();
         let (x, y, part) = place.visible(target.size);
         if !as_it_is || !same_pixels || part.is_empty() {
