@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn void_blocks_do_not_count_and_too_many_of_them_end_every_claim() {
-        let calm = Weather { calibration_ns: 1.0, stolen_share: 0.0 };
+        let calm = Weather { calibration_ns: 1.0, stolen_share: 0.0, waited_share: 0.0 };
         let storm = Weather { calibration_ns: 9.0, ..calm };
         for (storms, verdict) in [(0, Verdict::Pass), (6, Verdict::Pass), (7, Verdict::Inconclusive)] {
             let weather: Vec<_> = (0..20).map(|i| if i < storms { storm } else { calm }).collect();
@@ -168,6 +168,36 @@ mod tests {
             assert_eq!((outcome.void_blocks, outcome.standings[0].ratio.median), (storms, 2.0));
             assert_eq!(outcome.verdict(&outcome.standings[0], 2.5), verdict, "{storms} storms");
         }
+    }
+
+    /// What others do to a measurement is no longer measured as ours: with four threads for each processor that want all of
+    /// it, the blocks are void and nothing is claimed.
+    #[test]
+    fn on_a_machine_that_is_busy_with_others_blocks_are_void_and_nothing_is_claimed() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let over = AtomicBool::new(false);
+        let outcome = std::thread::scope(|scope| {
+            for _ in 0..4 * crate::place::processors().len() {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            // Twenty milliseconds of work: longer than a turn on a processor that others want too.
+            let work = || {
+                let start = std::time::Instant::now();
+                while start.elapsed().as_millis() < 20 {
+                    std::hint::spin_loop();
+                }
+                Ok(1.0)
+            };
+            let outcome = hold(&effort(), vec![Candidate::new("reference", work), Candidate::new("ours", work)]);
+            over.store(true, Ordering::Relaxed);
+            outcome.unwrap()
+        });
+        assert!(outcome.void_blocks > 10, "{} of {} blocks are void", outcome.void_blocks, outcome.blocks);
+        assert_eq!(outcome.verdict(&outcome.standings[0], 2.0), Verdict::Inconclusive);
     }
 
     #[test]

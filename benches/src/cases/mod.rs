@@ -5,6 +5,7 @@ mod copy;
 mod handover;
 mod reader;
 pub mod ring_size;
+mod wait;
 
 use crate::contest::Effort;
 use crate::report::CaseReport;
@@ -40,7 +41,7 @@ pub struct Task<'a> {
 }
 
 /// Every case, in the order in which they are run.
-pub const ALL: [Case; 5] = [
+pub const ALL: [Case; 6] = [
     Case {
         name: "ring-size",
         what: "region, slots and readers for every picture: stalls, torn frames, hand-over; and advice",
@@ -68,6 +69,13 @@ pub const ALL: [Case; 5] = [
         goal: "8 bytes: at most 2 times the bare atomic",
         run: |task| handover::run(task.effort),
         has_exact: false,
+    },
+    Case {
+        name: "wait",
+        what: "how soon a publication is seen, and the price: our prediction against polls of 1 and 6.25 ms",
+        goal: "the median delay of sound: at most 0.05 of a 1 ms poll's",
+        run: wait::run,
+        has_exact: true,
     },
     Case {
         name: "alloc",
