@@ -15,12 +15,12 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 RELEASE := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help run test testsinks build bench soak install uninstall packages-run packages-test rust
+.PHONY: help run test testsinks build bench bench-check soak install uninstall packages-run packages-test rust
 
 help: ## this list
 	@echo "Sound and picture of a virtual machine, out of shared memory."
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 18
 	@echo
 	@echo "run and test install what they need: they show it first, and ask through sudo unless you are root."
 
@@ -45,6 +45,12 @@ bench: rust ## measure: tables on this terminal, figures in out/bench.json
 	@scripts/packages.sh install build
 	@mkdir -p out
 	$(CARGO) run --release -p rx-bench -- run --json out/bench.json
+
+bench-check: rust ## measure what is the same on every machine, and fail if it got worse (needs seconds)
+	@scripts/packages.sh install build
+	@mkdir -p out
+	$(CARGO) run --release -p rx-bench -- run --exact --quick --json out/exact.json >out/exact.txt
+	$(CARGO) run --release -p rx-bench -- compare benches/results/exact.json out/exact.json --budget benches/budget.toml
 
 soak: rust ## repeat the random tests (new seeds) and those with a virtual machine for MINUTES
 	@scripts/packages.sh install build run test

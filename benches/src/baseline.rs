@@ -176,13 +176,12 @@ unsafe impl GlobalAlloc for CountingAllocator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::Scratch;
+    use crate::place::scratch;
     use std::hint::black_box;
 
     #[test]
     fn the_mapping_shows_the_file_and_zeros_behind_it() {
-        let scratch = Scratch::new().unwrap();
-        let (region, file) = scratch.region("raw", 8192).unwrap();
+        let (region, file) = scratch(8192).unwrap();
         region.span(4096, 3).unwrap().copy_from(b"abc").unwrap();
         let mapping = RawMapping::new(&file, 8192, 1 << 20).unwrap();
         let mut bytes = [0xFF; 3];

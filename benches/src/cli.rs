@@ -1,14 +1,19 @@
 //! The command line: `list`, `run`. Tables go to stdout, progress to stderr, figures to the file named by `--json`.
 
-use crate::cases::{self, Case};
+use crate::cases::ring_size::sweep::Sweep;
+use crate::cases::{self, Case, Task};
+use crate::chart;
+use crate::compare::{self, Change};
 use crate::contest::Effort;
 use crate::place::Machine;
-use crate::report::{Report, SCHEMA, words};
+use crate::progress::Progress;
+use crate::report::{Report, words};
 use crate::stats::Verdict;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use rx_host::atomic_file;
 use rx_host::exit::{Exit, Explain, Failure, print};
+use rx_host::signals::Signals;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 
@@ -30,7 +35,26 @@ enum Command {
     /// Shows what can be measured, and the goals.
     List,
     /// Measures, and says of each goal: pass, FAIL, or inconclusive (the machine was too busy to tell).
-    Run(Run),
+    Run(Box<Run>),
+    /// Compares two reports: each figure is faster, slower, the same, or inconclusive.
+    ///
+    /// Ends with code 0 if nothing is slower and no budget is exceeded, with 3 if something is, with 2 if a busy machine
+    /// left something open (or a file is not a report of this schema). Exact figures are compared to the last digit,
+    /// ratios by their intervals; bare times of two runs are never compared.
+    Compare(Compare),
+}
+
+#[derive(Debug, clap::Args)]
+struct Compare {
+    /// The report before.
+    #[arg(value_name = "A.json")]
+    before: PathBuf,
+    /// The report after.
+    #[arg(value_name = "B.json")]
+    after: PathBuf,
+    /// Checks the second report against the budgets in this file.
+    #[arg(long, value_name = "FILE.toml")]
+    budget: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -41,15 +65,23 @@ struct Run {
     /// Writes all figures to this file as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draws maps and plots into this folder as SVG; it is made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    svg: Option<PathBuf>,
     /// Measures a quarter of the blocks: wider intervals, some seconds in all.
     #[arg(long)]
     quick: bool,
+    /// Measures only what is the same on every machine: counts, and virtual time.
+    #[arg(long)]
+    exact: bool,
     /// Decides the order of what is measured [default: another one each time; it is printed].
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
     /// Ends with code 3 if a goal is missed, with code 2 if a busy machine left one open [default: 0 once measured].
     #[arg(long)]
     check: bool,
+    #[command(flatten)]
+    sweep: Sweep,
 }
 
 /// The whole program but for its exit code.
@@ -60,6 +92,7 @@ pub fn main() -> anyhow::Result<Exit> {
     match Cli::try_parse()?.command {
         Command::List => list(),
         Command::Run(run) => measure(&run),
+        Command::Compare(files) => compare_reports(&files),
     }
 }
 
@@ -73,31 +106,47 @@ fn list() -> anyhow::Result<Exit> {
 }
 
 fn measure(run: &Run) -> anyhow::Result<Exit> {
-    let chosen = choose(&run.names)?;
-    // A wrong name is better told now than after a minute of measuring.
+    let chosen = choose(&run.names, run.exact)?;
+    // What is wrong with the command line is better told now than after a minute of measuring.
+    run.sweep.plan(run.quick)?;
     run.json.as_deref().map_or(Ok(()), atomic_file::check)?;
+    if let Some(folder) = &run.svg {
+        make_folder(folder)?;
+    }
     // Only drawing is needed, not secrecy: the standard library's hash keys are random enough.
     let seed = run.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 32);
-    let effort = Effort { blocks: if run.quick { QUICK_BLOCKS } else { BLOCKS }, seed };
-    let machine = Machine::here();
-    let Machine { processor, processors, kernel } = &machine;
-    eprintln!("{processor}, {processors} processors, Linux {kernel}; seed {seed}, {} blocks", effort.blocks);
-    let mut report = Report {
-        schema: SCHEMA,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        seed,
-        quick: run.quick,
-        machine,
-        cases: Vec::new(),
-    };
+    let signals = Signals::install().or_environment("cannot hear signals", "close some files")?;
+    let progress = Progress::new(signals.stop().clone());
+    let effort = Effort { blocks: if run.quick { QUICK_BLOCKS } else { BLOCKS }, seed, progress };
+    let mut report = Report::begin(seed, run.quick, command());
+    let Machine { processor, processors, kernel } = &report.machine;
+    eprintln!("{processor}, {processors} processors, Linux {kernel}; load {}, seed {seed}", report.load);
+    let task = Task { effort: &effort, sweep: &run.sweep, is_quick: run.quick, is_exact: run.exact };
     for case in chosen {
+        if effort.progress.is_stopped() {
+            break;
+        }
         eprintln!("measuring {}: {}", case.name, case.what);
-        let found = (case.run)(effort).with_context(|| format!("cannot measure {}", case.name))?;
+        effort.progress.begin(case.name);
+        let found = (case.run)(&task).with_context(|| format!("cannot measure {}", case.name));
+        effort.progress.end();
+        let found = found?;
         print(found.table())?;
         report.cases.push(found);
     }
+    report.overhead_percent = effort.progress.overhead_percent();
+    report.is_partial = effort.progress.is_stopped();
     if let Some(path) = &run.json {
         write_json(path, &report)?;
+    }
+    if let Some(folder) = &run.svg {
+        write_drawings(folder, &report)?;
+    }
+    if report.is_partial {
+        eprintln!("ended early: these are the results so far");
+    }
+    if let Some(percent) = report.overhead_percent {
+        eprintln!("the tool itself took {percent:.2} % of the time");
     }
     let worst = report.cases.iter().filter_map(|case| case.verdict).max().unwrap_or(Verdict::None);
     eprintln!("all in all: {}", words(worst));
@@ -108,9 +157,31 @@ fn measure(run: &Run) -> anyhow::Result<Exit> {
     })
 }
 
-fn choose(names: &[String]) -> Result<Vec<&'static Case>, Failure> {
+fn compare_reports(files: &Compare) -> anyhow::Result<Exit> {
+    let (before, after) = (compare::read(&files.before)?, compare::read(&files.after)?);
+    let (text, mut worst) = compare::compare(&before, &after);
+    print(text)?;
+    if let Some(path) = &files.budget {
+        let (text, change) = compare::check_budgets(&compare::read_budgets(path)?, &after);
+        print(text)?;
+        worst = worst.max(change);
+    }
+    Ok(match worst {
+        Change::Faster | Change::Same => Exit::Done,
+        Change::Inconclusive => Exit::Environment,
+        Change::Slower => Exit::Internal,
+    })
+}
+
+/// The command line, for whoever wants to repeat it.
+fn command() -> String {
+    let arguments = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned());
+    std::iter::once("rx-bench".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+fn choose(names: &[String], exact: bool) -> Result<Vec<&'static Case>, Failure> {
     if names.is_empty() {
-        return Ok(cases::ALL.iter().collect());
+        return Ok(cases::ALL.iter().filter(|case| case.has_exact || !exact).collect());
     }
     let find = |name: &String| {
         let known = || cases::ALL.map(|case| case.name).join(", ");
@@ -128,6 +199,24 @@ fn write_json(path: &Path, report: &Report) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn make_folder(folder: &Path) -> Result<(), Failure> {
+    let tried = format!("cannot make the folder {}", folder.display());
+    std::fs::create_dir_all(folder).or_environment(tried, "name a folder that may be written to")
+}
+
+/// A file for each map and plot, named after it.
+fn write_drawings(folder: &Path, report: &Report) -> anyhow::Result<()> {
+    make_folder(folder)?;
+    for case in &report.cases {
+        let maps = case.maps.iter().map(|map| (&map.id, chart::heat_map(map)));
+        let plots = case.plots.iter().map(|plot| (&plot.id, chart::plot(plot)));
+        for (id, svg) in maps.chain(plots) {
+            atomic_file::write(&folder.join(format!("{id}.svg")), |file| file.write_all(svg.as_bytes()))?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,9 +229,9 @@ mod tests {
 
     #[test]
     fn an_unknown_case_is_a_usage_error_that_names_the_known_ones() {
-        let e = choose(&["copy".into(), "speed".into()]).unwrap_err();
+        let e = choose(&["copy".into(), "speed".into()], false).unwrap_err();
         assert_eq!((e.exit(), e.to_string()), (Exit::Usage, "there is no case speed".into()));
-        assert!(e.hint().is_some_and(|hint| hint.contains("copy, reader, handover, alloc")));
-        assert_eq!(choose(&[]).unwrap().len(), cases::ALL.len());
+        assert!(e.hint().is_some_and(|hint| hint.contains("ring-size, copy, reader, handover, wait, alloc")));
+        assert_eq!(choose(&[], false).unwrap().len(), cases::ALL.len());
     }
 }

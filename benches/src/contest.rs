@@ -2,16 +2,20 @@
 //! one leaves in the caches favours nobody; the ratios are formed within the block.
 
 use crate::noise::{self, Gauge, Weather};
+use crate::progress::Progress;
 use crate::random::Random;
 use crate::stats::{MAX_VOID_SHARE, MIN_BLOCKS, Ratio, Verdict, median};
+use std::time::{Duration, Instant};
 
 /// How much is measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Effort {
     /// Blocks per contest.
     pub blocks: u32,
     /// Decides orders and resamples.
     pub seed: u64,
+    /// Told how far it is; asked whether to go on.
+    pub progress: Progress,
 }
 
 /// One way of doing the work. Each call gives the time for one unit of it, in nanoseconds, at this moment; how it gets
@@ -82,7 +86,7 @@ impl Outcome {
 ///
 /// # Errors
 /// The first error of a candidate.
-pub fn hold(effort: Effort, mut candidates: Vec<Candidate<'_>>) -> anyhow::Result<Outcome> {
+pub fn hold(effort: &Effort, mut candidates: Vec<Candidate<'_>>) -> anyhow::Result<Outcome> {
     let mut random = Random::new(effort.seed);
     let mut order: Vec<usize> = (0..candidates.len()).collect();
     let mut weather = Vec::new();
@@ -91,19 +95,26 @@ pub fn hold(effort: Effort, mut candidates: Vec<Candidate<'_>>) -> anyhow::Resul
     for candidate in &mut candidates {
         (candidate.measure)()?;
     }
-    for _ in 0..effort.blocks {
+    let (began, mut measuring) = (Instant::now(), Duration::ZERO);
+    for block in 0..effort.blocks {
+        if !effort.progress.step(u64::from(block), u64::from(effort.blocks)) {
+            break;
+        }
         random.shuffle(&mut order);
         let gauge = Gauge::begin();
         for place in &order {
+            let start = Instant::now();
             figures[*place].push((candidates[*place].measure)()?);
+            measuring += start.elapsed();
         }
         weather.push(gauge.end());
     }
+    effort.progress.account(began.elapsed(), measuring);
     let names = candidates.into_iter().map(|candidate| candidate.name).collect();
     Ok(judge(effort, names, &figures, &weather))
 }
 
-fn judge(effort: Effort, names: Vec<String>, figures: &[Vec<f64>], weather: &[Weather]) -> Outcome {
+fn judge(effort: &Effort, names: Vec<String>, figures: &[Vec<f64>], weather: &[Weather]) -> Outcome {
     let valid = noise::valid(weather);
     let void_blocks = valid.iter().filter(|valid| !**valid).count() as u32;
     let counted: Vec<Vec<f64>> = figures
@@ -117,7 +128,7 @@ fn judge(effort: Effort, names: Vec<String>, figures: &[Vec<f64>], weather: &[We
         reference_ns: median(&reference),
         ratio: Ratio::of_pairs(own, &reference, effort.seed),
     });
-    Outcome { blocks: effort.blocks, void_blocks, standings: standings.collect() }
+    Outcome { blocks: weather.len() as u32, void_blocks, standings: standings.collect() }
 }
 
 #[cfg(test)]
@@ -125,7 +136,9 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    const EFFORT: Effort = Effort { blocks: 20, seed: 3 };
+    fn effort() -> Effort {
+        Effort { blocks: 20, seed: 3, progress: Progress::default() }
+    }
 
     #[test]
     fn every_candidate_is_measured_once_in_each_block_and_paired_there() {
@@ -137,7 +150,7 @@ mod tests {
         };
         let ours = Candidate::new("ours", || block().map(|weather| weather * 2.0));
         let other = Candidate::new("other", || block().map(|weather| weather * 0.5));
-        let outcome = hold(EFFORT, vec![Candidate::new("reference", block), ours, other]).unwrap();
+        let outcome = hold(&effort(), vec![Candidate::new("reference", block), ours, other]).unwrap();
         assert_eq!(calls.get(), 3 * 21);
         let ratios: Vec<_> = outcome.standings.iter().map(|s| (s.name.as_str(), s.ratio.median)).collect();
         assert!(matches!(ratios[..], [("ours", a), ("other", b)] if (a - 2.0).abs() < 1e-9 && (b - 0.5).abs() < 1e-9));
@@ -145,22 +158,52 @@ mod tests {
 
     #[test]
     fn void_blocks_do_not_count_and_too_many_of_them_end_every_claim() {
-        let calm = Weather { calibration_ns: 1.0, stolen_share: 0.0 };
+        let calm = Weather { calibration_ns: 1.0, stolen_share: 0.0, waited_share: 0.0 };
         let storm = Weather { calibration_ns: 9.0, ..calm };
         for (storms, verdict) in [(0, Verdict::Pass), (6, Verdict::Pass), (7, Verdict::Inconclusive)] {
             let weather: Vec<_> = (0..20).map(|i| if i < storms { storm } else { calm }).collect();
             let ours = (0..20).map(|i| if i < storms { 99.0 } else { 2.0 }).collect();
             let figures = [vec![1.0; 20], ours];
-            let outcome = judge(EFFORT, vec!["reference".into(), "ours".into()], &figures, &weather);
+            let outcome = judge(&effort(), vec!["reference".into(), "ours".into()], &figures, &weather);
             assert_eq!((outcome.void_blocks, outcome.standings[0].ratio.median), (storms, 2.0));
             assert_eq!(outcome.verdict(&outcome.standings[0], 2.5), verdict, "{storms} storms");
         }
     }
 
+    /// What others do to a measurement is no longer measured as ours: with four threads for each processor that want all of
+    /// it, the blocks are void and nothing is claimed.
+    #[test]
+    fn on_a_machine_that_is_busy_with_others_blocks_are_void_and_nothing_is_claimed() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let over = AtomicBool::new(false);
+        let outcome = std::thread::scope(|scope| {
+            for _ in 0..4 * crate::place::processors().len() {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            // Twenty milliseconds of work: longer than a turn on a processor that others want too.
+            let work = || {
+                let start = std::time::Instant::now();
+                while start.elapsed().as_millis() < 20 {
+                    std::hint::spin_loop();
+                }
+                Ok(1.0)
+            };
+            let outcome = hold(&effort(), vec![Candidate::new("reference", work), Candidate::new("ours", work)]);
+            over.store(true, Ordering::Relaxed);
+            outcome.unwrap()
+        });
+        assert!(outcome.void_blocks > 10, "{} of {} blocks are void", outcome.void_blocks, outcome.blocks);
+        assert_eq!(outcome.verdict(&outcome.standings[0], 2.0), Verdict::Inconclusive);
+    }
+
     #[test]
     fn a_candidate_that_fails_ends_the_contest() {
         let broken = Candidate::new("broken", || anyhow::bail!("out of order"));
-        let e = hold(EFFORT, vec![Candidate::new("reference", || Ok(1.0)), broken]).unwrap_err();
+        let e = hold(&effort(), vec![Candidate::new("reference", || Ok(1.0)), broken]).unwrap_err();
         assert_eq!(e.to_string(), "out of order");
     }
 }

@@ -14,6 +14,13 @@
 //! | [`cases`] | what is measured |
 //! | [`elsewhere`] | a thread on another processor that writes what is then read |
 //! | [`report`] | the results, as a table for people and as JSON |
+//! | [`timeline`] | virtual and real time for actors: the same code, repeatable in the one and measured in the other |
+//! | [`protocol`] | what hands pictures over: one row for each version |
+//! | [`mode`], [`sizes`] | display modes, and how large a region must be. Pure |
+//! | [`figure`] | what a case may say: figures, tables, maps, plots |
+//! | [`chart`] | draws maps and plots as SVG. Pure |
+//! | [`progress`] | how far a long run is, and whether it shall go on |
+//! | [`compare`] | two runs side by side, and budgets |
 //! | [`place`] | scratch files, processors, the machine's name |
 //! | [`baseline`] | what we are measured against, and the counting allocator: the only `unsafe` here |
 //! | [`cli`] | the command line |
@@ -21,11 +28,19 @@
 
 pub mod baseline;
 pub mod cases;
+pub mod chart;
 pub mod cli;
+pub mod compare;
 pub mod contest;
 pub mod elsewhere;
+pub mod figure;
+pub mod mode;
 pub mod noise;
 pub mod place;
+pub mod progress;
+pub mod protocol;
 pub mod random;
 pub mod report;
+pub mod sizes;
 pub mod stats;
+pub mod timeline;

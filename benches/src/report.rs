@@ -1,13 +1,15 @@
 //! The results: as a table for people, as JSON for programs. Every figure has its unit in its name.
 
+use crate::cases::ring_size::CellRow;
 use crate::contest::{Outcome, Standing};
+use crate::figure::{Better, Figure, HeatMap, Plot, Table};
 use crate::place::Machine;
 use crate::stats::Verdict;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
 /// Changes when a field changes its meaning or goes away.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Everything one run found out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,6 +24,21 @@ pub struct Report {
     pub quick: bool,
     /// What it ran on.
     pub machine: Machine,
+    /// When it began, UTC, as `2026-11-21 15:00`.
+    #[serde(default)]
+    pub date: String,
+    /// The machine's load when it began, over a minute. Unit: processes that ran or wanted to.
+    #[serde(default)]
+    pub load: f64,
+    /// The command that repeats it.
+    #[serde(default)]
+    pub command: String,
+    /// Time of contests that went by in the tool itself. Unit: %.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overhead_percent: Option<f64>,
+    /// The user ended it before everything was measured.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_partial: bool,
     /// The cases, in the order they were run.
     pub cases: Vec<CaseReport>,
 }
@@ -37,6 +54,24 @@ pub struct CaseReport {
     pub ratios: Vec<RatioRow>,
     /// Exact counts.
     pub counts: Vec<CountRow>,
+    /// Single figures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub figures: Vec<Figure>,
+    /// Combinations of slots, pictures and readers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cells: Vec<CellRow>,
+    /// Rows for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<Table>,
+    /// What is drawn as colours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub maps: Vec<HeatMap>,
+    /// What is drawn as lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plots: Vec<Plot>,
+    /// Sentences that say what to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<String>,
     /// Why there is less than one would expect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -89,6 +124,26 @@ pub struct CountRow {
     pub verdict: Verdict,
 }
 
+impl Report {
+    /// A report without cases, of a run that begins now, on this machine.
+    pub fn begin(seed: u64, quick: bool, command: String) -> Report {
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        Report {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            seed,
+            quick,
+            machine: Machine::here(),
+            date: crate::place::date(),
+            load: load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
+            command,
+            overhead_percent: None,
+            is_partial: false,
+            cases: Vec::new(),
+        }
+    }
+}
+
 impl CaseReport {
     /// A case without rows.
     pub fn new(name: &str) -> CaseReport {
@@ -131,6 +186,12 @@ impl CaseReport {
         self.worsen(verdict);
     }
 
+    /// Adds a count of things that must not happen at all as a row.
+    pub fn add_wrong(&mut self, what: &str, events: u64, wrong: u64) {
+        self.figures.push(Figure::exact(what, wrong as f64, "in all", Better::Lower));
+        self.worsen(if wrong == 0 && events > 0 { Verdict::Pass } else { Verdict::Fail });
+    }
+
     /// Nothing can be said, for this reason.
     pub fn give_up(&mut self, note: impl Into<String>) {
         self.note = Some(note.into());
@@ -152,6 +213,18 @@ impl CaseReport {
         for row in &self.counts {
             let CountRow { what, events, allocations, .. } = row;
             let _ = writeln!(text, "  {what}: {allocations} allocations in {events}   {}", words(row.verdict));
+        }
+        for figure in &self.figures {
+            let Figure { id, value, unit, .. } = figure;
+            let busy = if figure.disturbed { "   inconclusive: busy machine" } else { "" };
+            let interval = figure.low.zip(figure.high).map_or(String::new(), |(a, b)| format!(" ({a:.3}–{b:.3})"));
+            let _ = writeln!(text, "  {id}: {}{interval} {unit}{busy}", number(*value));
+        }
+        for table in &self.tables {
+            text.push_str(&table.text());
+        }
+        for sentence in &self.advice {
+            let _ = writeln!(text, "  {sentence}");
         }
         if let Some(note) = &self.note {
             let _ = writeln!(text, "  {note}");
@@ -189,6 +262,17 @@ pub fn words(verdict: Verdict) -> &'static str {
         Verdict::Pass => "pass",
         Verdict::Inconclusive => "inconclusive",
         Verdict::Fail => "FAIL",
+    }
+}
+
+/// A value with as many digits as mean something.
+pub fn number(value: f64) -> String {
+    match value.abs() {
+        _ if value.fract() == 0.0 && value.abs() < 1e15 => format!("{value:.0}"),
+        v if v >= 1000.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        v if v >= 0.1 => format!("{value:.3}"),
+        _ => format!("{value:.4}"),
     }
 }
 
@@ -267,11 +351,10 @@ mod tests {
 
     #[test]
     fn the_json_names_its_schema_and_its_units_and_comes_back() {
-        let machine = Machine::here();
-        let report =
-            Report { schema: SCHEMA, version: "0".into(), seed: 1, quick: true, machine, cases: vec![report()] };
+        let mut report = Report { cases: vec![report()], ..Report::begin(1, true, "rx-bench run".into()) };
+        report.overhead_percent = Some(1.0);
         let text = serde_json::to_string(&report).unwrap();
-        for words in ["\"schema\":1", "\"own_ns_p50\":1200000.0", "\"goal_max_ratio\":0.85", "\"verdict\":\"pass\""] {
+        for words in ["\"schema\":2", "\"own_ns_p50\":1200000.0", "\"goal_max_ratio\":0.85", "\"verdict\":\"pass\""] {
             assert!(text.contains(words), "no {words} in {text}");
         }
         let back: Report = serde_json::from_str(&text).unwrap();

@@ -2,7 +2,6 @@
 //! the reader's calls alone.
 
 use crate::baseline::allocations_of_this_thread;
-use crate::contest::Effort;
 use crate::report::CaseReport;
 use anyhow::{Context, ensure};
 use shm_proto::kvmfr::cursor::{CursorState, ShapeKind};
@@ -21,7 +20,7 @@ const EVENTS: u64 = 2_000;
 const FRAME_TIME: Duration = Duration::from_millis(16);
 const START: HostTime = HostTime::from_ns(1 << 40);
 
-pub(super) fn run(_: Effort) -> anyhow::Result<CaseReport> {
+pub(super) fn run() -> anyhow::Result<CaseReport> {
     let mut report = CaseReport::new("alloc");
     for (what, events, allocations) in count()? {
         report.add_count(what, events, allocations);

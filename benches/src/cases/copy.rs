@@ -4,7 +4,7 @@
 use crate::baseline::RawMapping;
 use crate::contest::{Candidate, Effort, Outcome, hold};
 use crate::elsewhere;
-use crate::place::Scratch;
+use crate::place::scratch;
 use crate::report::CaseReport;
 use crate::stats::median;
 use shm_proto::raw::{Engine, Engines, copy_out_with};
@@ -59,11 +59,10 @@ const UNITS: [Unit; 15] = [
     Unit { goal_max_ratio: Some(GOAL_MAX_RATIO), ..unit("4K frame", FRAME_4K_BYTES, FRAME_4K_BYTES) },
 ];
 
-pub(super) fn run(effort: Effort) -> anyhow::Result<CaseReport> {
+pub(super) fn run(effort: &Effort) -> anyhow::Result<CaseReport> {
     let mut report = CaseReport::new("copy");
-    let scratch = Scratch::new()?;
     for unit in &UNITS {
-        measure(&mut report, &scratch, effort, unit)?;
+        measure(&mut report, effort, unit)?;
     }
     Ok(report)
 }
@@ -108,9 +107,9 @@ impl Path {
     }
 }
 
-fn measure(report: &mut CaseReport, scratch: &Scratch, effort: Effort, unit: &Unit) -> anyhow::Result<()> {
+fn measure(report: &mut CaseReport, effort: &Effort, unit: &Unit) -> anyhow::Result<()> {
     let source_bytes = Path::source_bytes(unit) as u64;
-    let (region, file) = scratch.region(unit.what, source_bytes)?;
+    let (region, file) = scratch(source_bytes)?;
     let outcome = if unit.is_fresh {
         let guest = region.clone();
         elsewhere::with(
@@ -130,13 +129,12 @@ fn measure(report: &mut CaseReport, scratch: &Scratch, effort: Effort, unit: &Un
             report.add(unit.what, "memcpy", unit.bytes as u64, &outcome, standing, goal);
         }
     }
-    std::fs::remove_file(scratch.path(unit.what))?;
     Ok(())
 }
 
 /// All engines and what is chosen of them against memcpy. `write` is called before each measured walk.
 fn contest(
-    effort: Effort,
+    effort: &Effort,
     unit: &Unit,
     region: &Region,
     file: &File,

@@ -2,7 +2,7 @@
 //! threads that do nothing else, each on a processor of its own.
 
 use crate::contest::{Candidate, Effort, hold};
-use crate::place::{Pinned, Scratch, processors};
+use crate::place::{Pinned, processors, scratch};
 use crate::report::CaseReport;
 use crate::stats::median;
 use anyhow::bail;
@@ -48,16 +48,15 @@ struct Ends {
     buffer: Vec<u8>,
 }
 
-pub(super) fn run(effort: Effort) -> anyhow::Result<CaseReport> {
+pub(super) fn run(effort: &Effort) -> anyhow::Result<CaseReport> {
     let mut report = CaseReport::new("handover");
     let [here, other, ..] = processors()[..] else {
         report.give_up("two threads that wait for each other need two processors");
         return Ok(report);
     };
-    let scratch = Scratch::new()?;
     let geometry = Geometry::new(SLOTS, 3840)?;
-    let (there, _) = scratch.region("there", geometry.region_bytes())?;
-    let (back, _) = scratch.region("back", geometry.region_bytes())?;
+    let (there, _) = scratch(geometry.region_bytes())?;
+    let (back, _) = scratch(geometry.region_bytes())?;
     let ends = |out: &shm_proto::Region, inward: &shm_proto::Region| {
         Ok::<_, anyhow::Error>(Ends {
             out: Producer::create(out, geometry)?,
@@ -96,7 +95,7 @@ impl Drop for StopOnDrop<'_> {
 }
 
 fn contest(
-    effort: Effort,
+    effort: &Effort,
     bare: &Bare,
     mine: Ends,
     tasks: SyncSender<Task>,

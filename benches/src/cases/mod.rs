@@ -4,6 +4,8 @@ mod allocations;
 mod copy;
 mod handover;
 mod reader;
+pub mod ring_size;
+mod wait;
 
 use crate::contest::Effort;
 use crate::report::CaseReport;
@@ -20,34 +22,67 @@ pub struct Case {
     /// Its goal, in words.
     pub goal: &'static str,
     /// Measures it.
-    pub run: fn(Effort) -> anyhow::Result<CaseReport>,
+    pub run: fn(&Task<'_>) -> anyhow::Result<CaseReport>,
+    /// Whether any of it is the same on every machine.
+    pub has_exact: bool,
+}
+
+/// What a case is asked to do.
+#[derive(Debug)]
+pub struct Task<'a> {
+    /// How much, and whom to tell.
+    pub effort: &'a Effort,
+    /// What `ring-size` sweeps.
+    pub sweep: &'a ring_size::sweep::Sweep,
+    /// Less, and rougher.
+    pub is_quick: bool,
+    /// Only what is the same on every machine.
+    pub is_exact: bool,
 }
 
 /// Every case, in the order in which they are run.
-pub const ALL: [Case; 4] = [
+pub const ALL: [Case; 6] = [
+    Case {
+        name: "ring-size",
+        what: "region, slots and readers for every picture: stalls, torn frames, hand-over; and advice",
+        goal: "no torn frame is ever taken for a whole one",
+        run: ring_size::run,
+        has_exact: true,
+    },
     Case {
         name: "copy",
         what: "a picture or a chunk out of shared memory, by each engine, against libc memcpy",
         goal: "a 4K frame to be handed off: at most 0.85 of memcpy",
-        run: copy::run,
+        run: |task| copy::run(task.effort),
+        has_exact: false,
     },
     Case {
         name: "reader",
         what: "the Scream reader, per chunk, against a reader that checks nothing",
         goal: "a chunk of 3840 bytes: at most 1.10 of the unchecked reader",
-        run: reader::run,
+        run: |task| reader::run(task.effort),
+        has_exact: false,
     },
     Case {
         name: "handover",
         what: "a publication through our ring from one thread to another, against a bare atomic",
         goal: "8 bytes: at most 2 times the bare atomic",
-        run: handover::run,
+        run: |task| handover::run(task.effort),
+        has_exact: false,
+    },
+    Case {
+        name: "wait",
+        what: "how soon a publication is seen, and the price: our prediction against polls of 1 and 6.25 ms",
+        goal: "the median delay of sound: at most 0.05 of a 1 ms poll's",
+        run: wait::run,
+        has_exact: true,
     },
     Case {
         name: "alloc",
         what: "allocations per publication, chunk and frame once a reader runs, counted exactly",
         goal: "none",
-        run: allocations::run,
+        run: |_| allocations::run(),
+        has_exact: true,
     },
 ];
 

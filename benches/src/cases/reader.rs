@@ -9,7 +9,7 @@
 use crate::baseline::UncheckedScreamReader;
 use crate::contest::{Candidate, Effort, Outcome, hold};
 use crate::elsewhere;
-use crate::place::Scratch;
+use crate::place::scratch;
 use crate::report::CaseReport;
 use crate::stats::median;
 use anyhow::ensure;
@@ -66,7 +66,7 @@ enum Who {
     Unchecked,
 }
 
-pub(super) fn run(effort: Effort) -> anyhow::Result<CaseReport> {
+pub(super) fn run(effort: &Effort) -> anyhow::Result<CaseReport> {
     let (mut report, mut is_alone) = (CaseReport::new("reader"), false);
     for (what, bits, channels, has_goal) in FORMATS {
         let format = Format::new(48_000, bits, channels, 3)?;
@@ -110,7 +110,7 @@ fn with_guest_here<T>(format: Format, work: impl FnOnce(Lanes<'_>) -> anyhow::Re
     work(Lanes::new(lanes, guest, format)?)
 }
 
-fn contest(effort: Effort, lanes: Lanes<'_>) -> anyhow::Result<Outcome> {
+fn contest(effort: &Effort, lanes: Lanes<'_>) -> anyhow::Result<Outcome> {
     let lanes = RefCell::new(lanes);
     let candidate = |name, who| {
         let lanes = &lanes;
@@ -121,12 +121,11 @@ fn contest(effort: Effort, lanes: Lanes<'_>) -> anyhow::Result<Outcome> {
 
 /// Streams in as many regions, and what reads and writes them.
 fn lanes(format: Format) -> anyhow::Result<(Vec<Lane>, Writers)> {
-    let scratch = Scratch::new()?;
     let chunk_bytes = format.chunk_bytes() as usize;
     let header = Writer::header_for(format, REGION_BYTES)?;
     let (mut lanes, mut writers) = (Vec::new(), Vec::new());
-    for lane in 0..LANES {
-        let (region, file) = scratch.region(&lane.to_string(), REGION_BYTES)?;
+    for _ in 0..LANES {
+        let (region, file) = scratch(REGION_BYTES)?;
         let reader = Reader::new(region.clone()).with_order(StoreOrder::X64);
         let mut writer = Writer::new(region, StoreOrder::X64)?;
         writer.open_as(header)?;

@@ -3,7 +3,7 @@
 
 use super::scene::{Look, Target};
 use super::upload::PictureTexture;
-use crate::picture::{Rotation, Transfer, Size};
+use crate::picture::{Rotation, Size, Transfer};
 use crate::view::Place;
 
 /// A copy from the picture to the target, ready to be recorded.

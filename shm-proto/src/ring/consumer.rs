@@ -8,7 +8,7 @@ use super::protocol::{self, Got, Position};
 use super::{Durations, Kind, wire};
 use crate::guest::{Allowed, Corrupt, Guest};
 use crate::raw::map::Region;
-use crate::span::{AccessError, Purpose};
+use crate::span::{AccessError, Purpose, Span};
 use crate::time::HostTime;
 use core::time::Duration;
 
@@ -237,6 +237,25 @@ impl Consumer {
         self.settle(outcome, buf.len())
     }
 
+    /// As [`Consumer::newest`], but the caller copies: `copy` is given the kind and the payload where it lies, and may run
+    /// several times, up to four. What it copied is whole if, and only if, this returns [`Taken`].
+    ///
+    /// For copies straight to where the payload is needed, or in pieces. Real-time safe if `copy` is.
+    ///
+    /// # Errors
+    /// [`Miss`]; an error of `copy` counts as [`Miss::Gone`].
+    pub fn newest_with(
+        &mut self,
+        mut copy: impl FnMut(Kind, Span<'_>) -> Result<(), AccessError>,
+    ) -> Result<Taken, Miss> {
+        let Phase::Following(geometry, at) = &mut self.phase else { return Err(Miss::NoRing) };
+        let memory = Mapped::new(&self.region, *geometry);
+        let outcome = at.newest(&memory, |slot| {
+            copy_slot(&memory, *geometry, slot, |kind, payload| copy(kind, payload).map(|()| true))
+        });
+        self.settle(outcome, usize::MAX)
+    }
+
     /// The shape of the ring that is followed.
     pub fn geometry(&self) -> Option<Geometry> {
         match self.phase {
@@ -306,18 +325,32 @@ fn check_header(header: &wire::Header, region_bytes: u64) -> Result<Geometry, St
     Geometry::check(header, region_bytes).map_err(|corrupt| State::Refused(Refusal::Corrupt(corrupt)))
 }
 
-/// Copies a slot's header and payload. Torn numbers are possible and harmless: they are checked against our own limits,
-/// and the protocol drops the result.
+/// Copies a slot's header, and its payload into `buf`.
 fn copy(memory: &Mapped<'_>, geometry: Geometry, slot: u32, buf: &mut [u8]) -> Result<Copied, AccessError> {
+    copy_slot(memory, geometry, slot, |kind, payload| {
+        let Some(dst) = usize::try_from(payload.len()).ok().and_then(|len| buf.get_mut(..len)) else {
+            return Ok(false);
+        };
+        let purpose = if kind == Kind::VideoFrame { Purpose::HandOff } else { Purpose::Read };
+        payload.copy_to(dst, purpose).map(|()| true)
+    })
+}
+
+/// Copies a slot's header, and gives its payload to `take`, which says whether it had room. Torn numbers are possible
+/// and harmless: they are checked against our own limits, and the protocol drops the result.
+fn copy_slot(
+    memory: &Mapped<'_>,
+    geometry: Geometry,
+    slot: u32,
+    mut take: impl FnMut(Kind, Span<'_>) -> Result<bool, AccessError>,
+) -> Result<Copied, AccessError> {
     let header = wire::SlotHeader::decode(memory.load_header(slot)?);
     let (kind, len, durations) = match check_slot(&header, geometry) {
         Ok(checked) => checked,
         Err(corrupt) => return Ok(Copied::Corrupt(corrupt)),
     };
-    let Some(dst) = buf.get_mut(..len as usize) else { return Ok(Copied::TooLong(len)) };
-    let purpose = if kind == Kind::VideoFrame { Purpose::HandOff } else { Purpose::Read };
-    memory.payload(slot)?.sub(0, u64::from(len))?.copy_to(dst, purpose)?;
-    Ok(Copied::Payload(kind, len as usize, durations))
+    let has_room = take(kind, memory.payload(slot)?.sub(0, u64::from(len))?)?;
+    Ok(if has_room { Copied::Payload(kind, len as usize, durations) } else { Copied::TooLong(len) })
 }
 
 fn check_slot(header: &wire::SlotHeader, geometry: Geometry) -> Result<(Kind, u32, Durations), Corrupt> {

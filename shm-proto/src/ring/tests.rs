@@ -49,6 +49,35 @@ fn every_part_of_a_publication_arrives() {
 }
 
 #[test]
+fn a_caller_that_copies_itself_gets_the_newest_and_is_told_when_its_copy_was_torn() {
+    let (_region, mut producer, mut consumer) = ring(2, 64);
+    let read = |consumer: &mut Consumer, producer: &mut Producer, laps: u32| {
+        let (mut text, mut calls) = ([0; 3], 0_u64);
+        let taken = consumer.newest_with(|kind, payload| {
+            calls += 1;
+            assert_eq!(kind, Kind::Metadata);
+            payload.copy_to(&mut text, crate::span::Purpose::Read)?;
+            // The writer goes on while this copy is at work.
+            for _ in 0..laps {
+                publish(producer, "new");
+            }
+            Ok(())
+        });
+        (taken.map(|t| t.seq), text, calls)
+    };
+    publish(&mut producer, "old");
+    assert_eq!(read(&mut consumer, &mut producer, 0), (Ok(1), *b"old", 1));
+    assert_eq!(read(&mut consumer, &mut producer, 0).0, Err(Miss::Nothing));
+    publish(&mut producer, "mid");
+    let (taken, _, calls) = read(&mut consumer, &mut producer, 2);
+    assert_eq!((taken, consumer.counters().torn), (Err(Miss::Overrun), calls));
+    assert!((2..=4).contains(&calls), "{calls}");
+    assert_eq!(read(&mut consumer, &mut producer, 1).0, Ok(10), "one more than was there");
+    let gone = consumer.newest_with(|_, payload| payload.copy_to(&mut [0; 1], crate::span::Purpose::Read));
+    assert_eq!(gone, Err(Miss::Gone), "what the caller could not copy was not taken");
+}
+
+#[test]
 fn a_duration_longer_than_the_wire_can_say_is_one_hour() {
     let (_region, mut producer, mut consumer) = ring(2, 64);
     let durations = Durations { since_previous: Duration::from_secs(1_000_000), ..Durations::default() };

@@ -1,0 +1,251 @@
+//! Which region, how many slots, for which picture: every combination in virtual time with the real protocol code, which
+//! is exact; some of them by the host's clock, which says what a hand-over costs on this machine; and the formulas.
+
+mod advice;
+pub mod cell;
+mod live;
+pub mod reader;
+pub mod sweep;
+
+use super::Task;
+use crate::figure::{HeatMap, Table};
+use crate::mode::{self, Mode};
+use crate::report::CaseReport;
+use crate::sizes::{self, MIB, device_mib};
+use cell::{Cell, Outcome};
+use reader::Behaviour;
+use rx_host::exit::Failure;
+use serde::{Deserialize, Serialize};
+use shm_proto::Region;
+use shm_proto::kvmfr::PixelType;
+use shm_proto::scream::{Format, Writer};
+use std::time::Duration;
+use sweep::{Plan, Subject};
+
+/// A cell as it is reported.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellRow {
+    /// The protocol's name.
+    pub protocol: String,
+    /// Size and rate of the guest.
+    pub mode: String,
+    /// The pixel format.
+    pub format: String,
+    /// Slots.
+    pub slots: u32,
+    /// Who read.
+    pub reader: String,
+    /// Bytes that the region must have.
+    pub region_bytes: u64,
+    /// Measured by the host's clock; otherwise virtual and exact.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
+    /// The machine was too busy while it was measured.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disturbed: bool,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+impl CellRow {
+    fn of(cell: &Cell, subject: &Subject, outcome: Outcome) -> CellRow {
+        CellRow {
+            protocol: cell.protocol.name().into(),
+            mode: cell.mode.to_string(),
+            format: subject.pixel.to_string(),
+            slots: cell.load.slots,
+            reader: cell.behaviour.name().into(),
+            region_bytes: cell.protocol.needed_bytes(&cell.load.spec, cell.load.slots).unwrap_or(0),
+            live: false,
+            disturbed: false,
+            outcome,
+        }
+    }
+
+    /// What names it, the same in every run.
+    pub fn id(&self) -> String {
+        let CellRow { protocol, mode, format, slots, reader, .. } = self;
+        format!("{protocol} {mode} {format} {slots} slots {reader}{}", if self.live { " live" } else { "" })
+    }
+}
+
+/// Above so many pictures there is no table for each.
+const MAX_TABLES: usize = 3;
+/// A sweep must show every cell once at least; the seed decides jitter and stalls.
+const SEED: u64 = 20_261_121;
+
+pub(super) fn run(task: &Task<'_>) -> anyhow::Result<CaseReport> {
+    let plan = task.sweep.plan(task.is_quick)?;
+    let mut report = CaseReport::new("ring-size");
+    let work: Vec<_> =
+        plan.subjects.iter().flat_map(|s| plan.cells(s, SEED).into_iter().map(move |c| (s, c))).collect();
+    if work.is_empty() {
+        let hint = format!("a region holds at most {} MiB", shm_proto::raw::map::MAX_REGION_BYTES / MIB);
+        return Err(Failure::environment("no protocol can hand over such a picture with so many slots", hint).into());
+    }
+    let live = if task.is_exact { Vec::new() } else { live::choose(&plan, task.sweep)? };
+    for (done, (subject, cell)) in work.iter().enumerate() {
+        if !task.effort.progress.step(done as u64, work.len() as u64) {
+            report.give_up(format!("ended by the user after {done} of {} combinations", work.len()));
+            break;
+        }
+        report.cells.push(CellRow::of(cell, subject, play(cell)?));
+    }
+    if !task.effort.progress.is_stopped() {
+        live::measure(&mut report, &live, task)?;
+    }
+    report.tables.push(size_table(&plan));
+    report.tables.push(scream_table());
+    for subject in plan.subjects.iter().take(if plan.subjects.len() > MAX_TABLES { 0 } else { MAX_TABLES }) {
+        report.tables.push(subject_table(subject, &report.cells));
+    }
+    if report.cells.iter().any(|row| row.live) {
+        report.tables.push(live::table(&report.cells));
+    }
+    report.maps = heat_maps(&plan, &report.cells);
+    let of_subject = |subject: &Subject| rows_of(subject, &report.cells).cloned().collect::<Vec<_>>();
+    report.advice = plan.subjects.iter().filter_map(|s| advice::sentence(s, &of_subject(s))).collect();
+    let wrong = report.cells.iter().map(|row| row.outcome.frames_wrong).sum();
+    report.add_wrong("frames of two pictures that were taken for one", report.cells.len() as u64, wrong);
+    Ok(report)
+}
+
+/// Plays a cell on a region of its own, without a name and without pages that nobody touches.
+fn play(cell: &Cell) -> anyhow::Result<Outcome> {
+    let bytes = cell.protocol.needed_bytes(&cell.load.spec, cell.load.slots).unwrap_or(0);
+    cell.play(&Region::memfd("rx-bench", bytes.next_multiple_of(4096))?)
+}
+
+/// The cells of a picture; those of a reader on a faster guest too.
+fn rows_of<'r>(subject: &'r Subject, rows: &'r [CellRow]) -> impl Iterator<Item = &'r CellRow> {
+    rows.iter().filter(move |row| {
+        let rate = row.mode.parse::<Mode>().map_or(0, |mode| mode.rate_hz);
+        let is_fast = row.reader == Behaviour::SlowScreen.name();
+        !row.live
+            && row.mode.starts_with(&format!("{}@", subject.mode.size()))
+            && row.format == subject.pixel.to_string()
+            && (rate == subject.mode.rate_hz || is_fast)
+    })
+}
+
+fn size_table(plan: &Plan) -> Table {
+    let mut table = Table::new(
+        "Region size in MiB (32 and 64 bits for a pixel; manual: what the project says, least: what its program needs)",
+        &["size", "B7 manual", "least", "B7 HDR manual", "least", "KVMFR 34 manual", "least", "ring of 3", "HDR"],
+    );
+    let mut sizes: Vec<(u32, u32)> = plan.subjects.iter().map(|s| (s.mode.width, s.mode.height)).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    for (width, height) in sizes {
+        let least = |pixel| device_mib(sizes::b7_needed_bytes(sizes::picture_bytes(width, height, pixel), 2));
+        let ring = |pixel| {
+            let bytes = sizes::ring_needed_bytes(sizes::picture_bytes(width, height, pixel), 3).unwrap_or(0);
+            bytes.div_ceil(MIB)
+        };
+        let [sdr, hdr] = [PixelType::Bgra, PixelType::Rgba16F];
+        let cells = [
+            sizes::b7_documented_mib(width, height, sdr),
+            least(sdr),
+            sizes::b7_documented_mib(width, height, hdr),
+            least(hdr),
+            sizes::v34_documented_mib(width, height),
+            device_mib(sizes::v34_needed_bytes(width, height, 3)),
+            ring(sdr),
+            ring(hdr),
+        ];
+        let size = Mode::new(width, height, 60).size();
+        table.rows.push(std::iter::once(size).chain(cells.iter().map(u64::to_string)).collect());
+    }
+    table
+}
+
+fn scream_table() -> Table {
+    let mut table = Table::new(
+        "Scream: chunks of 20 ms in a region, and how long until the oldest is overwritten",
+        &["sound", "bytes", "1 MiB", "2 MiB", "seconds at 2 MiB"],
+    );
+    for (rate_hz, bits, channels) in
+        [(44_100, 16, 2), (48_000, 16, 2), (48_000, 32, 2), (48_000, 16, 8), (192_000, 32, 8)]
+    {
+        let Ok(format) = Format::new(rate_hz, bits, channels, 0) else { continue };
+        let slots = |mib: u64| Writer::header_for(format, mib * MIB).map_or(0, |header| header.max_chunks);
+        table.rows.push(vec![
+            format!("{rate_hz} Hz, {bits} bits × {channels}"),
+            format.chunk_bytes().to_string(),
+            slots(1).to_string(),
+            slots(2).to_string(),
+            format!("{:.2}", f64::from(slots(2)) * shm_proto::scream::CHUNK_TIME.as_secs_f64()),
+        ]);
+    }
+    table
+}
+
+fn subject_table(subject: &Subject, rows: &[CellRow]) -> Table {
+    let Subject { mode, pixel } = subject;
+    let mut table = Table::new(
+        format!("{mode} {pixel}, virtual time: what the guest had to wait for, and what the reader missed"),
+        &["", "slots", "MiB", "stalled %", "lost %", "unseen %", "torn %", "p50 ms", "p99 ms", "max ms"],
+    );
+    for row in rows_of(subject, rows) {
+        let o = &row.outcome;
+        let lost = if o.frames_due == 0 { 0.0 } else { 100.0 * o.frames_lost as f64 / o.frames_due as f64 };
+        let mut cells = vec![
+            format!("{} {}", row.protocol, row.reader),
+            row.slots.to_string(),
+            row.region_bytes.div_ceil(MIB).to_string(),
+        ];
+        cells.extend([o.stalled_percent(), lost, o.unseen_percent(), o.torn_percent()].map(|v| format!("{v:.2}")));
+        cells.extend([o.handover_us_p50, o.handover_us_p99, o.handover_us_max].map(|v| format!("{:.2}", v / 1e3)));
+        table.rows.push(cells);
+    }
+    table
+}
+
+/// For each protocol and reader, slots against size, at 60 Hz and 32 bits.
+fn heat_maps(plan: &Plan, rows: &[CellRow]) -> Vec<HeatMap> {
+    let mut maps = Vec::new();
+    let sizes: Vec<String> = mode::SIZES
+        .iter()
+        .map(|(width, height)| Mode::new(*width, *height, 60).size())
+        .filter(|size| plan.subjects.iter().any(|s| s.mode.size() == *size))
+        .collect();
+    for protocol in &plan.protocols {
+        for behaviour in &plan.behaviours {
+            let value = |size: &str, slots: u32| {
+                let find = |row: &&CellRow| {
+                    row.protocol == protocol.name()
+                        && row.reader == behaviour.name()
+                        && row.slots == slots
+                        && !row.live
+                        && row.format == "BGRA"
+                        && row.mode.starts_with(&format!("{size}@"))
+                };
+                rows.iter().find(find).map(|row| row.outcome.stalled_percent() + row.outcome.torn_percent())
+            };
+            let by_size = |size: &String| plan.slots.iter().map(|slots| value(size, *slots)).collect::<Vec<_>>();
+            let values: Vec<_> = sizes.iter().map(by_size).collect();
+            if sizes.len() > 1 && values.iter().flatten().any(Option::is_some) {
+                maps.push(HeatMap {
+                    id: format!("ring-size-{}-{}", protocol.name(), behaviour.name()),
+                    title: format!("{}: frames held up or torn, {}", protocol.name(), behaviour.what()),
+                    unit: "%".into(),
+                    x_title: "slots".into(),
+                    x: plan.slots.iter().map(u32::to_string).collect(),
+                    y_title: "picture, BGRA".into(),
+                    y: sizes.clone(),
+                    values,
+                });
+            }
+        }
+    }
+    maps
+}
+
+/// How long a measured cell lasts, and how often it is repeated.
+const fn live_blocks(is_quick: bool) -> (u32, Duration) {
+    if is_quick { (3, Duration::from_millis(700)) } else { (5, Duration::from_secs(2)) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,297 @@
+//! How soon a publication is seen, and what looking for it costs: our prediction against fixed polls of 1 ms (Looking
+//! Glass) and 6.25 ms (Scream), on one trace. In virtual time the looks are counted, which is exact; by the host's clock
+//! the delay is measured in paired blocks, with the processor time that each policy took.
+
+use super::Task;
+use crate::contest::{Candidate, Effort, hold};
+use crate::figure::{Better, Figure, Table};
+use crate::place::{Pinned, processors};
+use crate::random::Random;
+use crate::report::CaseReport;
+use crate::stats::median;
+use rustix::time::{ClockId, clock_gettime};
+use rx_host::{clock, realtime};
+use shm_proto::HostTime;
+use shm_proto::cadence::{Cadence, Profile};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What a wake-up costs a receiver: the processor time of one look, its system call and the switch. Source: performance
+/// measurements of the project, 13 to 17 µs. Unit: seconds.
+const WAKE_S: f64 = 15e-6;
+/// A wake-up is up to so much late. As in `ring-size`. Unit: ns.
+const WAKE_LATE_NS: usize = 40_000;
+/// Publications of a virtual trace: ten minutes of sound.
+const VIRTUAL_EVENTS: usize = 30_000;
+/// Nothing counts before: estimates settle.
+const WARM_UP: Duration = Duration::from_secs(10);
+/// One measured block of one policy.
+const BLOCK: Duration = Duration::from_millis(600);
+/// Blocks that are measured at most; each takes the time of three policies.
+const MAX_BLOCKS: u32 = 15;
+/// The median delay is at most this much of a 1 ms poll's.
+const GOAL_MAX_RATIO: f64 = 0.05;
+
+/// When publications come.
+#[derive(Clone, Copy, Debug)]
+struct Trace {
+    name: &'static str,
+    period: Duration,
+    /// Each is up to so much late. Unit: ns.
+    jitter_ns: usize,
+    profile: &'static Profile,
+}
+
+const TRACES: [Trace; 3] = [
+    Trace { name: "sound", period: Duration::from_millis(20), jitter_ns: 600_000, profile: &Profile::SOUND },
+    Trace { name: "60 Hz", period: Duration::from_nanos(16_666_667), jitter_ns: 600_000, profile: &Profile::VIDEO },
+    Trace { name: "144 Hz", period: Duration::from_nanos(6_944_444), jitter_ns: 300_000, profile: &Profile::VIDEO },
+];
+
+/// Who waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Policy {
+    Ours,
+    Poll1,
+    Poll6,
+}
+
+impl Policy {
+    const ALL: [Policy; 3] = [Policy::Poll1, Policy::Ours, Policy::Poll6];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Policy::Ours => "prediction",
+            Policy::Poll1 => "poll of 1 ms",
+            Policy::Poll6 => "poll of 6.25 ms",
+        }
+    }
+}
+
+/// A policy at work.
+enum Waiter {
+    Ours(Box<Cadence>),
+    Every(Duration),
+}
+
+impl Waiter {
+    fn new(policy: Policy, trace: &Trace, seed: u64) -> Waiter {
+        match policy {
+            Policy::Ours => Waiter::Ours(Box::new(Cadence::new(trace.profile, seed))),
+            Policy::Poll1 => Waiter::Every(Duration::from_millis(1)),
+            Policy::Poll6 => Waiter::Every(Duration::from_micros(6250)),
+        }
+    }
+
+    /// A look at `now` found that `number` is the newest; it had seen `seen`. When to look next.
+    fn look(&mut self, now: HostTime, number: u64, seen: u64) -> HostTime {
+        match self {
+            Waiter::Ours(cadence) => {
+                if number > seen {
+                    cadence.published(now, number);
+                } else {
+                    cadence.nothing(now);
+                }
+                cadence.next_wake(now)
+            }
+            Waiter::Every(period) => now + *period,
+        }
+    }
+}
+
+/// What a policy did with a virtual trace.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Result {
+    delay_us_p50: f64,
+    delay_us_p99: f64,
+    looks_per_s: f64,
+}
+
+pub(super) fn run(task: &Task<'_>) -> anyhow::Result<CaseReport> {
+    let mut report = CaseReport::new("wait");
+    let mut table = Table::new(
+        "Virtual time, ten minutes of each trace: from a publication to the look that finds it",
+        &["trace and policy", "p50 µs", "p99 µs", "looks/s", "processor %"],
+    );
+    for trace in &TRACES {
+        for policy in Policy::ALL {
+            let Result { delay_us_p50, delay_us_p99, looks_per_s } = play(trace, policy, 1);
+            let name = format!("{}, {}", trace.name, policy.name());
+            let (load, lower) = (looks_per_s * WAKE_S * 100.0, Better::Lower);
+            let cells = [format!("{delay_us_p50:.0}"), format!("{delay_us_p99:.0}"), format!("{looks_per_s:.0}")];
+            table.rows.push([vec![name.clone()], cells.to_vec(), vec![format!("{load:.2}")]].concat());
+            if policy == Policy::Ours {
+                report.figures.push(Figure::exact(format!("{name}: delay p50"), delay_us_p50, "µs", lower));
+                report.figures.push(Figure::exact(format!("{name}: delay p99"), delay_us_p99, "µs", lower));
+                report.figures.push(Figure::exact(format!("{name}: looks"), looks_per_s, "1/s", lower));
+            }
+        }
+    }
+    report.tables.push(table);
+    if !task.is_exact {
+        measure(&mut report, task.effort)?;
+    }
+    Ok(report)
+}
+
+/// A policy on a trace in virtual time.
+fn play(trace: &Trace, policy: Policy, seed: u64) -> Result {
+    let mut random = Random::new(seed);
+    let begin = HostTime::from_ns(1 << 40);
+    let arrivals: Vec<HostTime> = (1..=VIRTUAL_EVENTS as u32)
+        .map(|n| begin + trace.period * n + Duration::from_nanos(random.below(trace.jitter_ns) as u64))
+        .collect();
+    let (mut waiter, mut now, mut delays) = (Waiter::new(policy, trace, seed), begin, Vec::new());
+    let (mut seen, mut looks) = (0, 0u64);
+    let counts_from = begin + WARM_UP;
+    while seen < arrivals.len() {
+        let newest = seen + arrivals[seen..].iter().take_while(|at| **at <= now).count();
+        if now >= counts_from {
+            looks += 1;
+            delays.extend(arrivals[seen..newest].iter().map(|at| now.since(*at).as_nanos() as f64 / 1e3));
+        }
+        let wake = waiter.look(now, newest as u64, seen as u64);
+        seen = newest;
+        now = wake + Duration::from_nanos(random.below(WAKE_LATE_NS) as u64);
+    }
+    delays.sort_by(f64::total_cmp);
+    let rank = |q: f64| delays.get((delays.len() as f64 * q) as usize).copied().unwrap_or(f64::NAN);
+    let looks_per_s = looks as f64 / now.since(counts_from).as_secs_f64();
+    Result { delay_us_p50: rank(0.5), delay_us_p99: rank(0.99), looks_per_s }
+}
+
+/// All policies on the sound's trace by the host's clock.
+fn measure(report: &mut CaseReport, effort: &Effort) -> anyhow::Result<()> {
+    let [here, other, ..] = processors()[..] else {
+        report.give_up("somebody who publishes and somebody who waits need two processors");
+        return Ok(());
+    };
+    let (newest, trace) = (AtomicU64::new(0), TRACES[0]);
+    let stop = AtomicU64::new(0);
+    let spent = [const { Cell::new(Duration::ZERO) }; 3];
+    let runs = [const { Cell::new(0u32) }; 3];
+    let effort = Effort { blocks: effort.blocks.min(MAX_BLOCKS), ..effort.clone() };
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _pinned = Pinned::to(other);
+            publish(&trace, &newest, &stop);
+        });
+        let _pinned = Pinned::to(here);
+        let _stop = StoreOnDrop(&stop);
+        realtime::ask_for_exact_timers();
+        let candidate = |(place, policy): (usize, Policy)| {
+            let (newest, spent, runs) = (&newest, &spent[place], &runs[place]);
+            let mut follower = Follower { waiter: Waiter::new(policy, &trace, 5), seen: 0, number: 0 };
+            Candidate::new(policy.name(), move || {
+                let before = thread_time();
+                let delay_ns = follower.follow(&trace, newest);
+                spent.set(spent.get() + thread_time().saturating_sub(before));
+                runs.set(runs.get() + 1);
+                Ok(delay_ns)
+            })
+        };
+        hold(&effort, Policy::ALL.into_iter().enumerate().map(candidate).collect())
+    })?;
+    for standing in &outcome.standings {
+        let goal = (standing.name == Policy::Ours.name()).then_some(GOAL_MAX_RATIO);
+        report.add("sound: delay p50", Policy::Poll1.name(), 0, &outcome, standing, goal);
+    }
+    for ((policy, spent), runs) in Policy::ALL.into_iter().zip(&spent).zip(&runs) {
+        let all = BLOCK * runs.get().max(1);
+        let percent = 100.0 * spent.get().as_secs_f64() / all.as_secs_f64();
+        let id = format!("sound, {}: processor, measured", policy.name());
+        report.figures.push(Figure::measured(id, percent, "%", Better::Lower));
+    }
+    Ok(())
+}
+
+struct StoreOnDrop<'a>(&'a AtomicU64);
+
+impl Drop for StoreOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(1, Ordering::Relaxed);
+    }
+}
+
+/// The other side: stores the time of each publication in its rhythm. It spins before it is due, so as to be exact.
+fn publish(trace: &Trace, newest: &AtomicU64, stop: &AtomicU64) {
+    realtime::ask_for_exact_timers();
+    let mut random = Random::new(9);
+    let begin = clock::now();
+    for number in 1u32.. {
+        if stop.load(Ordering::Relaxed) != 0 {
+            return;
+        }
+        let due = begin + trace.period * number + Duration::from_nanos(random.below(trace.jitter_ns) as u64);
+        clock::sleep_until(due - Duration::from_micros(200));
+        while clock::now() < due {
+            std::hint::spin_loop();
+        }
+        // Release: nothing else is handed over; the time is the message.
+        newest.store(clock::now().as_ns(), Ordering::Release);
+    }
+}
+
+/// A policy that goes on from block to block, as in a receiver that runs for hours.
+struct Follower {
+    waiter: Waiter,
+    seen: u64,
+    number: u64,
+}
+
+impl Follower {
+    /// Follows the publications for a block. The median delay, in nanoseconds.
+    fn follow(&mut self, trace: &Trace, newest: &AtomicU64) -> f64 {
+        let (begin, mut delays) = (clock::now(), Vec::with_capacity(64));
+        loop {
+            let (published, now) = (newest.load(Ordering::Acquire), clock::now());
+            if now.since(begin) >= BLOCK {
+                break;
+            }
+            let before = self.number;
+            if published != self.seen {
+                // Numbers grow by the time that went by, so that what was missed leaves a gap.
+                let passed = published.saturating_sub(self.seen) as f64 / trace.period.as_nanos() as f64;
+                self.number += if self.seen == 0 { 1 } else { passed.round().max(1.0) as u64 };
+                self.seen = published;
+                delays.push(now.as_ns().saturating_sub(published) as f64);
+            }
+            let wake = self.waiter.look(now, self.number, before);
+            clock::sleep_until(wake);
+        }
+        // The first of a block was published before the block began, for some of the policies.
+        median(delays.get(2..).unwrap_or_default())
+    }
+}
+
+/// Processor time of the calling thread.
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polls_find_a_publication_after_half_their_period_and_look_as_often_as_they_say() {
+        for (policy, half_us, looks) in [(Policy::Poll1, 510.0, 980.0), (Policy::Poll6, 3135.0, 159.5)] {
+            let result = play(&TRACES[0], policy, 3);
+            assert!((result.delay_us_p50 / half_us - 1.0).abs() < 0.05, "{policy:?} {result:?}");
+            assert!((result.looks_per_s / looks - 1.0).abs() < 0.02, "{policy:?} {result:?}");
+        }
+    }
+
+    #[test]
+    fn prediction_sees_sooner_than_either_poll_and_looks_less_often_than_the_fast_one() {
+        for trace in &TRACES {
+            let ours = play(trace, Policy::Ours, 3);
+            let poll = play(trace, Policy::Poll1, 3);
+            assert!(ours.delay_us_p50 < 0.5 * poll.delay_us_p50, "{}: {ours:?} {poll:?}", trace.name);
+            assert!(ours.looks_per_s < 0.9 * poll.looks_per_s, "{}: {ours:?} {poll:?}", trace.name);
+            assert_eq!(ours, play(trace, Policy::Ours, 3), "the same in every run");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! LGMP with KVMFR on top: a producer like the stock one, but with any number of frame slots, and the receiver's own
+//! viewer. With the stock number it does what `shm_proto::kvmfr::Producer` does; a test compares them.
+
+use super::{Guest, Load, Offered, Protocol, Reader, STAMP_BYTES, Taken, stamp, stamp_of};
+use crate::sizes::{self, B7_ALIGN_BYTES};
+use crate::timeline::Clock;
+use anyhow::Context;
+use shm_proto::kvmfr::producer::picture_spec::FrameNumbers;
+use shm_proto::kvmfr::producer::producer_ms;
+use shm_proto::kvmfr::wire::{self as kvmfr, FRAME_QUEUE, MAX_TIME_MS, POINTER_QUEUE, WRITE_POINTER_BYTES};
+use shm_proto::kvmfr::{Identity, Outcome, PendingFrame, PictureSpec, Viewer};
+use shm_proto::lgmp::host::{Block, Host, MagicOrder, QueueHandle};
+use shm_proto::lgmp::host_queue::Posted;
+use shm_proto::lgmp::wire as lgmp;
+use shm_proto::raw::pause::pause;
+use shm_proto::{AccessError, Purpose, Region};
+use std::time::Duration;
+
+/// LGMP 6 with KVMFR 20: Looking Glass B7.
+pub(super) static LGMP_6: Lgmp = Lgmp {
+    name: "lgmp6",
+    what: "LGMP 6 with KVMFR 20 (Looking Glass B7)",
+    lgmp: &lgmp::V6,
+    kvmfr: &kvmfr::V20,
+    stock_slots: 2,
+    needed_bytes: sizes::b7_needed_bytes,
+    documented_mib: |spec| sizes::b7_documented_mib(spec.width, spec.height, spec.pixel_type),
+};
+
+/// Shape buffers and their size, as stock producers have them: they take room.
+const SHAPES: u64 = 3 * 1_048_600;
+/// Steps in which a guest raises its write pointer in virtual time; really, it is each MiB.
+const VIRTUAL_STEPS: u32 = 4;
+/// How often a reader looks again for rows that are on their way.
+const ROWS_WAIT: Duration = Duration::from_micros(250);
+/// When a reader gives up a frame whose rows do not come. Source: the wire reference, section 3.4.
+const ROWS_TIMEOUT: Duration = Duration::from_millis(500);
+/// The step of the write pointer that is copied behind. Unit: bytes.
+const STEP_BYTES: u32 = 1 << 20;
+
+/// A pair of versions.
+#[derive(Debug)]
+pub(super) struct Lgmp {
+    name: &'static str,
+    what: &'static str,
+    lgmp: &'static lgmp::Layout,
+    kvmfr: &'static kvmfr::Layout,
+    stock_slots: u32,
+    needed_bytes: fn(u64, u32) -> u64,
+    documented_mib: fn(&PictureSpec) -> u64,
+}
+
+impl Protocol for Lgmp {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn what(&self) -> &'static str {
+        self.what
+    }
+
+    fn stock_slots(&self) -> Option<u32> {
+        Some(self.stock_slots)
+    }
+
+    fn needed_bytes(&self, spec: &PictureSpec, slots: u32) -> Option<u64> {
+        let bytes = (self.needed_bytes)(spec.bytes(), slots);
+        // Every position of LGMP has 32 bits.
+        (bytes <= u64::from(u32::MAX)).then_some(bytes)
+    }
+
+    fn documented_mib(&self, spec: &PictureSpec) -> Option<u64> {
+        Some((self.documented_mib)(spec))
+    }
+
+    fn guest(&self, region: &Region, load: &Load, clock: &dyn Clock) -> anyhow::Result<Box<dyn Guest>> {
+        let user_data = Identity::default().encode(self.kvmfr);
+        let ms = producer_ms(clock.now());
+        let mut host = Host::start(region, self.lgmp, MagicOrder::Last, 1, &user_data, ms)?;
+        let frames = host.add_queue(FRAME_QUEUE, load.slots, MAX_TIME_MS)?;
+        host.add_queue(POINTER_QUEUE, self.kvmfr.pointer_length, MAX_TIME_MS)?;
+        host.allocate(u64::from(self.kvmfr.pointer_length) * self.kvmfr.cursor.size as u64 + SHAPES, 4)?;
+        let slot_bytes = load.spec.bytes() + B7_ALIGN_BYTES;
+        let slots = (0..load.slots).map(|_| host.allocate(slot_bytes, B7_ALIGN_BYTES)).collect::<Result<_, _>>()?;
+        host.open()?;
+        let source = vec![0x3C; STEP_BYTES as usize + load.spec.pitch_bytes as usize];
+        Ok(Box::new(LgmpGuest { host, kvmfr: self.kvmfr, frames, slots, slot: 0, serial: 0, load: *load, source }))
+    }
+
+    fn reader(&self, region: &Region, load: &Load, seed: u64) -> anyhow::Result<Box<dyn Reader>> {
+        let mut viewer = Viewer::new(region.clone(), seed)?;
+        viewer.poll(crate::timeline::BEGIN);
+        Ok(Box::new(LgmpReader { viewer, load: *load, buffer: Vec::new(), torn: 0 }))
+    }
+}
+
+#[derive(Debug)]
+struct LgmpGuest {
+    host: Host,
+    kvmfr: &'static kvmfr::Layout,
+    frames: QueueHandle,
+    slots: Vec<Block>,
+    slot: usize,
+    serial: u32,
+    load: Load,
+    source: Vec<u8>,
+}
+
+impl LgmpGuest {
+    fn write(&self, clock: &dyn Clock, block: Block, number: u64) -> Result<(), AccessError> {
+        let (spec, speeds) = (&self.load.spec, &self.load.speeds);
+        let pitch = u64::from(spec.pitch_bytes);
+        let pixels_at = u64::from(block.offset) + B7_ALIGN_BYTES;
+        let all = self.host.region().span(pixels_at, spec.bytes())?;
+        let pointer = self.host.region().whole().word::<u32>(pixels_at - u64::from(WRITE_POINTER_BYTES))?;
+        let steps = if clock.is_real() { spec.height.div_ceil(self.rows_per_step()) } else { VIRTUAL_STEPS };
+        let rows_per_step = spec.height.div_ceil(steps);
+        for step in 0..steps {
+            let (from, to) = (step * rows_per_step, ((step + 1) * rows_per_step).min(spec.height));
+            let len = u64::from(to.saturating_sub(from)) * pitch;
+            if clock.is_real() {
+                let piece = usize::try_from(len).ok().and_then(|len| self.source.get(..len)).unwrap_or_default();
+                all.sub(u64::from(from) * pitch, piece.len() as u64)?.copy_from(piece)?;
+            } else {
+                clock.sleep(speeds.guest_time(len));
+            }
+            if step == 0 {
+                stamp(all, number)?;
+            }
+            if to == spec.height {
+                stamp(all.sub(spec.bytes() - pitch, STAMP_BYTES as u64)?, number)?;
+            }
+            // Releases the rows below it to the viewer that reads it.
+            pointer.store_release(to * spec.pitch_bytes);
+        }
+        Ok(())
+    }
+
+    fn rows_per_step(&self) -> u32 {
+        STEP_BYTES.div_ceil(self.load.spec.pitch_bytes)
+    }
+}
+
+impl Guest for LgmpGuest {
+    fn tick(&mut self, clock: &dyn Clock) -> anyhow::Result<()> {
+        self.host.beat(producer_ms(clock.now()))?;
+        Ok(())
+    }
+
+    fn offer(&mut self, clock: &dyn Clock, number: u64) -> anyhow::Result<Offered> {
+        let block = self.slots[self.slot];
+        let ms = producer_ms(clock.now());
+        let (queue, region, layout) = self.host.queue(self.frames).context("the queue of frames")?;
+        if !queue.has_listeners(region, layout)? {
+            return Ok(Offered::NobodyReads);
+        }
+        if queue.unfinished(region, layout)? >= self.load.slots {
+            return Ok(Offered::Full);
+        }
+        let offset = B7_ALIGN_BYTES as u32 - WRITE_POINTER_BYTES;
+        let rows = self.load.spec.height;
+        let numbers = FrameNumbers { serial: self.serial.wrapping_add(1), format_ver: 1, rows, offset };
+        let header = self.load.spec.encode(self.kvmfr, numbers, &[]);
+        // The write pointer first: whoever sees the new header waits for the new pixels.
+        region.whole().word::<u32>(u64::from(block.offset + offset))?.store_release(0);
+        region.span(u64::from(block.offset), header.len() as u64)?.copy_from(&header)?;
+        match queue.post(region, layout, 0, block, ms)? {
+            Posted::Sent => {}
+            Posted::NobodyListens => return Ok(Offered::NobodyReads),
+            Posted::Full | Posted::LockBusy => return Ok(Offered::Full),
+        }
+        self.serial = numbers.serial;
+        self.slot = (self.slot + 1) % self.slots.len();
+        self.write(clock, block, number)?;
+        Ok(Offered::Written)
+    }
+}
+
+#[derive(Debug)]
+struct LgmpReader {
+    viewer: Viewer,
+    load: Load,
+    buffer: Vec<u8>,
+    torn: u64,
+}
+
+impl Reader for LgmpReader {
+    fn take(&mut self, clock: &dyn Clock) -> anyhow::Result<Option<Taken>> {
+        let now = clock.now();
+        let LgmpReader { viewer, load, buffer, torn } = self;
+        viewer.poll(now);
+        let Some(frame) = viewer.take_frame(now) else { return Ok(None) };
+        let ends = copy(clock, load, &frame, buffer)?;
+        let outcome = frame.finish();
+        *torn += u64::from(outcome == Outcome::Torn);
+        let (first, last) = ends.unwrap_or_default();
+        let accepted = outcome == Outcome::Accepted && ends.is_some();
+        Ok(Some(Taken { number: first, accepted, is_whole: accepted && first == last }))
+    }
+
+    fn torn(&self) -> u64 {
+        self.torn
+    }
+}
+
+/// Copies a frame behind the guest's write pointer. The stamps of its first and last row; nothing if the guest did not
+/// finish it.
+fn copy(
+    clock: &dyn Clock,
+    load: &Load,
+    frame: &PendingFrame<'_>,
+    buffer: &mut Vec<u8>,
+) -> Result<Option<(u64, u64)>, AccessError> {
+    let (rows, pitch) = (frame.frame().rows(), frame.frame().pitch_bytes() as usize);
+    let deadline = clock.now() + ROWS_TIMEOUT;
+    buffer.resize(if clock.is_real() { rows as usize * pitch } else { pitch }, 0);
+    let (mut done, mut ends) = (0, (0, 0));
+    while done < rows {
+        let ready = frame.ready_rows();
+        if ready <= done {
+            if clock.now() >= deadline {
+                return Ok(None);
+            }
+            if clock.is_real() {
+                (0..32).for_each(|_| pause());
+            } else {
+                clock.sleep(ROWS_WAIT);
+            }
+            continue;
+        }
+        if clock.is_real() {
+            let place = buffer.get_mut(done as usize * pitch..).unwrap_or_default();
+            frame.copy_rows(done..ready, place, pitch, Purpose::HandOff)?;
+        } else {
+            if done == 0 {
+                frame.copy_rows(0..1, buffer, pitch, Purpose::Read)?;
+                ends.0 = stamp_of(buffer);
+            }
+            clock.sleep(load.speeds.host_time(u64::from(ready - done) * pitch as u64));
+            if ready == rows {
+                frame.copy_rows(rows - 1..rows, buffer, pitch, Purpose::Read)?;
+                ends.1 = stamp_of(buffer);
+            }
+        }
+        done = ready;
+    }
+    if clock.is_real() {
+        ends = (stamp_of(buffer), stamp_of(buffer.get((rows as usize - 1) * pitch..).unwrap_or_default()));
+    }
+    Ok(Some(ends))
+}
