@@ -49,6 +49,7 @@ step "portable engines" with_flags "RUSTFLAGS=--cfg rx_portable" \
 	cargo test -p shm-proto --all-features --lib --tests --target-dir target/portable --quiet
 step "release programs" cargo build --release --workspace
 step "kernel for the VM" scripts/kernel.sh
+step "its modules for input" scripts/kernel.sh input
 step "guest for the VM" scripts/guest.sh
 step "tests" cargo test --workspace --no-fail-fast
 

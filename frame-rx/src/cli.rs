@@ -3,6 +3,8 @@
 use crate::gpu::GpuChoice;
 use crate::gpu::present::PresentChoice;
 use crate::gpu::scene::Filter;
+use crate::input::address::InputChoice;
+use crate::input::chord::Chord;
 use crate::view::Scale;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -85,9 +87,30 @@ pub struct RunArgs {
     /// How to show.
     #[command(flatten)]
     pub show: ShowArgs,
+    /// Keyboard and mouse.
+    #[command(flatten)]
+    pub input: InputArgs,
     /// How to end.
     #[command(flatten)]
     pub end: EndArgs,
+}
+
+/// Keyboard and mouse for the guest.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+#[command(next_help_heading = "Keyboard and mouse")]
+pub struct InputArgs {
+    /// The way to the guest: auto, spice:ADDR, qmp:PATH or none [default: auto, SPICE at 127.0.0.1:5900 at the first click]
+    #[arg(long, value_name = "WAY")]
+    pub input: Option<InputChoice>,
+    /// Keys that take the input back, or give it: names joined by +, or KEY@MILLISECONDSms [default: leftctrl+rightctrl]
+    #[arg(long, value_name = "KEYS")]
+    pub release_chord: Option<Chord>,
+    /// The SPICE server's password is the first line of this file [default: no password]
+    #[arg(long, value_name = "FILE")]
+    pub spice_password_file: Option<PathBuf>,
+    /// Tell delays, counts and losses of the input at the end
+    #[arg(long)]
+    pub input_stats: bool,
 }
 
 /// How to show.
@@ -274,6 +297,9 @@ mod tests {
             "--scale stretch --present fifo --window 800x600 -q",
             "--rotate 90 --follow-window",
             "--rotate auto",
+            "--input spice:127.0.0.1:5930 --release-chord scrolllock --spice-password-file p --input-stats",
+            "--input qmp:/run/vm/qmp.sock --release-chord rightctrl@500ms",
+            "--input none",
             "-v demo",
             "demo --tour --seconds 60",
             "demo --headless --frames 120 --screenshot out.png --stats out.json",
@@ -298,6 +324,9 @@ mod tests {
             "--seconds -1",
             "--screenshot-pointer",
             "-f a doctor",
+            "--input spice:192.168.0.1:5900",
+            "--input telnet:x",
+            "--release-chord hyper",
             "size",
             "size 0x5",
             "demo -f a",

@@ -116,7 +116,7 @@ fn with_window(
     let event_loop = Loop::new()?;
     let threads = Threads::start(memory, args, (Supply::Three, event_loop.teller()), signals.stop(), count)?;
     let feed = threads.link.feed.clone();
-    let done = event_loop.run(threads.link, show, end.clone(), signals.stop());
+    let done = event_loop.run(threads.link, show, end.clone(), None, signals.stop());
     signals.stop().request();
     threads.handles.into_iter().for_each(exit::join);
     Ok(Outcome { feed, screen: done?.stats, figures: Vec::new() })

@@ -5,6 +5,8 @@ use clap::CommandFactory;
 use frame_rx::app::Loop;
 use frame_rx::cli::{Cli, Command, ConfigArgs, RunArgs, SizeArgs};
 use frame_rx::headless::{Headless, explain_gpu};
+use frame_rx::input::capture::{self, Handle};
+use frame_rx::input::stats::InputStats;
 use frame_rx::link::{self, FeedEnd};
 use frame_rx::offscreen::Offscreen;
 use frame_rx::picture::Size;
@@ -69,18 +71,37 @@ fn without_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> 
     ran.map_err(explain_gpu)?;
     let done = headless.finish()?;
     let hash = done.hash.map(|hash| format!("{hash:016x}"));
-    report(settings, &feed, &done.stats, [("gpu", Some(gpu)), ("picture_hash", hash)])
+    report(settings, &feed, &done.stats, None, [("gpu", Some(gpu)), ("picture_hash", hash)])
 }
 
 fn with_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> {
     let event_loop = Loop::new()?;
     let (feed_end, link) = link::connect(&settings.file, Supply::Three, event_loop.teller(), signals.stop());
     let feed = link.feed.clone();
+    let (input, input_thread) = spawn_input(settings, &event_loop, signals)?;
     let thread = spawn_feed(feed_end)?;
-    let done = event_loop.run(link, settings.show.clone(), settings.end.clone(), signals.stop());
+    let done = event_loop.run(link, settings.show.clone(), settings.end.clone(), input.clone(), signals.stop());
     signals.stop().request();
     exit::join(thread);
-    report(settings, &feed, &done?.stats, [("gpu", None), ("picture_hash", None)])
+    if let Some(thread) = input_thread {
+        exit::join(thread);
+    }
+    let input = input.as_ref().map(|handle| &**handle.stats());
+    report(settings, &feed, &done?.stats, input, [("gpu", None), ("picture_hash", None)])
+}
+
+/// Starts what sends keyboard and mouse to the guest, if that is wanted.
+fn spawn_input(
+    settings: &Settings,
+    event_loop: &Loop,
+    signals: &Signals,
+) -> Result<(Option<Handle>, Option<JoinHandle<()>>), Failure> {
+    let Some(input) = settings.input.open()? else { return Ok((None, None)) };
+    let hint = "end other programs: the system allows no more of them";
+    let (capture, handle) =
+        capture::connect(input, signals.stop(), event_loop.waker()).or_environment("cannot start the input", hint)?;
+    let thread = thread::Builder::new().name("input".into()).spawn(move || capture.run());
+    Ok((Some(handle), Some(thread.or_environment("cannot start the input", hint)?)))
 }
 
 fn spawn_feed(feed: FeedEnd) -> Result<JoinHandle<()>, Failure> {
@@ -92,13 +113,22 @@ fn report(
     settings: &Settings,
     feed: &FeedStats,
     screen: &ScreenStats,
+    input: Option<&InputStats>,
     texts: [(&str, Option<String>); 2],
 ) -> anyhow::Result<()> {
     for line in stats::lines(feed, screen) {
         tracing::debug!("{line}");
     }
+    if let Some(input) = input.filter(|_| settings.input.stats) {
+        for line in input.lines() {
+            eprintln!("{line}");
+        }
+    }
     if let Some(path) = &settings.end.stats {
         let mut figures = stats::figures(feed, screen);
+        if let Some(input) = input {
+            input.figures(&mut figures);
+        }
         for (name, text) in texts {
             if let Some(text) = text {
                 figures.text(name, &text);

@@ -1,9 +1,14 @@
 //! From flags and the settings file to settings that cannot be wrong. After this nobody parses again.
 
-use crate::cli::{EndArgs, RunArgs, ShowArgs, Turn};
+use crate::cli::{EndArgs, InputArgs, RunArgs, ShowArgs, Turn};
 use crate::gpu::GpuChoice;
 use crate::gpu::present::PresentChoice;
 use crate::gpu::scene::Filter;
+use crate::input::address::InputChoice;
+use crate::input::capture::InputSettings;
+use crate::input::chord::Chord;
+use crate::input::router::usual_keep;
+use crate::input::spice::Password;
 use crate::picture::{Rotation, Size};
 use crate::view::Scale;
 use clap::ValueEnum;
@@ -12,7 +17,9 @@ use rx_host::exit::Failure;
 use rx_host::settings::units::DisplayMode;
 use rx_host::settings::{self, About, ConfigFile, Layers, SettingsError, Value};
 use serde::{Deserialize, Deserializer};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Where Looking Glass's manual puts the shared memory.
@@ -65,8 +72,23 @@ pub struct Settings {
     pub headless: bool,
     /// How it is shown.
     pub show: Show,
+    /// Keyboard and mouse.
+    pub input: Input,
     /// How it ends.
     pub end: End,
+}
+
+/// How the guest gets keyboard and mouse.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Input {
+    /// The way to the guest.
+    pub choice: InputChoice,
+    /// What takes it back.
+    pub chord: Chord,
+    /// Where the SPICE server's password is.
+    pub password_file: Option<PathBuf>,
+    /// Whether figures are told at the end.
+    pub stats: bool,
 }
 
 /// What the settings file may say.
@@ -87,6 +109,11 @@ pub struct Low {
     #[serde(deserialize_with = "word")]
     present: Option<PresentChoice>,
     gpu: Option<String>,
+    #[serde(deserialize_with = "parsed")]
+    input: Option<InputChoice>,
+    #[serde(deserialize_with = "parsed")]
+    release_chord: Option<Chord>,
+    spice_password_file: Option<PathBuf>,
 }
 
 const FILE: About = About { name: "file", why: "where Looking Glass's manual puts it" };
@@ -99,6 +126,24 @@ const ROTATE: About = About { name: "rotate", why: "the guest knows which way is
 const FOLLOW_WINDOW: About = About { name: "follow-window", why: "the guest's mode is the guest's" };
 const PRESENT: About = About { name: "present", why: "the fastest way that does not tear" };
 const GPU: About = About { name: "gpu", why: "hardware before software" };
+
+const INPUT: About = About { name: "input", why: "SPICE where QEMU usually listens, at the first click" };
+const CHORD: About = About { name: "release-chord", why: "on every keyboard, and used together by no program" };
+const PASSWORD: About = About { name: "spice-password-file", why: "no password" };
+
+/// Something that says itself what it can be read from.
+fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(d: D) -> Result<Option<T>, D::Error> {
+    rx_host::settings::units::from_text(d).map(Some)
+}
+
+/// A value that writes itself, as reports show it.
+struct Text<T>(T);
+
+impl<T: Display> Value for Text<T> {
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+}
 
 /// One of the words of `E`.
 fn word<'de, D: Deserializer<'de>, E: ValueEnum>(d: D) -> Result<Option<E>, D::Error> {
@@ -136,8 +181,9 @@ impl Settings {
         let mut layers = Layers::new(file);
         let path = layers.pick(&FILE, args.file.clone(), file.values.file.clone(), PathBuf::from(DEFAULT_FILE));
         let show = show(&mut layers, &args.show, &file.values)?;
+        let input = input(&mut layers, &args.input, &file.values);
         let settings =
-            Settings { file: path, headless: args.show.headless, show, end: end(&args.end, args.show.headless) };
+            Settings { file: path, headless: args.show.headless, show, input, end: end(&args.end, args.show.headless) };
         Ok((settings, layers))
     }
 }
@@ -173,6 +219,38 @@ fn show(l: &mut Layers, args: &ShowArgs, low: &Low) -> Result<Show, SettingsErro
     let Ok(gpu) = gpu.parse();
     let window = window.map(|m| Size::new(m.width_px, m.height_px));
     Ok(Show { fullscreen, output, window, scale, filter, rotate, follow_window, present, gpu })
+}
+
+fn input(l: &mut Layers, args: &InputArgs, low: &Low) -> Input {
+    let choice = l.pick(&INPUT, args.input.clone().map(Text), low.input.clone().map(Text), Text(InputChoice::Auto)).0;
+    let (typed, file) = (args.release_chord.clone(), low.release_chord.clone());
+    let chord = l.pick(&CHORD, typed.map(Text), file.map(Text), Text(Chord::default())).0;
+    let password_file = l.pick_optional(&PASSWORD, args.spice_password_file.clone(), low.spice_password_file.clone());
+    Input { choice, chord, password_file, stats: args.input_stats }
+}
+
+impl Input {
+    /// These settings with the password read. Nothing if no input is wanted.
+    ///
+    /// # Errors
+    /// [`Failure`] if the password cannot be read or cannot be one.
+    pub fn open(&self) -> Result<Option<InputSettings>, Failure> {
+        if self.choice == InputChoice::None {
+            return Ok(None);
+        }
+        let password = self.password_file.as_deref().map(read_password).transpose()?.unwrap_or_default();
+        let (choice, chord) = (self.choice.clone(), self.chord.clone());
+        Ok(Some(InputSettings { choice, chord, keep: usual_keep(), password }))
+    }
+}
+
+fn read_password(path: &Path) -> Result<Password, Failure> {
+    let hint = "--spice-password-file names a file whose first line is the password";
+    let what = |why: &str| format!("the password in {} {why}", path.display());
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|e| Failure::environment(what("cannot be read"), hint).because(e))?;
+    let password = Password::new(text.lines().next().unwrap_or_default());
+    password.ok_or_else(|| Failure::environment(what("is longer than SPICE allows, 60 bytes"), hint))
 }
 
 /// How it ends, by flags alone.
@@ -259,6 +337,32 @@ mod tests {
             let error = from("", file).unwrap_err().to_string();
             assert!(error.starts_with(words), "{error}");
         }
+    }
+
+    #[test]
+    fn the_way_to_the_guest_is_read_from_flags_and_file() {
+        let file = "input = \"qmp:/run/q\"\nrelease-chord = \"scrolllock\"\n";
+        let (s, layers) = from("--input spice:/run/s", file).unwrap();
+        assert_eq!(
+            (s.input.choice.to_string(), s.input.chord.to_string()),
+            ("spice:/run/s".into(), "scrolllock".into())
+        );
+        let (again, _) = from("", &layers.to_toml()).unwrap();
+        assert_eq!(again.input, s.input);
+        assert!(from("", "release-chord = \"hyper\"").unwrap_err().to_string().contains("config.toml:1"));
+        assert_eq!(from("--input none", "").unwrap().0.input.open().unwrap(), None);
+    }
+
+    #[test]
+    fn a_password_is_the_first_line_of_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p");
+        let open = || Input { password_file: Some(path.clone()), ..Input::default() }.open();
+        assert!(open().unwrap_err().to_string().contains("cannot be read"));
+        std::fs::write(&path, "secret\nnot this\n").unwrap();
+        assert_eq!(Some(open().unwrap().unwrap().password), Password::new("secret"));
+        std::fs::write(&path, "x".repeat(61)).unwrap();
+        assert!(open().unwrap_err().to_string().contains("60 bytes"));
     }
 
     #[test]

@@ -31,6 +31,27 @@ pub fn locate() -> Option<PathBuf> {
     Some(unpacked(&image).unwrap_or(image))
 }
 
+/// A kernel with the modules of keyboards and mice.
+#[derive(Debug)]
+pub struct InputKernel {
+    /// The kernel, unpacked if possible.
+    pub image: PathBuf,
+    /// Its modules, in no order.
+    pub modules: Vec<PathBuf>,
+}
+
+/// What `scripts/kernel.sh input` fetched: the kernels for clouds have no modules for mice. Nothing if it did not.
+pub fn locate_for_input() -> Option<InputKernel> {
+    let folder = programs::target_folder().join("vm/input");
+    let files = fs::read_dir(&folder).ok()?.flatten().map(|e| e.path());
+    let modules: Vec<_> = files.filter(|p| p.extension().is_some_and(|e| e == "ko")).collect();
+    let image = folder.join("vmlinuz");
+    if modules.is_empty() || !image.exists() {
+        return None;
+    }
+    Some(InputKernel { image: unpacked(&image).unwrap_or(image), modules })
+}
+
 fn installed() -> Vec<PathBuf> {
     let modules = fs::read_dir("/usr/lib/modules").into_iter().flatten().flatten().map(|e| e.path().join("vmlinuz"));
     let boot = fs::read_dir("/boot").into_iter().flatten().flatten().map(|e| e.path());

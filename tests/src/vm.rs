@@ -37,6 +37,16 @@ pub fn possible() -> bool {
         && (kernel::locate().is_some() || require::skip("there is no kernel for the VM (run scripts/kernel.sh)"))
 }
 
+/// Whether this machine can run a VM with keyboards and mice, which needs modules of the kernel. Prints the skip if not.
+///
+/// # Panics
+/// If it cannot and `CI=true`.
+pub fn input_possible() -> bool {
+    require::programs(&["qemu-system-x86_64"])
+        && (kernel::locate_for_input().is_some()
+            || require::skip("there is no kernel with modules for the VM (run scripts/kernel.sh input)"))
+}
+
 /// One VM at a time on this machine's few cores: held for the length of a test, also against other test processes.
 #[derive(Debug)]
 pub struct Turn {
@@ -68,28 +78,48 @@ impl Vm {
     /// # Panics
     /// If something that [`possible`] asks for is missing.
     pub fn boot(devices: &[Device], rig: &str) -> Vm {
-        let folder = place::folder();
+        let mut arguments = Vec::new();
+        for (n, device) in devices.iter().enumerate() {
+            let (path, bytes) = (device.path.display(), device.bytes);
+            arguments.push("-object".to_owned());
+            arguments.push(format!("memory-backend-file,id=shm{n},share=on,mem-path={path},size={bytes}"));
+            arguments.push("-device".to_owned());
+            arguments.push(format!("ivshmem-plain,memdev=shm{n},addr={:#x}", 0x10 + n));
+        }
+        Vm::start(&kernel::locate().expect("a kernel"), archive(), place::folder(), &arguments, rig)
+    }
+
+    /// Boots a VM that tells what arrives at its keyboards and mice (`rx-guest`'s `input`). `folder` is for sockets that
+    /// `arguments` name, and goes with the VM; `what` is `keys` or `sums`.
+    ///
+    /// # Panics
+    /// If something that [`input_possible`] asks for is missing.
+    pub fn boot_for_input(folder: tempfile::TempDir, arguments: &[String], what: &str) -> Vm {
+        let kernel = kernel::locate_for_input().expect("a kernel with its modules");
+        let mut archive = base().folder("modules");
+        for module in &kernel.modules {
+            let name = module.file_name().expect("a file").to_string_lossy();
+            archive = archive.program(&format!("modules/{name}"), &std::fs::read(module).expect("a module"));
+        }
+        Vm::start(&kernel.image, &archive.finish(), folder, arguments, &format!("rig.input={what}"))
+    }
+
+    fn start(kernel: &Path, archive: &[u8], folder: tempfile::TempDir, arguments: &[String], rig: &str) -> Vm {
         let initrd = folder.path().join("init.cpio");
-        std::fs::write(&initrd, archive()).expect("room for the VM's files");
+        std::fs::write(&initrd, archive).expect("room for the VM's files");
         let mut command = tied("qemu-system-x86_64");
         command
             .args(["-nodefaults", "-no-user-config", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"])
             .args(["-smp", "1", "-m", "192", "-display", "none", "-no-reboot", "-serial", "stdio"])
             .arg("-kernel")
-            .arg(kernel::locate().expect("a kernel"))
+            .arg(kernel)
             .arg("-initrd")
             .arg(&initrd)
             .arg("-append")
             .arg(format!(
                 "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check rig.dead_man_s={DEAD_MAN_S} {rig}"
-            ));
-        for (n, device) in devices.iter().enumerate() {
-            let (path, bytes) = (device.path.display(), device.bytes);
-            command.arg("-object");
-            command.arg(format!("memory-backend-file,id=shm{n},share=on,mem-path={path},size={bytes}"));
-            command.arg("-device");
-            command.arg(format!("ivshmem-plain,memdev=shm{n},addr={:#x}", 0x10 + n));
-        }
+            ))
+            .args(arguments);
         let mut qemu = Running::start("qemu", &mut command);
         qemu.fail_on(&["RIG-PANIC", "Kernel panic"]);
         Vm { qemu, _folder: folder }
@@ -101,6 +131,25 @@ impl Vm {
     /// If it does not come in time, the guest panics or QEMU ends. The message holds the console's last lines.
     pub fn wait(&self, marker: &str, within: Duration) -> String {
         self.qemu.line(marker, within)
+    }
+
+    /// How many lines the console has: the place from which [`Vm::wait_after`] can look.
+    pub fn mark(&self) -> usize {
+        self.qemu.mark()
+    }
+
+    /// As [`Vm::wait`], looking only at lines from `mark` on.
+    ///
+    /// # Panics
+    /// As [`Vm::wait`].
+    pub fn wait_after(&self, mark: usize, marker: &str, within: Duration) -> String {
+        self.qemu.line_after(mark, marker, within)
+    }
+
+    /// All lines of the console from `mark` on that hold `marker`.
+    pub fn lines_after(&self, mark: usize, marker: &str) -> Vec<String> {
+        let lines = self.qemu.lines(crate::process::Stream::Out);
+        lines.into_iter().skip(mark).filter(|line| line.contains(marker)).collect()
     }
 
     /// Everything on the console so far.
@@ -135,11 +184,13 @@ impl Vm {
 /// The guest's file system: its program and a console.
 fn archive() -> &'static [u8] {
     static ARCHIVE: OnceLock<Vec<u8>> = OnceLock::new();
-    ARCHIVE.get_or_init(|| {
-        let program = std::fs::read(programs::guest()).expect("the guest's program");
-        let folders = ["dev", "proc", "sys"].iter().fold(Archive::new(), |archive, name| archive.folder(name));
-        folders.device("dev/console", 5, 1).program("init", &program).finish()
-    })
+    ARCHIVE.get_or_init(|| base().finish())
+}
+
+fn base() -> Archive {
+    let program = std::fs::read(programs::guest()).expect("the guest's program");
+    let folders = ["dev", "proc", "sys"].iter().fold(Archive::new(), |archive, name| archive.folder(name));
+    folders.device("dev/console", 5, 1).program("init", &program)
 }
 
 /// The size of the file at `path`, or 0.

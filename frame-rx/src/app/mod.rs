@@ -2,12 +2,14 @@
 //! there is something new to see.
 
 pub mod hotkeys;
+mod input;
 pub mod monitors;
 mod paint;
 
 use crate::feed::{Tell, Told};
 use crate::gpu::present::Screen;
 use crate::headless::explain_gpu;
+use crate::input::capture::Handle;
 use crate::link::ScreenEnd;
 use crate::pace::{Cause, Pace, Plan};
 use crate::picture::Size;
@@ -15,6 +17,7 @@ use crate::settings::{End, Show};
 use crate::state::{Announcer, GuestState};
 use core::time::Duration;
 use hotkeys::{Hotkeys, Key, Wish};
+use input::WindowInput;
 use paint::Painter;
 use rx_host::clock;
 use rx_host::exit::Failure;
@@ -23,7 +26,7 @@ use shm_proto::HostTime;
 use std::sync::Arc;
 use winit::application::ApplicationHandler;
 use winit::dpi::PhysicalSize;
-use winit::event::{ElementState, KeyEvent, WindowEvent};
+use winit::event::{DeviceEvent, DeviceId, ElementState, KeyEvent, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop};
 use winit::keyboard::{KeyCode, PhysicalKey};
 use winit::window::{Fullscreen, Window, WindowId};
@@ -75,9 +78,16 @@ impl Loop {
     ///
     /// # Errors
     /// [`Failure`] if no window can be opened or drawn.
-    pub fn run(self, link: ScreenEnd, show: Show, end: End, stop: &Stop) -> Result<Outcome, Failure> {
+    pub fn run(
+        self,
+        link: ScreenEnd,
+        show: Show,
+        end: End,
+        input: Option<Handle>,
+        stop: &Stop,
+    ) -> Result<Outcome, Failure> {
         link.wishes.turn(show.rotate);
-        let mut app = App::new(link, show, end, stop.clone());
+        let mut app = App::new(link, show, end, WindowInput::new(input), stop.clone());
         let ran = self.0.run_app(&mut app);
         stop.request();
         if let Some(failure) = app.failure.take() {
@@ -99,6 +109,7 @@ struct App {
     painter: Option<Painter>,
     pace: Pace,
     hotkeys: Hotkeys,
+    input: WindowInput,
     announcer: Announcer,
     /// What the feed says.
     guest: GuestState,
@@ -113,7 +124,7 @@ struct App {
 }
 
 impl App {
-    fn new(link: ScreenEnd, show: Show, end: End, stop: Stop) -> App {
+    fn new(link: ScreenEnd, show: Show, end: End, input: WindowInput, stop: Stop) -> App {
         App {
             ends_at: end.after.map(|after| clock::now() + after),
             sized: show.window.is_some() || show.fullscreen,
@@ -125,6 +136,7 @@ impl App {
             painter: None,
             pace: Pace::new(Some(USUAL_REFRESH)),
             hotkeys: Hotkeys::default(),
+            input,
             announcer: Announcer::new(),
             guest: GuestState::looking(),
             state: GuestState::looking(),
@@ -335,6 +347,7 @@ impl ApplicationHandler<Told> for App {
     }
 
     fn window_event(&mut self, event_loop: &ActiveEventLoop, _window: WindowId, event: WindowEvent) {
+        self.input_event(&event);
         match event {
             WindowEvent::CloseRequested => event_loop.exit(),
             WindowEvent::Resized(size) => self.resized(Size::new(size.width, size.height)),
@@ -345,7 +358,7 @@ impl ApplicationHandler<Told> for App {
             WindowEvent::KeyboardInput {
                 event: KeyEvent { physical_key: PhysicalKey::Code(code), state, repeat: false, .. },
                 ..
-            } => {
+            } if !self.input.is_grabbed() => {
                 let key = match code {
                     KeyCode::F11 => Key::F11,
                     KeyCode::KeyF => Key::F,
@@ -361,9 +374,16 @@ impl ApplicationHandler<Told> for App {
         }
     }
 
+    fn device_event(&mut self, _event_loop: &ActiveEventLoop, _device: DeviceId, event: DeviceEvent) {
+        self.input.device_event(&event, clock::now());
+    }
+
     fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {
         if self.stop.is_requested() {
             return event_loop.exit();
+        }
+        if let Some(window) = &self.window {
+            self.input.apply(window);
         }
         match self.turn() {
             Ok(wake) => event_loop.set_control_flow(match wake {

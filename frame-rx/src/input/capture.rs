@@ -205,10 +205,6 @@ impl Capture {
     fn hear(&mut self, now: HostTime) {
         let mut rings = [0; 64];
         while matches!((&self.heard).read(&mut rings), Ok(n) if n == rings.len()) {}
-        if self.shared.overflow.swap(false, Ordering::Relaxed) {
-            self.stats.overflows.inc();
-            self.router.source_gone(now, SourceId::WINDOW, &mut self.acts);
-        }
         for _ in 0..EVENTS {
             let Ok(event) = self.events.try_recv() else { break };
             match event {
@@ -224,6 +220,11 @@ impl Capture {
                     self.router.source_gone(now, SourceId::WINDOW, &mut self.acts);
                 }
             }
+        }
+        // After all that came: whichever was lost, nothing stays down.
+        if self.shared.overflow.swap(false, Ordering::Relaxed) {
+            self.stats.overflows.inc();
+            self.router.source_gone(now, SourceId::WINDOW, &mut self.acts);
         }
     }
 
@@ -420,3 +421,7 @@ pub fn open(settings: &InputSettings, patience: &Patience) -> Result<Box<dyn Sin
         InputChoice::None => return Err(SinkError::Missing("way that was asked for")),
     })
 }
+
+#[cfg(test)]
+#[path = "capture_tests.rs"]
+mod tests;

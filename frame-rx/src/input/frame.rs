@@ -84,6 +84,24 @@ impl InputFrame {
         InputFrame { at, edges, edge_count: 1, ..InputFrame::default() }
     }
 
+    /// The same with motion.
+    #[must_use]
+    pub fn with_motion(self, motion: Motion) -> InputFrame {
+        InputFrame { motion, ..self }
+    }
+
+    /// The same at a place.
+    #[must_use]
+    pub fn with_position(self, position: Position) -> InputFrame {
+        InputFrame { position: Some(position), ..self }
+    }
+
+    /// The same with wheels.
+    #[must_use]
+    pub fn with_wheel(self, wheel: Wheel) -> InputFrame {
+        InputFrame { wheel, ..self }
+    }
+
     /// Adds an edge. Whether there was room.
     #[must_use]
     pub fn push(&mut self, edge: Edge) -> bool {

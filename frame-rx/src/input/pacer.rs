@@ -16,8 +16,11 @@ use std::sync::Arc;
 
 /// Steps that may wait. A person who rolls over the keyboard makes tens.
 pub const QUEUE: usize = 1024;
-/// How long nothing is pressed before everything that was touched is released once more.
-pub const QUIET: Duration = Duration::from_millis(30);
+/// How long nothing is pressed before everything that was touched is released once more, and then a second time; and how
+/// far those releases are apart. The first round is soon and fast, for a PS/2 keyboard that lost a break code. The second
+/// is slow: a USB keyboard of QEMU gives the guest one of its 16 events every 8 to 10 ms, and drops what does not fit.
+const AGAIN: [(Duration, Duration); 2] =
+    [(Duration::from_millis(30), Duration::from_millis(1)), (Duration::from_millis(300), Duration::from_millis(12))];
 /// How long a remainder of a wheel counts.
 const WHEEL_MEMORY: Duration = Duration::from_millis(500);
 /// A wheel turns by this at most in one report. Unit: 1/120 detent.
@@ -67,6 +70,10 @@ pub struct Pacer {
     told: CodeSet,
     /// Pressed or released since the last quiet point.
     touched: CodeSet,
+    /// Still to be released in this round.
+    again: CodeSet,
+    /// Rounds begun since the last press or release.
+    rounds: usize,
     last_edge: HostTime,
     last_key: Option<HostTime>,
     last_motion: Option<HostTime>,
@@ -82,6 +89,8 @@ impl Pacer {
             queue: VecDeque::with_capacity(QUEUE + usize::from(super::codes::CODES)),
             told: CodeSet::EMPTY,
             touched: CodeSet::EMPTY,
+            again: CodeSet::EMPTY,
+            rounds: 0,
             last_edge: HostTime::ZERO,
             last_key: None,
             last_motion: None,
@@ -89,6 +98,11 @@ impl Pacer {
             horizontal: Remainder::default(),
             stats,
         }
+    }
+
+    /// Whether something waits to be sent.
+    pub fn has_waiting(&self) -> bool {
+        !self.queue.is_empty()
     }
 
     /// Whether the guest holds something, or something waits to be sent.
@@ -112,6 +126,11 @@ impl Pacer {
             self.stats.overflows.inc();
             self.neutral(at);
             return Err(Overflow);
+        }
+        if let Step::Edge(edge) = step {
+            // Whatever is pressed now is released by itself, and the rounds begin anew.
+            self.again.remove(edge.code);
+            self.rounds = 0;
         }
         self.queue.push_back(Item { at, step, is_again: false });
         Ok(())
@@ -149,19 +168,12 @@ impl Pacer {
     /// [`SinkError`] when the sink is gone.
     pub fn run(&mut self, now: HostTime, sink: &mut dyn Sink) -> Result<Option<HostTime>, SinkError> {
         loop {
-            let Some(item) = self.queue.front().copied() else {
-                if self.told.is_empty() && !self.touched.is_empty() {
-                    let due = self.last_edge + QUIET;
-                    if now < due {
-                        return Ok(Some(due));
-                    }
-                    self.release(now, self.touched, true);
-                    self.touched = CodeSet::EMPTY;
-                    self.stats.released_again.inc();
-                    continue;
-                }
-                return Ok(None);
-            };
+            if self.queue.is_empty()
+                && let Some(due) = self.release_again(now)
+            {
+                return Ok(Some(due));
+            }
+            let Some(item) = self.queue.front().copied() else { return Ok(None) };
             let caps = sink.caps();
             if let Some(wait) = self.wait(now, &item, &caps, sink.takes_motion()) {
                 return Ok(wait);
@@ -185,6 +197,40 @@ impl Pacer {
             self.queue.pop_front();
             self.note(now, &item, sent);
         }
+    }
+
+    /// With nothing pressed and nothing to send: queues the next release of a round, or says when it is due.
+    fn release_again(&mut self, now: HostTime) -> Option<HostTime> {
+        if !self.told.is_empty() {
+            return None;
+        }
+        if self.again.is_empty() {
+            if self.touched.is_empty() {
+                return None;
+            }
+            let (quiet, _) = AGAIN[self.rounds.min(AGAIN.len() - 1)];
+            let due = self.last_edge + quiet;
+            if now < due {
+                return Some(due);
+            }
+            self.again = self.touched;
+            self.rounds += 1;
+            self.stats.released_again.inc();
+            if self.rounds == AGAIN.len() {
+                self.touched = CodeSet::EMPTY;
+            }
+        }
+        let (_, gap) = AGAIN[self.rounds.clamp(1, AGAIN.len()) - 1];
+        let due = self.last_edge + gap;
+        if now < due {
+            return Some(due);
+        }
+        let first = self.again.in_release_order().next();
+        if let Some(code) = first {
+            self.again.remove(code);
+            self.queue.push_back(Item { at: now, step: Step::Edge(Edge { code, is_down: false }), is_again: true });
+        }
+        None
     }
 
     /// Whether the first of the queue has to wait, and until when (nothing: for the sink).

@@ -154,10 +154,33 @@ fn what_was_touched_is_released_once_more_when_it_is_quiet() {
     assert_eq!(pacer.run(at(32), &mut guest).unwrap(), Some(at(33)));
     guest.log.clear();
     let end = run_out(&mut pacer, &mut guest, at(33));
-    assert_eq!(guest.log, ["42-", "30-"]);
+    // Twice: soon, and slowly.
+    assert_eq!(guest.log, ["42-", "30-", "42-", "30-"]);
+    assert!(end >= at(333), "{end:?}");
     // And then it is quiet.
     assert_eq!(pacer.run(end + Duration::from_secs(9), &mut guest).unwrap(), None);
-    assert_eq!(guest.log.len(), 2);
+    assert_eq!(guest.log.len(), 4);
+}
+
+#[test]
+fn a_new_press_does_not_wait_for_what_is_released_again() {
+    let (mut pacer, mut guest) = (pacer(), Guest::new());
+    for number in 16..26 {
+        pacer.push(at(0), key(number, true)).unwrap();
+        pacer.push(at(0), key(number, false)).unwrap();
+    }
+    // Into the middle of the second round.
+    let mut now = at(0);
+    while guest.log.len() < 35 {
+        now = pacer.run(now, &mut guest).unwrap().unwrap();
+    }
+    guest.log.clear();
+    pacer.push(now, key(25, true)).unwrap();
+    pacer.run(now, &mut guest).unwrap();
+    assert_eq!(guest.log, ["25+"]);
+    // And what is pressed is not released under the finger.
+    pacer.run(now + Duration::from_secs(5), &mut guest).unwrap();
+    assert_eq!(guest.log, ["25+"]);
 }
 
 #[test]

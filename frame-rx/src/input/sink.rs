@@ -126,6 +126,21 @@ pub enum SinkError {
 }
 
 impl SinkError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            SinkError::WrongPassword => "name the file with the password: --spice-password-file FILE",
+            SinkError::SaslOnly => "start QEMU's SPICE server without sasl=on",
+            SinkError::TlsOnly => "give QEMU's SPICE server a port or Unix socket without TLS",
+            SinkError::Untrusted(_) => "run QEMU as the same user, and chmod o-w the socket",
+            SinkError::Missing(_) | SinkError::Refused(_) => "see that the address is that of QEMU's SPICE server",
+            SinkError::Garbage(_) | SinkError::TooLarge { .. } => "see that the address and the kind of server match",
+            SinkError::Closed | SinkError::Silent => "see that no other client uses it, and that the VM runs",
+            SinkError::Stopped => "start it again",
+            SinkError::Io(_) => "start the VM, with -spice unix=on,addr=PATH or -qmp unix:PATH,server=on,wait=off",
+        }
+    }
+
     /// Whether trying again without the user's doing is useless.
     pub fn is_final(&self) -> bool {
         matches!(self, SinkError::WrongPassword | SinkError::SaslOnly | SinkError::TlsOnly | SinkError::Untrusted(_))

@@ -4,11 +4,12 @@
 //! `RIG-PANIC` it went wrong, with the reason. After the last two the machine powers itself off.
 //!
 //! The kernel's command line says what to do: `rig.N=TASK,NAME=VALUE,...` runs TASK with the options `--NAME VALUE` on
-//! the N-th ivshmem device; `rig.dead_man_s=N` powers off after N seconds, whatever happens.
+//! the N-th ivshmem device; `rig.input=keys` (or `sums`) instead tells what arrives at the machine's keyboards and mice;
+//! `rig.dead_man_s=N` powers off after N seconds, whatever happens.
 
 use crate::cli::Cli;
-use crate::machine;
 use crate::simulate::{self, Clock, Simulator};
+use crate::{input, machine};
 use anyhow::{Context, bail};
 use clap::Parser;
 use std::sync::atomic::AtomicBool;
@@ -36,6 +37,9 @@ fn work() -> anyhow::Result<String> {
     let dead_man = dead_man.map(|(_, seconds)| seconds.parse()).transpose().context("rig.dead_man_s")?;
     let length = dead_man.map(Duration::from_secs);
     let clock = Clock::start();
+    if let Some((_, what)) = words.iter().find(|(name, _)| name == "input") {
+        return input::report(&clock, what == "keys", length);
+    }
     let mut simulators: Vec<Box<dyn Simulator>> = Vec::new();
     for (n, device) in machine::ivshmem_devices()?.iter().enumerate() {
         let Some((_, task)) = words.iter().find(|(name, _)| *name == n.to_string()) else { continue };

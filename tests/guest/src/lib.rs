@@ -7,6 +7,7 @@
 
 pub mod cli;
 pub mod init;
+pub mod input;
 pub mod machine;
 pub mod network;
 pub mod pattern;

@@ -48,6 +48,28 @@ pub fn ivshmem_devices() -> anyhow::Result<Vec<PathBuf>> {
     Ok(devices.into_iter().map(|device| device.join("resource2")).collect())
 }
 
+/// Loads the kernel modules that the archive brought, in whatever order they need each other.
+pub fn load_modules() -> anyhow::Result<()> {
+    let Ok(entries) = fs::read_dir("/modules") else { return Ok(()) };
+    let mut waiting: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
+    waiting.sort();
+    while !waiting.is_empty() {
+        let before = waiting.len();
+        let mut last = None;
+        waiting.retain(|path| {
+            let loaded = fs::read(path).map_err(anyhow::Error::from);
+            let loaded = loaded.and_then(|image| Ok(rustix::system::init_module(&image, c"")?));
+            loaded.map_err(|e| last = Some(e.context(format!("cannot load {}", path.display())))).is_err()
+        });
+        // A module whose symbols are not there yet is loaded in a later round; a round without any is the end.
+        match last {
+            Some(e) if waiting.len() == before => return Err(e),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Switches the machine off. Comes back only if the kernel refuses.
 pub fn power_off() {
     let _ = reboot(RebootCommand::PowerOff);

@@ -1,0 +1,207 @@
+//! The window as a source of keys and motion, and what the guest's having them means for the window: the pointer is kept
+//! and hidden. Who has the input is decided by the input's thread; here it is only told and looked up.
+
+use super::{App, Loop, size_of};
+use crate::feed::Told;
+use crate::input::capture::Handle;
+use crate::input::frame::POSITION_MAX;
+use crate::input::{Code, InputFrame, Motion, Position, Wheel};
+use crate::picture::Size;
+use crate::view::{self, Scale};
+use rx_host::clock;
+use shm_proto::HostTime;
+use winit::event::{DeviceEvent, ElementState, MouseButton, MouseScrollDelta, WindowEvent};
+use winit::platform::scancode::PhysicalKeyExtScancode;
+use winit::window::{CursorGrabMode, Window};
+
+/// 1/120 detents to a pixel of scrolling, for devices that scroll by pixels: 15 pixels are what a detent moves.
+const SCROLL_PER_PIXEL: f64 = 8.0;
+
+impl Loop {
+    /// How the input's thread wakes this loop.
+    pub fn waker(&self) -> Box<dyn Fn() + Send> {
+        let proxy = self.0.create_proxy();
+        // What is new is looked at whatever woke the loop.
+        Box::new(move || {
+            let _ = proxy.send_event(Told::Condition);
+        })
+    }
+}
+
+impl App {
+    /// The input's part of an event of the window.
+    pub(super) fn input_event(&mut self, event: &WindowEvent) {
+        let (Some(window), Some(painter)) = (&self.window, &self.painter) else { return };
+        let picture = painter.picture_size().filter(|_| self.state.is_live());
+        self.input.window_event(event, clock::now(), picture, size_of(window), self.show.scale);
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct WindowInput {
+    handle: Option<Handle>,
+    is_grabbed: bool,
+    is_locked: bool,
+    /// Motion and scrolling that was not worth a count yet.
+    rest: [f64; 4],
+    /// Where the pointer is in the guest's picture.
+    place: Option<Position>,
+}
+
+impl WindowInput {
+    /// A source of `handle`'s thread, or of none.
+    pub fn new(handle: Option<Handle>) -> WindowInput {
+        WindowInput { handle, is_grabbed: false, is_locked: false, rest: [0.0; 4], place: None }
+    }
+
+    /// Whether the guest has the input, and the window's own keys are silent.
+    pub fn is_grabbed(&self) -> bool {
+        self.is_grabbed
+    }
+
+    /// Something happened to the window, which shows a picture of size `picture` (or none).
+    pub fn window_event(
+        &mut self,
+        event: &WindowEvent,
+        now: HostTime,
+        picture: Option<Size>,
+        window: Size,
+        scale: Scale,
+    ) {
+        let Some(handle) = &self.handle else { return };
+        match event {
+            WindowEvent::Focused(false) => handle.focus_lost(),
+            // Repeats are the guest's own doing; synthetic ones were pressed for somebody else.
+            WindowEvent::KeyboardInput { event, is_synthetic: false, .. } if !event.repeat => {
+                let number = event.physical_key.to_scancode().and_then(|n| u16::try_from(n).ok());
+                if let Some(code) = number.and_then(Code::new) {
+                    handle.frame(InputFrame::edge(now, code, event.state == ElementState::Pressed));
+                }
+            }
+            WindowEvent::MouseInput { state, button, .. } => {
+                let is_down = *state == ElementState::Pressed;
+                // The first click gives the guest the input and is not sent.
+                if is_down && !self.is_grabbed && *button == MouseButton::Left && self.place.is_some() {
+                    handle.take();
+                }
+                if let Some(code) = code_of(*button) {
+                    handle.frame(InputFrame::edge(now, code, is_down));
+                }
+            }
+            WindowEvent::CursorMoved { position, .. } => {
+                self.place = picture.and_then(|p| place_of(p, window, scale, position.x, position.y));
+                let place = self.place.filter(|_| self.is_grabbed && handle.wants_position());
+                if let Some(place) = place {
+                    handle.frame(InputFrame::new(now).with_position(place));
+                }
+            }
+            WindowEvent::CursorLeft { .. } => self.place = None,
+            WindowEvent::MouseWheel { delta, .. } => self.wheel(*delta, now),
+            _ => {}
+        }
+    }
+
+    /// Something happened to a device: motion as the mouse made it, without the desktop's acceleration.
+    pub fn device_event(&mut self, event: &DeviceEvent, now: HostTime) {
+        let DeviceEvent::MouseMotion { delta: (dx, dy) } = *event else { return };
+        if !self.is_grabbed || !self.is_locked {
+            return;
+        }
+        let motion = Motion { dx: self.whole(0, dx), dy: self.whole(1, dy) };
+        if motion != Motion::default()
+            && let Some(handle) = &self.handle
+        {
+            handle.frame(InputFrame::new(now).with_motion(motion));
+        }
+    }
+
+    fn wheel(&mut self, delta: MouseScrollDelta, now: HostTime) {
+        // The window system tells which way the contents move.
+        let (x, y) = match delta {
+            MouseScrollDelta::LineDelta(x, y) => (f64::from(x) * 120.0, f64::from(y) * 120.0),
+            MouseScrollDelta::PixelDelta(p) => (p.x * SCROLL_PER_PIXEL, p.y * SCROLL_PER_PIXEL),
+        };
+        let wheel = Wheel { vertical: self.whole(2, y), horizontal: self.whole(3, -x) };
+        if wheel != Wheel::default()
+            && let Some(handle) = &self.handle
+        {
+            handle.frame(InputFrame::new(now).with_wheel(wheel));
+        }
+    }
+
+    /// The whole counts in `more` and what was left over before.
+    fn whole(&mut self, axis: usize, more: f64) -> i32 {
+        let sum = self.rest[axis] + if more.is_finite() { more } else { 0.0 };
+        let whole = sum.trunc().clamp(-1e6, 1e6);
+        self.rest[axis] = sum.fract();
+        // In bounds: clamped to a million.
+        whole as i32
+    }
+
+    /// Brings the pointer in line with who has the input.
+    pub fn apply(&mut self, window: &Window) {
+        let Some(handle) = &self.handle else { return };
+        let is_grabbed = handle.is_grabbed();
+        let wants_lock = is_grabbed && !handle.wants_position();
+        if wants_lock != self.is_locked {
+            // X11 has no lock: there the pointer is kept inside, and motion comes from the devices anyway.
+            let kept = if wants_lock {
+                window
+                    .set_cursor_grab(CursorGrabMode::Locked)
+                    .or_else(|_| window.set_cursor_grab(CursorGrabMode::Confined))
+            } else {
+                window.set_cursor_grab(CursorGrabMode::None)
+            };
+            if let Err(e) = kept {
+                tracing::debug!("the pointer cannot be kept: {e}");
+            }
+            self.is_locked = wants_lock;
+            self.rest = [0.0; 4];
+        }
+        if is_grabbed != self.is_grabbed {
+            window.set_cursor_visible(!is_grabbed);
+            self.is_grabbed = is_grabbed;
+        }
+    }
+}
+
+fn code_of(button: MouseButton) -> Option<Code> {
+    Some(match button {
+        MouseButton::Left => Code::LEFT,
+        MouseButton::Right => Code::RIGHT,
+        MouseButton::Middle => Code::MIDDLE,
+        MouseButton::Back => Code::SIDE,
+        MouseButton::Forward => Code::EXTRA,
+        MouseButton::Other(_) => return None,
+    })
+}
+
+/// Where a point of the window is in the guest's picture.
+fn place_of(picture: Size, window: Size, scale: Scale, x: f64, y: f64) -> Option<Position> {
+    let (x, y) = view::place(picture, window, scale).window_to_picture(picture, x, y)?;
+    let part = |at: f64, of: u32| (at / f64::from(of) * f64::from(POSITION_MAX)).round().clamp(0.0, 32_767.0) as u16;
+    Some(Position { x: part(x, picture.width), y: part(y, picture.height) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn motion_smaller_than_a_count_adds_up() {
+        let mut input = WindowInput::new(None);
+        let sum: i32 = (0..1000).map(|_| input.whole(0, -0.3)).sum();
+        assert!((-300..=-299).contains(&sum), "{sum}");
+        assert_eq!((input.whole(1, f64::NAN), input.whole(1, 1e300)), (0, 1_000_000));
+    }
+
+    #[test]
+    fn a_point_of_the_window_is_a_place_in_the_picture() {
+        let (picture, window) = (Size::new(800, 600), Size::new(1600, 600));
+        let place = |x, y| place_of(picture, window, Scale::Fit, x, y).map(|p| (p.x, p.y));
+        assert_eq!(place(399.0, 300.0), None, "beside the picture");
+        assert_eq!(place(400.0, 0.0), Some((0, 0)));
+        assert_eq!(place(800.0, 300.0), Some((16_384, 16_384)));
+    }
+}

@@ -1,0 +1,176 @@
+//! Tests of the input's thread as a whole, with a monitor that is played here: what is typed arrives, what is held is
+//! released on every way out, and a lost sink comes back by itself.
+
+use super::*;
+use crate::input::Code;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+/// Longest wait for what takes no time.
+const SOON: Duration = Duration::from_secs(30);
+
+/// A monitor that serves one client after the other and hands over each command.
+fn monitor(path: &Path) -> (mpsc::Receiver<(usize, String)>, mpsc::Sender<()>) {
+    let listener = UnixListener::bind(path).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let (tell, lines) = mpsc::channel();
+    let (hang_up, hung_up) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        for n in 0.. {
+            let Ok((client, _)) = listener.accept() else { return };
+            let (mut say, mut hear) = (client.try_clone().unwrap(), BufReader::new(client.try_clone().unwrap()));
+            let tell = tell.clone();
+            let reader = std::thread::spawn(move || {
+                let mut line = String::new();
+                let _ = say.write_all(b"{\"QMP\":{}}\n");
+                while matches!(hear.read_line(&mut line), Ok(1..)) {
+                    let id = if line.contains("query-mice") { "mice" } else { "other" };
+                    let _ =
+                        say.write_all(format!("{{\"return\":[{{\"absolute\":false}}],\"id\":\"{id}\"}}\n").as_bytes());
+                    let _ = tell.send((n, core::mem::take(&mut line)));
+                }
+            });
+            if hung_up.recv().is_err() {
+                return;
+            }
+            let _ = client.shutdown(std::net::Shutdown::Both);
+            let _ = reader.join();
+        }
+    });
+    (lines, hang_up)
+}
+
+struct Rig {
+    _folder: tempfile::TempDir,
+    handle: Handle,
+    stop: Stop,
+    thread: JoinHandle<()>,
+    lines: mpsc::Receiver<(usize, String)>,
+    hang_up: mpsc::Sender<()>,
+}
+
+impl Rig {
+    fn start() -> Rig {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("q");
+        let (lines, hang_up) = monitor(&path);
+        let stop = Stop::new().unwrap();
+        let settings = InputSettings { choice: InputChoice::Qmp(path), ..InputSettings::default() };
+        let (capture, handle) = connect(settings, &stop, Box::new(|| {})).unwrap();
+        let thread = std::thread::spawn(move || capture.run());
+        let rig = Rig { _folder: folder, handle, stop, thread, lines, hang_up };
+        rig.wait_for(|| rig.handle.stats().connections.get() == 1);
+        rig.take();
+        rig
+    }
+
+    fn take(&self) {
+        self.handle.take();
+        self.wait_for(|| self.handle.is_grabbed());
+    }
+
+    fn wait_for(&self, is: impl Fn() -> bool) {
+        let end = clock::now() + SOON;
+        while !is() {
+            assert!(clock::now() < end, "it does not happen: {:?}", self.handle);
+            std::thread::yield_now();
+        }
+    }
+
+    fn key(&self, number: u16, is_down: bool) {
+        self.handle.frame(InputFrame::edge(clock::now(), Code::new(number).unwrap(), is_down));
+    }
+
+    /// Waits until client `n` sends that `qcode` goes up or down. Whatever comes before is passed over.
+    fn expect(&self, n: usize, qcode: &str, is_down: bool) {
+        let wanted = format!("\"down\":{is_down},\"key\":{{\"type\":\"qcode\",\"data\":\"{qcode}\"}}");
+        let end = clock::now() + SOON;
+        loop {
+            let left = end.since(clock::now());
+            let (from, line) = self.lines.recv_timeout(left).unwrap_or_else(|e| panic!("no {wanted}: {e}"));
+            if from == n && line.contains(&wanted) {
+                return;
+            }
+        }
+    }
+
+    fn end(self) {
+        self.stop.request();
+        self.thread.join().unwrap();
+    }
+}
+
+#[test]
+fn what_is_typed_arrives_and_what_is_held_is_released_at_the_end() {
+    let rig = Rig::start();
+    rig.key(30, true);
+    rig.expect(0, "a", true);
+    rig.stop.request();
+    rig.expect(0, "a", false);
+    rig.end();
+}
+
+#[test]
+fn a_window_that_loses_the_keyboard_releases_and_gives_back() {
+    let rig = Rig::start();
+    rig.key(56, true);
+    rig.expect(0, "alt", true);
+    rig.handle.focus_lost();
+    rig.expect(0, "alt", false);
+    rig.wait_for(|| !rig.handle.is_grabbed());
+    rig.end();
+}
+
+#[test]
+fn the_chord_works_while_the_window_does_nothing() {
+    let rig = Rig::start();
+    for number in [42, 29, 97] {
+        rig.key(number, true);
+    }
+    rig.expect(0, "shift", false);
+    for number in [97, 29, 42] {
+        rig.key(number, false);
+    }
+    rig.wait_for(|| !rig.handle.is_grabbed());
+    rig.end();
+}
+
+#[test]
+fn a_lost_sink_comes_back_by_itself_and_holds_nothing() {
+    let rig = Rig::start();
+    rig.key(30, true);
+    rig.expect(0, "a", true);
+    rig.hang_up.send(()).unwrap();
+    // The next connection begins with everything up.
+    rig.expect(1, "a", false);
+    rig.key(30, false);
+    rig.wait_for(|| rig.handle.stats().state() == SinkState::Ready);
+    if !rig.handle.is_grabbed() {
+        // It took longer than the user was made to wait.
+        rig.take();
+    }
+    rig.key(48, true);
+    rig.expect(1, "b", true);
+    rig.end();
+}
+
+#[test]
+fn events_that_the_thread_has_no_room_for_leave_nothing_down() {
+    let stop = Stop::new().unwrap();
+    let (mut capture, handle) = connect(InputSettings::default(), &stop, Box::new(|| {})).unwrap();
+    capture.router.sink_up();
+    capture.router.take(clock::now(), &mut capture.acts);
+    let frame = |is_down| InputFrame::edge(clock::now(), Code::RIGHT, is_down);
+    // The last of them is a release, and is lost.
+    for n in 0..=EVENTS {
+        handle.frame(frame(n % 2 == 1));
+    }
+    capture.hear(clock::now());
+    assert!(!capture.router.holds_anything());
+    assert!(capture.acts.iter().any(|act| matches!(act, Act::Send(..))), "something was sent before");
+    assert_eq!(handle.stats().overflows.get(), 1);
+}

@@ -1,0 +1,136 @@
+//! What arrives at the machine's keyboards and mice, told by lines on the console:
+//!
+//! `RIG-READY` devices are open · `RIG-DEVICE name` one more is · `RIG-KEY code value` a key or button, unless only sums
+//! are asked for · `RIG-SUM dx dy wheel hwheel wheel120 hwheel120 abs_x abs_y keys held` whenever it has been quiet for
+//! a moment, with all that came so far and how many keys are held. Source of the layout: Linux, `input.h`, 64 bits.
+
+use crate::machine;
+use crate::simulate::Clock;
+use anyhow::Context;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Bytes of one event: two times of 64 bits, type, code, value.
+const EVENT: usize = 24;
+const EV_KEY: u16 = 1;
+const EV_REL: u16 = 2;
+const EV_ABS: u16 = 3;
+const EV_LED: u16 = 0x11;
+/// Sums are told when nothing came for so long.
+const QUIET: Duration = Duration::from_millis(50);
+
+#[derive(Default)]
+struct Seen {
+    /// dx, dy, wheel, horizontal wheel, the same two in 1/120.
+    sums: [i64; 6],
+    place: [i32; 2],
+    keys: u64,
+    held: BTreeSet<u16>,
+}
+
+impl Seen {
+    fn take(&mut self, bytes: &[u8], tells_keys: bool) {
+        let [.., a, b, c, d, e, f, g, h] = *bytes else { return };
+        let (kind, code) = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
+        let value = i32::from_le_bytes([e, f, g, h]);
+        match kind {
+            EV_KEY if value < 2 => {
+                self.keys += 1;
+                if value == 1 {
+                    self.held.insert(code)
+                } else {
+                    self.held.remove(&code)
+                };
+                if tells_keys {
+                    println!("RIG-KEY {code} {value}");
+                }
+            }
+            EV_REL => {
+                let place = match code {
+                    0 => 0,
+                    1 => 1,
+                    8 => 2,
+                    6 => 3,
+                    11 => 4,
+                    12 => 5,
+                    _ => return,
+                };
+                self.sums[place] += i64::from(value);
+            }
+            EV_ABS if code < 2 => self.place[usize::from(code)] = value,
+            EV_LED if tells_keys => println!("RIG-LED {code} {value}"),
+            _ => {}
+        }
+    }
+
+    fn line(&self) -> String {
+        let numbers = self.sums.iter().map(i64::to_string).chain(self.place.iter().map(i32::to_string));
+        let numbers = numbers.collect::<Vec<_>>().join(" ");
+        format!("RIG-SUM {numbers} {} {}", self.keys, self.held.len())
+    }
+}
+
+struct Device {
+    path: PathBuf,
+    file: File,
+}
+
+/// Opens devices that were not there before.
+fn open_new(devices: &mut Vec<Device>) {
+    let Ok(entries) = fs::read_dir("/dev/input") else { return };
+    for path in entries.flatten().map(|e| e.path()) {
+        let is_event = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("event"));
+        if !is_event || devices.iter().any(|d| d.path == path) {
+            continue;
+        }
+        // Opened so that a read never waits.
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+        let Ok(fd) = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()) else { continue };
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = fs::read_to_string(format!("/sys/class/input/{name}/device/name")).unwrap_or_default();
+        println!("RIG-DEVICE {}", name.trim());
+        devices.push(Device { path, file: File::from(fd) });
+    }
+}
+
+/// Tells what arrives, for `length` or for ever.
+pub fn report(clock: &Clock, tells_keys: bool, length: Option<Duration>) -> anyhow::Result<String> {
+    machine::load_modules().context("the modules of the kernel")?;
+    let start = clock.now();
+    let (mut devices, mut seen) = (Vec::new(), Seen::default());
+    let (mut is_ready, mut is_told) = (false, true);
+    let mut bytes = [0; EVENT * 64];
+    while length.is_none_or(|length| clock.now().since(start) < length) {
+        open_new(&mut devices);
+        if !is_ready && !devices.is_empty() && clock.now().since(start) > Duration::from_secs(1) {
+            // Devices come one after the other; whoever waits for one by name waits for its own line.
+            println!("RIG-READY");
+            is_ready = true;
+        }
+        let mut polled: Vec<_> =
+            devices.iter().map(|d| PollFd::from_borrowed_fd(d.file.as_fd(), PollFlags::IN)).collect();
+        let quiet = Timespec { tv_sec: 0, tv_nsec: i64::from(QUIET.subsec_nanos()) };
+        if poll(&mut polled, Some(&quiet)).unwrap_or(0) == 0 && !is_told {
+            println!("{}", seen.line());
+            is_told = true;
+        }
+        devices.retain_mut(|device| {
+            loop {
+                match device.file.read(&mut bytes) {
+                    Ok(0) => return false,
+                    Ok(n) => {
+                        bytes[..n].chunks_exact(EVENT).for_each(|event| seen.take(event, tells_keys));
+                        is_told = false;
+                    }
+                    Err(e) => return e.kind() == std::io::ErrorKind::WouldBlock,
+                }
+            }
+        });
+    }
+    Ok(seen.line())
+}

@@ -1,0 +1,460 @@
+//! Keys and motion on their whole way: our sinks, a real QEMU, a Linux kernel in it, and what its input devices then
+//! say. One machine at a time.
+
+use frame_rx::input::address::{Endpoint, InputChoice};
+use frame_rx::input::capture::{self, InputSettings};
+use frame_rx::input::frame::{Edge, Motion, Position, Wheel};
+use frame_rx::input::keymap;
+use frame_rx::input::pacer::Pacer;
+use frame_rx::input::sink::{Move, News, Sink, SinkError, Step};
+use frame_rx::input::spice::Password;
+use frame_rx::input::stats::InputStats;
+use frame_rx::input::wire::Patience;
+use frame_rx::input::{Code, CodeSet};
+use rustix::process::Signal;
+use rx_host::clock;
+use rx_host::signals::Stop;
+use rx_tests::place::{self, ShmName};
+use rx_tests::process::{Running, SOON, run, tied, until};
+use rx_tests::vm::{self, BOOT, Vm};
+use rx_tests::xvfb::XvfbRig;
+use rx_tests::{guest, programs, require};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A machine with a SPICE server and a monitor, whose guest tells what arrives.
+struct Machine {
+    vm: Vm,
+    spice: PathBuf,
+    qmp: PathBuf,
+}
+
+impl Machine {
+    /// Boots one with `devices`, and waits for those that the guest calls `names`.
+    fn boot(what: &str, devices: &[&str], names: &[&str], spice: &str) -> Machine {
+        let folder = place::folder();
+        let (socket, qmp) = (folder.path().join("spice"), folder.path().join("qmp"));
+        let mut arguments = vec!["-spice".to_owned(), format!("unix=on,addr={},{spice}", socket.display())];
+        arguments.extend(["-qmp".to_owned(), format!("unix:{},server=on,wait=off", qmp.display())]);
+        for device in devices {
+            let (flag, value) = device.split_once(' ').unwrap_or(("-device", device));
+            arguments.extend([flag.to_owned(), value.to_owned()]);
+        }
+        let vm = Vm::boot_for_input(folder, &arguments, what);
+        for name in names {
+            vm.wait(&format!("RIG-DEVICE {name}"), BOOT);
+        }
+        vm.wait("RIG-READY", BOOT);
+        Machine { vm, spice: socket, qmp }
+    }
+
+    fn spice(&self) -> Driver {
+        Driver::open(InputChoice::Spice(Endpoint::Unix(self.spice.clone())))
+    }
+
+    fn qmp(&self) -> Driver {
+        Driver::open(InputChoice::Qmp(self.qmp.clone()))
+    }
+
+    /// Waits for the line of sums for which `is` holds.
+    fn wait_for_sums(&self, mark: usize, is: impl Fn(&[i64]) -> bool) -> Vec<i64> {
+        let look = || {
+            let last = self.vm.lines_after(mark, "RIG-SUM").pop()?;
+            let sums: Vec<i64> = last.split_whitespace().skip(1).map(|n| n.parse().unwrap()).collect();
+            is(&sums).then_some(sums)
+        };
+        until("the sums", SOON, look, || self.vm.console())
+    }
+}
+
+/// A sink with a pacer before it, as the input's thread drives them.
+struct Driver {
+    sink: Box<dyn Sink>,
+    pacer: Pacer,
+    stats: Arc<InputStats>,
+    news: Vec<News>,
+}
+
+impl Driver {
+    fn open(choice: InputChoice) -> Driver {
+        let stats = InputStats::new();
+        let settings = InputSettings { choice, ..InputSettings::default() };
+        let patience = Patience::new(SOON, &Stop::new().unwrap());
+        let sink = capture::open(&settings, &patience).unwrap();
+        let mut driver = Driver { sink, pacer: Pacer::new(stats.clone()), stats, news: Vec::new() };
+        driver.pacer.connected(clock::now());
+        driver.run();
+        driver
+    }
+
+    /// Sends until nothing waits any more.
+    fn run(&mut self) {
+        let end = clock::now() + SOON;
+        loop {
+            let now = clock::now();
+            assert!(now < end, "the sink takes no more: {:?}", self.sink.caps());
+            self.sink.pump(now, &mut |news| self.news.push(news)).unwrap();
+            match self.pacer.run(now, self.sink.as_mut()).unwrap() {
+                Some(due) => while !clock::sleep_until(due.min(now + Duration::from_millis(5))) {},
+                None if self.pacer.has_waiting() => std::thread::yield_now(),
+                None => return,
+            }
+        }
+    }
+
+    fn send(&mut self, step: Step) {
+        self.pacer.push(clock::now(), step).unwrap();
+    }
+
+    fn tap(&mut self, code: Code) {
+        for is_down in [true, false] {
+            self.send(Step::Edge(Edge { code, is_down }));
+        }
+    }
+
+    fn move_by(&mut self, dx: i32, dy: i32) {
+        self.send(Step::Move(Move { motion: Motion { dx, dy }, ..Move::default() }));
+    }
+
+    fn turn(&mut self, vertical: i32, horizontal: i32) {
+        self.send(Step::Move(Move { wheel: Wheel { vertical, horizontal }, ..Move::default() }));
+    }
+}
+
+const DISABLED: &str = "disable-ticketing=on";
+
+/// Keys that QEMU's input core knows, in the oldest version that is tested (7.2): F13 and up came with 8.0.
+fn keys_of_qemu() -> Vec<Code> {
+    let new = |code: &Code| (183..=194).contains(&code.number());
+    keymap::keys().filter(|code| keymap::qcode(*code).is_some() && !new(code)).collect()
+}
+
+fn check_keys(machine: &Machine, driver: &mut Driver, what: &str, keys: &[Code]) {
+    let mark = machine.vm.mark();
+    for code in keys {
+        driver.tap(*code);
+        driver.run();
+    }
+    // The last of all, so that everything before it has come.
+    let last = Code::new(1).unwrap();
+    driver.tap(last);
+    driver.run();
+    let end = "RIG-KEY 1 0";
+    machine.vm.wait_after(mark, end, SOON);
+    machine.wait_for_sums(mark, |sums| sums[9] == 0);
+    let lines = machine.vm.lines_after(mark, "RIG-KEY");
+    let mut wrong = Vec::new();
+    for code in keys {
+        let number = code.number();
+        let pair = [format!("RIG-KEY {number} 1"), format!("RIG-KEY {number} 0")];
+        if !pair.iter().all(|line| lines.contains(line)) {
+            wrong.push((number, keymap::name(*code).unwrap_or_default()));
+        }
+    }
+    assert!(wrong.is_empty(), "{what}: the guest did not see {wrong:?}\n{}", lines.join("\n"));
+    let sent: BTreeSet<String> = keys.iter().chain([&last]).map(|c| c.number().to_string()).collect();
+    let others: Vec<_> = lines.iter().filter(|l| !sent.contains(l.split(' ').nth(1).unwrap())).collect();
+    assert!(others.is_empty(), "{what}: nobody pressed {others:?}");
+}
+
+#[test]
+fn every_key_that_qemu_knows_arrives_as_itself_over_spice_and_qmp() {
+    if !vm::input_possible() {
+        return;
+    }
+    let _turn = vm::take_turn();
+    let machine = Machine::boot("keys", &["virtio-keyboard-pci"], &["QEMU Virtio Keyboard"], DISABLED);
+    let keys = keys_of_qemu();
+    assert!(keys.len() > 130, "{} keys", keys.len());
+    check_keys(&machine, &mut machine.spice(), "spice", &keys);
+    check_keys(&machine, &mut machine.qmp(), "qmp", &keys);
+}
+
+/// What a stalled queue of a PS/2 keyboard does to a burst: presses get lost, but nothing stays down.
+#[test]
+fn a_burst_inside_a_held_shift_leaves_nothing_down_on_any_keyboard() {
+    if !vm::input_possible() {
+        return;
+    }
+    let _turn = vm::take_turn();
+    let usb = ["qemu-xhci,id=xhci", "usb-kbd,bus=xhci.0"];
+    let kinds = [
+        ("ps2", &[][..], "AT Translated Set 2 keyboard"),
+        ("virtio", &["virtio-keyboard-pci"][..], "QEMU Virtio Keyboard"),
+        ("usb", &usb[..], "QEMU QEMU USB Keyboard"),
+    ];
+    for (kind, devices, name) in kinds {
+        let machine = Machine::boot("sums", devices, &[name], DISABLED);
+        let mut driver = machine.spice();
+        let mark = machine.vm.mark();
+        let shift = Code::new(42).unwrap();
+        driver.send(Step::Edge(Edge { code: shift, is_down: true }));
+        for n in 0..200 {
+            driver.tap(Code::new(16 + n % 10).unwrap());
+        }
+        driver.send(Step::Edge(Edge { code: shift, is_down: false }));
+        driver.run();
+        let sums = machine.wait_for_sums(mark, |sums| sums[8] > 2 && sums[9] == 0);
+        println!("{kind}: {} of 402 edges arrived", sums[8]);
+        assert_eq!(driver.stats.released_again.get(), 2);
+    }
+}
+
+#[test]
+fn motion_buttons_and_wheels_arrive_with_exact_sums_over_spice_and_qmp() {
+    if !vm::input_possible() {
+        return;
+    }
+    let _turn = vm::take_turn();
+    let machine = Machine::boot("sums", &["virtio-mouse-pci"], &["QEMU Virtio Mouse"], DISABLED);
+    for (way, mut driver) in [("spice", machine.spice()), ("qmp", machine.qmp())] {
+        let mark = machine.vm.mark();
+        let before = machine.vm.lines_after(0, "RIG-SUM").pop();
+        let before: Vec<i64> = match &before {
+            Some(line) => line.split_whitespace().skip(1).map(|n| n.parse().unwrap()).collect(),
+            None => vec![0; 10],
+        };
+        for n in 0..2000 {
+            driver.move_by(3, -2);
+            if n % 100 == 0 {
+                driver.tap(Code::LEFT);
+                driver.tap(Code::EXTRA);
+            }
+            if n % 50 == 0 {
+                driver.run();
+            }
+        }
+        for _ in 0..4 {
+            driver.turn(60, 30);
+        }
+        driver.run();
+        // QEMU's virtio mouse has no horizontal wheel.
+        let wanted = [6000, -4000, 2, 0];
+        let sums = machine.wait_for_sums(mark, |sums| {
+            (0..4).all(|n| sums[n] - before[n] == wanted[n]) && sums[8] - before[8] == 80 && sums[9] == 0
+        });
+        println!("{way}: {sums:?}, {} motions in {} reports", 2000, driver.stats.moves.get());
+    }
+}
+
+#[test]
+fn places_reach_a_tablet_over_qmp() {
+    if !vm::input_possible() {
+        return;
+    }
+    let _turn = vm::take_turn();
+    let machine = Machine::boot("sums", &["virtio-tablet-pci"], &["QEMU Virtio Tablet"], DISABLED);
+    let mut driver = machine.qmp();
+    assert!(driver.sink.caps().position);
+    for (x, y) in [(0, 0), (32_767, 1), (16_000, 32_767)] {
+        let mark = machine.vm.mark();
+        driver.send(Step::Move(Move { position: Some(Position { x, y }), ..Move::default() }));
+        driver.run();
+        machine.wait_for_sums(mark, |sums| sums[6] == i64::from(x) && sums[7] == i64::from(y));
+    }
+}
+
+/// A release that is sent while the machine stands still is lost; it is sent again when it runs.
+#[test]
+fn a_key_released_while_the_machine_stood_still_is_up_when_it_runs() {
+    if !vm::input_possible() {
+        return;
+    }
+    let _turn = vm::take_turn();
+    let second = place::folder();
+    let control = second.path().join("control");
+    let monitor = format!("-qmp unix:{},server=on,wait=off", control.display());
+    let machine = Machine::boot("sums", &["virtio-keyboard-pci", &monitor], &["QEMU Virtio Keyboard"], DISABLED);
+    let mut driver = machine.qmp();
+    let mut control = Monitor::connect(&control);
+    let shift = Code::new(42).unwrap();
+    driver.send(Step::Edge(Edge { code: shift, is_down: true }));
+    driver.run();
+    machine.wait_for_sums(0, |sums| sums[9] == 1);
+    control.execute("stop");
+    driver.send(Step::Edge(Edge { code: shift, is_down: false }));
+    driver.run();
+    control.execute("cont");
+    until(
+        "the news",
+        SOON,
+        || {
+            driver.sink.pump(clock::now(), &mut |n| driver.news.push(n)).unwrap();
+            driver.news.ends_with(&[News::Stopped, News::Running]).then_some(())
+        },
+        || machine.vm.console(),
+    );
+    driver.pacer.connected(clock::now());
+    driver.run();
+    machine.wait_for_sums(0, |sums| sums[9] == 0);
+}
+
+#[test]
+fn lamps_of_the_guest_are_told() {
+    if !vm::input_possible() {
+        return;
+    }
+    let _turn = vm::take_turn();
+    let name = "AT Translated Set 2 keyboard";
+    let machine = Machine::boot("keys", &[], &[name], DISABLED);
+    let mut driver = machine.spice();
+    driver.tap(Code::new(58).unwrap());
+    driver.run();
+    until(
+        "the lamp",
+        SOON,
+        || {
+            driver.sink.pump(clock::now(), &mut |n| driver.news.push(n)).unwrap();
+            driver.news.iter().any(|n| matches!(n, News::Leds(leds) if leds.caps)).then_some(())
+        },
+        || machine.vm.console(),
+    );
+}
+
+#[test]
+fn a_password_opens_the_server_and_a_wrong_one_does_not() {
+    if !vm::input_possible() {
+        return;
+    }
+    let _turn = vm::take_turn();
+    let secret = "-object secret,id=pw,data=correct horse";
+    let name = "AT Translated Set 2 keyboard";
+    let machine = Machine::boot("keys", &[secret], &[name], "password-secret=pw");
+    let open = |password: &str| {
+        let choice = InputChoice::Spice(Endpoint::Unix(machine.spice.clone()));
+        let password = Password::new(password).unwrap();
+        let settings = InputSettings { choice, password, ..InputSettings::default() };
+        capture::open(&settings, &Patience::new(SOON, &Stop::new().unwrap()))
+    };
+    for wrong in ["", "correct", "correct horse battery"] {
+        assert!(matches!(open(wrong), Err(SinkError::WrongPassword)), "{wrong:?}");
+    }
+    assert!(open("correct horse").is_ok());
+}
+
+/// Another client of QEMU's monitor.
+struct Monitor(std::io::BufReader<std::os::unix::net::UnixStream>);
+
+impl Monitor {
+    fn connect(path: &Path) -> Monitor {
+        let stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let mut monitor = Monitor(std::io::BufReader::new(stream));
+        monitor.wait("QMP");
+        monitor.execute("qmp_capabilities");
+        monitor
+    }
+
+    fn execute(&mut self, command: &str) {
+        use std::io::Write;
+        writeln!(self.0.get_mut(), "{{\"execute\":\"{command}\"}}").unwrap();
+        self.wait("return");
+    }
+
+    fn wait(&mut self, word: &str) {
+        use std::io::BufRead;
+        let mut line = String::new();
+        while !line.contains(&format!("\"{word}\"")) {
+            line.clear();
+            assert!(self.0.read_line(&mut line).unwrap() > 0, "the monitor closed");
+        }
+    }
+}
+
+#[test]
+fn nothing_that_is_sent_prints_what_it_is() {
+    let code = Code::new(30).unwrap();
+    let step = Step::Edge(Edge { code, is_down: true });
+    let set: CodeSet = [code].into_iter().collect();
+    let text = format!("{step:?} {set:?} {:?}", InputStats::new());
+    assert!(!text.contains("30"), "{text}");
+}
+
+/// `frame-rx` with a window on `display`, a picture from a simulated guest, and its input going to `machine`.
+fn start_viewer(home: &Path, display: &XvfbRig, picture: &Path, machine: &Machine) -> Option<Running> {
+    let mut command = programs::frame_rx(home)?;
+    command.arg("-f").arg(picture).args(["--scale", "1:1", "--window", "640x480", "--input-stats"]);
+    command.args(["--release-chord", "leftctrl+rightctrl"]).arg(format!("--input=spice:{}", machine.spice.display()));
+    display.show(&mut command);
+    let viewer = Running::start("frame-rx", &mut command);
+    guest::wait_for_picture(display, (320, 240), BOOT);
+    viewer.line("connected to spice", SOON);
+    Some(viewer)
+}
+
+fn xdotool(display: &XvfbRig, line: &str) {
+    let mut command = tied("xdotool");
+    display.show(command.args(line.split(' ')));
+    let done = run("xdotool", &mut command, SOON);
+    assert!(done.status.success(), "xdotool {line}: {}", done.err.join("\n"));
+}
+
+/// Clicks into the picture and types A until the guest sees it: it has the input then.
+fn give_to_guest(display: &XvfbRig, machine: &Machine) {
+    xdotool(display, "search --class frame-rx windowfocus");
+    xdotool(display, "mousemove 300 220 click 1");
+    let mark = machine.vm.mark();
+    let type_a = || {
+        xdotool(display, "key a");
+        machine.vm.lines_after(mark, "RIG-KEY 30 0").pop()
+    };
+    until("the guest has the input", SOON, type_a, || machine.vm.console());
+    machine.wait_for_sums(mark, |sums| sums[9] == 0);
+}
+
+/// As a user has it: a window, a click, typing, the chord; and then the worst end.
+#[test]
+fn a_click_gives_the_guest_the_input_and_the_chord_or_kill_9_takes_it_back() {
+    if !vm::input_possible() || !require::programs(&["xdotool"]) {
+        return;
+    }
+    let Some(display) = XvfbRig::start(800, 600) else { return };
+    let (home, picture) = (place::folder(), ShmName::new("picture"));
+    let options = ["--mode", "320x240@30", "--cursor", "none"];
+    let Some(_) = programs::frame_rx(home.path()) else { return };
+    let _turn = vm::take_turn();
+    let names = ["QEMU Virtio Keyboard", "QEMU Virtio Mouse"];
+    let machine = Machine::boot("keys", &["virtio-keyboard-pci", "virtio-mouse-pci"], &names, DISABLED);
+    let _picture = guest::start("picture", picture.path(), &options);
+    let Some(mut viewer) = start_viewer(home.path(), &display, picture.path(), &machine) else { return };
+    give_to_guest(&display, &machine);
+    assert!(
+        machine.vm.lines_after(0, "RIG-KEY 272").is_empty(),
+        "the click that gave it the input is not for the guest"
+    );
+    let mark = machine.vm.mark();
+    xdotool(&display, "mousemove_relative 40 20 click 3 click 4");
+    machine.wait_for_sums(mark, |sums| sums[0] > 0 && sums[1] > 0 && sums[2] == 1);
+    machine.vm.wait_after(mark, "RIG-KEY 273 0", SOON);
+    // The chord, in the middle of a held key.
+    xdotool(&display, "keydown shift keydown Control_L keydown Control_R");
+    machine.vm.wait_after(mark, "RIG-KEY 42 0", SOON);
+    xdotool(&display, "keyup Control_R keyup Control_L keyup shift key b");
+    give_to_guest(&display, &machine);
+    assert!(machine.vm.lines_after(mark, "RIG-KEY 48").is_empty(), "a key of the host came to the guest");
+    assert!(machine.vm.lines_after(mark, "RIG-KEY 97").is_empty(), "the chord's last key came to the guest");
+    // Killed with keys down: the server lifts them.
+    let mark = machine.vm.mark();
+    xdotool(&display, "keydown shift keydown d");
+    machine.wait_for_sums(mark, |sums| sums[9] == 2);
+    viewer.signal(Signal::KILL);
+    machine.wait_for_sums(mark, |sums| sums[9] == 0);
+    viewer.end(SOON);
+    xdotool(&display, "keyup d keyup shift");
+    // Ended in good order, with a button down that no server lifts.
+    let Some(mut viewer) = start_viewer(home.path(), &display, picture.path(), &machine) else { return };
+    give_to_guest(&display, &machine);
+    let mark = machine.vm.mark();
+    xdotool(&display, "mousedown 3 keydown e");
+    machine.wait_for_sums(mark, |sums| sums[9] == 2);
+    viewer.signal(Signal::TERM);
+    assert_eq!(viewer.end(SOON).code(), Some(0), "{}", viewer.tail());
+    machine.wait_for_sums(mark, |sums| sums[9] == 0);
+    for figure in ["input sink", "input delay"] {
+        viewer.line(figure, SOON);
+    }
+    assert!(!viewer.tail().contains("RIG"), "{}", viewer.tail());
+    xdotool(&display, "mouseup 3 keyup e");
+}
