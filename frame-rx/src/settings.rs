@@ -4,7 +4,8 @@ use crate::cli::{EndArgs, RunArgs, ShowArgs};
 use crate::gpu::GpuChoice;
 use crate::gpu::present::PresentChoice;
 use crate::gpu::scene::Filter;
-use crate::picture::Size;
+use crate::keys::Keys;
+use crate::picture::{Rotation, Size};
 use crate::view::Scale;
 use clap::ValueEnum;
 use rx_host::atomic_file;
@@ -12,6 +13,7 @@ use rx_host::exit::Failure;
 use rx_host::settings::units::DisplayMode;
 use rx_host::settings::{self, About, ConfigFile, Layers, SettingsError, Value};
 use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,6 +37,14 @@ pub struct Show {
     pub present: PresentChoice,
     /// Which GPU.
     pub gpu: GpuChoice,
+    /// The user's own turn of the picture.
+    pub rotate: Rotation,
+    /// No frame around the window.
+    pub borderless: bool,
+    /// Which key means what.
+    pub keys: Keys,
+    /// Where screenshots by key go.
+    pub screenshots: Option<PathBuf>,
 }
 
 /// How it ends and what it leaves behind.
@@ -80,6 +90,10 @@ pub struct Low {
     #[serde(deserialize_with = "word")]
     present: Option<PresentChoice>,
     gpu: Option<String>,
+    rotate: Option<u16>,
+    borderless: Option<bool>,
+    screenshots: Option<PathBuf>,
+    keys: Option<BTreeMap<String, String>>,
 }
 
 const FILE: About = About { name: "file", why: "where Looking Glass's manual puts it" };
@@ -89,6 +103,11 @@ const WINDOW: About = About { name: "window", why: "the size of the guest's pict
 const SCALE: About = About { name: "scale", why: "keeps the picture's shape" };
 const FILTER: About = About { name: "filter", why: "soft where scaled, exact where not" };
 const PRESENT: About = About { name: "present", why: "the fastest way that does not tear" };
+const ROTATE: About = About { name: "rotate", why: "as the guest says" };
+const BORDERLESS: About = About { name: "borderless", why: "a window as the desktop makes them" };
+const SCREENSHOTS: About =
+    About { name: "screenshots", why: "~/Pictures if it is there, else where the program was started" };
+const KEYS: About = About { name: "keys", why: "those of Looking Glass, where it has them" };
 const GPU: About = About { name: "gpu", why: "hardware before software" };
 
 /// One of the words of `E`.
@@ -155,7 +174,60 @@ fn show(l: &mut Layers, args: &ShowArgs, low: &Low) -> Result<Show, SettingsErro
     let gpu = l.pick(&GPU, typed, low.gpu.clone(), GpuChoice::default().name().to_owned());
     let Ok(gpu) = gpu.parse();
     let window = window.map(|m| Size::new(m.width_px, m.height_px));
-    Ok(Show { fullscreen, output, window, scale, filter, present, gpu })
+    let rotate = rotation(l, args.rotate, low.rotate)?;
+    let borderless = l.pick_switch(&BORDERLESS, args.borderless, low.borderless);
+    let screenshots = l.pick_optional(&SCREENSHOTS, args.screenshots.clone(), low.screenshots.clone());
+    let keys = keys(l, low.keys.as_ref())?;
+    Ok(Show { fullscreen, output, window, scale, filter, present, gpu, rotate, borderless, keys, screenshots })
+}
+
+fn rotation(l: &mut Layers, typed: Option<u16>, file: Option<u16>) -> Result<Rotation, SettingsError> {
+    let degrees = l.pick(&ROTATE, typed, file, 0);
+    let turn = match degrees {
+        90 => Rotation::Quarter,
+        180 => Rotation::Half,
+        270 => Rotation::ThreeQuarters,
+        _ => Rotation::None,
+    };
+    l.check(&ROTATE, &degrees, degrees == 90 * turn.quarters() as u16, || "0, 90, 180 or 270 degrees")?;
+    Ok(turn)
+}
+
+impl Value for Keys {
+    fn show(&self) -> String {
+        self.to_toml()
+    }
+
+    fn to_toml(&self) -> String {
+        Keys::to_toml(self)
+    }
+}
+
+/// As the file has them, for a message.
+struct Table(String);
+
+impl Value for Table {
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+}
+
+fn keys(l: &mut Layers, file: Option<&BTreeMap<String, String>>) -> Result<Keys, SettingsError> {
+    let read = file.map(Keys::from_table).transpose();
+    if let Err(error) = &read {
+        let rows = file.into_iter().flatten().map(|(name, key)| format!("{name} = {key}"));
+        let table = Table(rows.collect::<Vec<_>>().join(", "));
+        l.pick_optional(&KEYS, None, Some(Table(table.0.clone())));
+        l.check(&KEYS, &table, false, || error.to_string())?;
+    }
+    Ok(l.pick(&KEYS, None, read.ok().flatten(), Keys::default()))
+}
+
+/// The first free file for a screenshot by key in `folder`; nothing if there are too many. Looks at the disk.
+pub fn next_screenshot(folder: Option<&Path>) -> Option<PathBuf> {
+    let pictures = || std::env::var_os("HOME").map(|home| Path::new(&home).join("Pictures")).filter(|p| p.is_dir());
+    let folder = folder.map(Path::to_owned).or_else(pictures).unwrap_or_else(|| PathBuf::from("."));
+    (1..=9999).map(|n| folder.join(format!("frame-rx-{n}.png"))).find(|path| !path.exists())
 }
 
 /// How it ends, by flags alone.
@@ -227,8 +299,28 @@ mod tests {
     }
 
     #[test]
+    fn keys_come_from_the_file_and_are_printed_so_that_they_can_be_read_again() {
+        let (s, layers) = from("", "[keys]\nquit = \"W\"\nhold = \"ControlRight\"\n").unwrap();
+        assert_ne!(s.show.keys, Keys::default());
+        let (again, _) = from("", &layers.to_toml()).unwrap();
+        assert_eq!(s.show, again.show);
+        assert!(layers.explain().contains("quit = \"W\""), "{}", layers.explain());
+        let error = from("", "[keys]\nquit = \"F\"\n").unwrap_err().to_string();
+        assert!(error.contains("config.toml:1") && error.contains("F is both full-screen and quit"), "{error}");
+    }
+
+    #[test]
+    fn screenshots_by_key_get_the_first_free_name() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(next_screenshot(Some(dir.path())), Some(dir.path().join("frame-rx-1.png")));
+        std::fs::write(dir.path().join("frame-rx-1.png"), []).unwrap();
+        assert_eq!(next_screenshot(Some(dir.path())), Some(dir.path().join("frame-rx-2.png")));
+    }
+
+    #[test]
     fn a_file_that_makes_no_sense_is_told_with_its_line() {
         for (file, words) in [
+            ("rotate = 45", "config.toml:1: rotate is 45"),
             ("\nscale = \"wide\"", "config.toml:2:9: `wide` is none of fit, integer, 1:1, stretch"),
             ("sclae = \"fit\"", "config.toml:1:1: there is no setting `sclae`"),
             ("window = \"640x480@60\"", "config.toml:1: window is 640x480@60"),

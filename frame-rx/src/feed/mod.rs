@@ -329,6 +329,7 @@ impl<R: Rows> Feed<R> {
             region: &attached.region,
             changed: &self.changed,
             bounce: &mut self.bounce,
+            looked: self.looked,
             found,
             stop: &self.stop,
         };
@@ -351,6 +352,7 @@ struct Copy<'a> {
     region: &'a Region,
     changed: &'a Damage,
     bounce: &'a mut [u8],
+    looked: HostTime,
     found: HostTime,
     stop: &'a Stop,
 }
@@ -401,7 +403,7 @@ impl Copy<'_> {
             intake.abandon(slot);
             return Became::Dropped;
         }
-        slot.times = Times { found: self.found, copied: clock::now() };
+        slot.times = Times { looked: self.looked, found: self.found, copied: clock::now() };
         stats.copied.inc();
         stats.copied_bytes.add(bytes);
         stats.copy.record_duration(slot.times.copied.since(slot.times.found));
