@@ -66,6 +66,12 @@ pub enum Command {
     Size(SizeArgs),
     /// Print the settings as a file, or where each comes from
     Config(ConfigArgs),
+    /// List the keys of the window, as the settings have them
+    Keys {
+        /// Read settings from this file [default: ~/.config/frame-rx/config.toml, if it is there]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -117,7 +123,7 @@ pub struct InputArgs {
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 #[command(next_help_heading = "Showing")]
 pub struct ShowArgs {
-    /// Fill a whole monitor (F11, or Scroll Lock with F, changes it)
+    /// Fill a whole monitor (F11, or Scroll Lock with F, changes it; `frame-rx keys` lists all keys)
     #[arg(short = 'F', long)]
     pub fullscreen: bool,
     /// The monitor to fill: its name or number in `frame-rx devices` [default: the one the window opens on]
@@ -141,6 +147,12 @@ pub struct ShowArgs {
     /// How frames reach the screen [default: auto, the fastest way that does not tear]
     #[arg(long, value_name = "MODE")]
     pub present: Option<PresentChoice>,
+    /// Open the window without a frame
+    #[arg(long)]
+    pub borderless: bool,
+    /// The folder for screenshots by key [default: ~/Pictures if it is there]
+    #[arg(long, value_name = "DIR")]
+    pub screenshots: Option<PathBuf>,
     /// The GPU: auto, software, or a part of its name [default: auto, hardware before software]
     #[arg(long, value_name = "GPU")]
     pub gpu: Option<GpuChoice>,
@@ -310,6 +322,9 @@ mod tests {
             "config --explain --scale fit",
             "completions bash",
             "man",
+            "keys --config c.toml",
+            "--rotate 90 --borderless --filter sharp --screenshots d",
+            "--filter area",
         ] {
             parse(line).unwrap_or_else(|e| panic!("{line}: {e}"));
         }

@@ -17,6 +17,7 @@ use frame_rx::{demo, doctor, size};
 use rx_host::exit::{self, Exit, Explain, Failure};
 use rx_host::signals::Signals;
 use rx_host::{cli, log};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::{self, JoinHandle};
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
             Command::Devices => doctor::devices(),
             Command::Size(args) => print_sizes(&args),
             Command::Config(args) => print_config(&args),
+            Command::Keys { config } => print_keys(config),
             Command::Completions { shell } => {
                 cli::print_completions(shell, Cli::command())?;
                 Ok(Exit::Done)
@@ -142,6 +144,13 @@ fn report(
 fn print_sizes(args: &SizeArgs) -> anyhow::Result<Exit> {
     let modes: Vec<Size> = args.modes.iter().map(|m| Size::new(m.width_px, m.height_px)).collect();
     exit::print(size::table(&modes))?;
+    Ok(Exit::Done)
+}
+
+fn print_keys(config: Option<PathBuf>) -> anyhow::Result<Exit> {
+    let args = RunArgs { config, ..RunArgs::default() };
+    let (settings, _) = Settings::from_args(&args).map_err(settings::explain)?;
+    exit::print(format!("{}\n", settings.show.keys.help()))?;
     Ok(Exit::Done)
 }
 

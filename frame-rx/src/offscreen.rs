@@ -6,7 +6,7 @@ use crate::gpu::readback::Canvas;
 use crate::gpu::scene::{Filter, Look};
 use crate::gpu::upload::{Staging, StagingRows, Uploader};
 use crate::gpu::{Gpu, GpuChoice, GpuError, GpuInfo};
-use crate::picture::{PictureFormat, Size};
+use crate::picture::{PictureFormat, Rotation, Size};
 use crate::slots::{Outlet, Times};
 use crate::text::TextBox;
 use crate::view::{self, Scale};
@@ -192,7 +192,7 @@ pub fn write_screenshot(
 fn one_to_one(uploader: &Uploader, pointer: Option<Pointer>) -> Option<(Size, Look)> {
     let size = uploader.picture()?.format().shown();
     let place = view::place(size, size, Scale::OneToOne);
-    Some((size, Look { place, filter: Filter::Nearest, pointer, brightness: 255 }))
+    Some((size, Look { place, filter: Filter::Nearest, pointer, brightness: 255, turn: Rotation::None }))
 }
 
 /// What can go wrong between the GPU and the file.

@@ -9,6 +9,7 @@ use crate::input::capture::InputSettings;
 use crate::input::chord::Chord;
 use crate::input::router::usual_keep;
 use crate::input::spice::Password;
+use crate::keys::Keys;
 use crate::picture::{Rotation, Size};
 use crate::view::Scale;
 use clap::ValueEnum;
@@ -17,6 +18,7 @@ use rx_host::exit::Failure;
 use rx_host::settings::units::DisplayMode;
 use rx_host::settings::{self, About, ConfigFile, Layers, SettingsError, Value};
 use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -46,6 +48,12 @@ pub struct Show {
     pub present: PresentChoice,
     /// Which GPU.
     pub gpu: GpuChoice,
+    /// No frame around the window.
+    pub borderless: bool,
+    /// Which key means what.
+    pub keys: Keys,
+    /// Where screenshots by key go.
+    pub screenshots: Option<PathBuf>,
 }
 
 /// How it ends and what it leaves behind.
@@ -114,6 +122,9 @@ pub struct Low {
     #[serde(deserialize_with = "parsed")]
     release_chord: Option<Chord>,
     spice_password_file: Option<PathBuf>,
+    borderless: Option<bool>,
+    screenshots: Option<PathBuf>,
+    keys: Option<BTreeMap<String, String>>,
 }
 
 const FILE: About = About { name: "file", why: "where Looking Glass's manual puts it" };
@@ -125,6 +136,10 @@ const FILTER: About = About { name: "filter", why: "soft where scaled, exact whe
 const ROTATE: About = About { name: "rotate", why: "the guest knows which way is up" };
 const FOLLOW_WINDOW: About = About { name: "follow-window", why: "the guest's mode is the guest's" };
 const PRESENT: About = About { name: "present", why: "the fastest way that does not tear" };
+const BORDERLESS: About = About { name: "borderless", why: "a window as the desktop makes them" };
+const SCREENSHOTS: About =
+    About { name: "screenshots", why: "~/Pictures if it is there, else where the program was started" };
+const KEYS: About = About { name: "keys", why: "those of Looking Glass, where it has them" };
 const GPU: About = About { name: "gpu", why: "hardware before software" };
 
 const INPUT: About = About { name: "input", why: "SPICE where QEMU usually listens, at the first click" };
@@ -218,7 +233,23 @@ fn show(l: &mut Layers, args: &ShowArgs, low: &Low) -> Result<Show, SettingsErro
     let gpu = l.pick(&GPU, typed, low.gpu.clone(), GpuChoice::default().name().to_owned());
     let Ok(gpu) = gpu.parse();
     let window = window.map(|m| Size::new(m.width_px, m.height_px));
-    Ok(Show { fullscreen, output, window, scale, filter, rotate, follow_window, present, gpu })
+    let borderless = l.pick_switch(&BORDERLESS, args.borderless, low.borderless);
+    let screenshots = l.pick_optional(&SCREENSHOTS, args.screenshots.clone(), low.screenshots.clone());
+    let keys = keys(l, low.keys.as_ref())?;
+    Ok(Show {
+        fullscreen,
+        output,
+        window,
+        scale,
+        filter,
+        rotate,
+        follow_window,
+        present,
+        gpu,
+        borderless,
+        keys,
+        screenshots,
+    })
 }
 
 fn input(l: &mut Layers, args: &InputArgs, low: &Low) -> Input {
@@ -251,6 +282,43 @@ fn read_password(path: &Path) -> Result<Password, Failure> {
     let text = text.map_err(|e| Failure::environment(what("cannot be read"), hint).because(e))?;
     let password = Password::new(text.lines().next().unwrap_or_default());
     password.ok_or_else(|| Failure::environment(what("is longer than SPICE allows, 60 bytes"), hint))
+}
+
+impl Value for Keys {
+    fn show(&self) -> String {
+        self.to_toml()
+    }
+
+    fn to_toml(&self) -> String {
+        Keys::to_toml(self)
+    }
+}
+
+/// As the file has them, for a message.
+struct Table(String);
+
+impl Value for Table {
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+}
+
+fn keys(l: &mut Layers, file: Option<&BTreeMap<String, String>>) -> Result<Keys, SettingsError> {
+    let read = file.map(Keys::from_table).transpose();
+    if let Err(error) = &read {
+        let rows = file.into_iter().flatten().map(|(name, key)| format!("{name} = {key}"));
+        let table = Table(rows.collect::<Vec<_>>().join(", "));
+        l.pick_optional(&KEYS, None, Some(Table(table.0.clone())));
+        l.check(&KEYS, &table, false, || error.to_string())?;
+    }
+    Ok(l.pick(&KEYS, None, read.ok().flatten(), Keys::default()))
+}
+
+/// The first free file for a screenshot by key in `folder`; nothing if there are too many. Looks at the disk.
+pub fn next_screenshot(folder: Option<&Path>) -> Option<PathBuf> {
+    let pictures = || std::env::var_os("HOME").map(|home| Path::new(&home).join("Pictures")).filter(|p| p.is_dir());
+    let folder = folder.map(Path::to_owned).or_else(pictures).unwrap_or_else(|| PathBuf::from("."));
+    (1..=9999).map(|n| folder.join(format!("frame-rx-{n}.png"))).find(|path| !path.exists())
 }
 
 /// How it ends, by flags alone.
@@ -324,6 +392,25 @@ mod tests {
         let (again, _) = from("", &layers.to_toml()).unwrap();
         assert_eq!(s, again);
         assert_eq!((s.show.rotate, s.show.follow_window), (Some(Rotation::ThreeQuarters), true));
+    }
+
+    #[test]
+    fn keys_come_from_the_file_and_are_printed_so_that_they_can_be_read_again() {
+        let (s, layers) = from("", "[keys]\nquit = \"W\"\nhold = \"ControlRight\"\n").unwrap();
+        assert_ne!(s.show.keys, Keys::default());
+        let (again, _) = from("", &layers.to_toml()).unwrap();
+        assert_eq!(s.show, again.show);
+        assert!(layers.explain().contains("quit = \"W\""), "{}", layers.explain());
+        let error = from("", "[keys]\nquit = \"F\"\n").unwrap_err().to_string();
+        assert!(error.contains("config.toml:1") && error.contains("F is both full-screen and quit"), "{error}");
+    }
+
+    #[test]
+    fn screenshots_by_key_get_the_first_free_name() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(next_screenshot(Some(dir.path())), Some(dir.path().join("frame-rx-1.png")));
+        std::fs::write(dir.path().join("frame-rx-1.png"), []).unwrap();
+        assert_eq!(next_screenshot(Some(dir.path())), Some(dir.path().join("frame-rx-2.png")));
     }
 
     #[test]

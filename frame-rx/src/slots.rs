@@ -48,6 +48,8 @@ pub trait Rows: Send {
 /// When things happened to a picture, by the host's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
+    /// The last look before it that found nothing.
+    pub looked: HostTime,
     /// The feed found its message.
     pub found: HostTime,
     /// Its rows were all copied.

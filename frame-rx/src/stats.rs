@@ -1,6 +1,7 @@
 //! What the receiver counts, and the two forms in which it tells: figures for `--stats`, lines for people.
 
 use crate::guest::GuestInfo;
+use crate::trace::Stage;
 use rx_host::exit::Failure;
 use rx_host::report::{Counter, Figures, Histogram};
 use shm_proto::kvmfr::Counters as ViewerCounters;
@@ -114,6 +115,8 @@ pub struct ScreenStats {
     pub drawn: Counter,
     /// Of those, how often the picture was copied to the screen as it is, without a calculation.
     pub direct: Counter,
+    /// Pictures that were late, by whose fault: see [`Stage::ALL`].
+    pub late: [Counter; 5],
     /// From having a picture's rows to handing it to the screen (or, without a window, to the GPU having it).
     pub show: Histogram,
     /// How long one drawing took, waiting for the screen included.
@@ -124,6 +127,9 @@ pub struct ScreenStats {
 pub fn figures(feed: &FeedStats, screen: &ScreenStats) -> Figures {
     let passed = feed.passed();
     let mut f = Figures::new("frame-rx", env!("CARGO_PKG_VERSION"), SCHEMA);
+    for (stage, late) in Stage::ALL.iter().zip(&screen.late) {
+        f.count(&format!("late_by_{}", stage.name()), late.get());
+    }
     f.count("frames_shown", screen.shown.get())
         .count("frames_dropped", feed.dropped())
         .count("frames_found", feed.found.get())

@@ -53,7 +53,15 @@ fn lines(text: &str, columns: usize) -> Vec<String> {
 /// Paints `text` for a window of `window` pixels: as large as is comfortable there, never wider than the window, and
 /// never higher (lines that do not fit are left out). Nothing if the window is too small for a single letter.
 pub fn paint(text: &str, window: Size) -> Option<TextBox> {
-    let dot = (window.width.min(window.height * 16 / 9) / 360).clamp(1, 6);
+    paint_with(text, window, (window.width.min(window.height * 16 / 9) / 360).clamp(1, 6))
+}
+
+/// The same in letters of less than half the size, for figures in a corner.
+pub fn paint_small(text: &str, window: Size) -> Option<TextBox> {
+    paint_with(text, window, (window.width.min(window.height * 16 / 9) / 800).clamp(1, 3))
+}
+
+fn paint_with(text: &str, window: Size, dot: u32) -> Option<TextBox> {
     let columns = (window.width / dot).checked_sub(2 * MARGIN)? / ADVANCE;
     let rows = (window.height / dot).checked_sub(2 * MARGIN)? / LINE;
     if columns == 0 || rows == 0 {

@@ -80,7 +80,7 @@ fn every_format_and_transfer_shows_what_the_definition_says() {
         publish(&mut intake, &screen.staging(), format, &Damage::everything(), &bytes);
         screen.take(&outlet, 0).unwrap().expect("a picture");
         let place = view::place(SIZE, SIZE, Scale::OneToOne);
-        let look = Look { place, filter: Filter::Nearest, pointer: None, brightness: 255 };
+        let look = Look { place, filter: Filter::Nearest, pointer: None, brightness: 255, turn: Rotation::None };
         let shown = screen.render(SIZE, &look).unwrap();
         for (got, (i, (_, numbers))) in shown.chunks_exact(4).zip(all.iter().enumerate()) {
             let expected = tone::to_screen(transfer, *numbers).map(|c| c * 255.0);

@@ -145,7 +145,7 @@ fn compare(name: &str, got: &[Rgb], window: Size, look: &Look, expected: &Expect
 }
 
 fn look(picture: Size, window: Size, scale: Scale, filter: Filter) -> Look {
-    Look { place: view::place(picture, window, scale), filter, pointer: None, brightness: 255 }
+    Look { place: view::place(picture, window, scale), filter, pointer: None, brightness: 255, turn: Rotation::None }
 }
 
 fn upright(width: u32, height: u32, pixel: PixelFormat) -> PictureFormat {

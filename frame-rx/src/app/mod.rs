@@ -1,22 +1,23 @@
 //! The window: one event enum ([`Told`], from the feed), one state enum ([`GuestState`]), and a loop that draws only when
 //! there is something new to see.
 
-pub mod hotkeys;
+mod act;
 mod input;
 pub mod monitors;
 mod paint;
+mod wishes;
 
 use crate::feed::{Tell, Told};
 use crate::gpu::present::Screen;
 use crate::headless::explain_gpu;
 use crate::input::capture::Handle;
+use crate::keys::{Hotkeys, Key};
 use crate::link::ScreenEnd;
 use crate::pace::{Cause, Pace, Plan};
 use crate::picture::Size;
 use crate::settings::{End, Show};
 use crate::state::{Announcer, GuestState};
 use core::time::Duration;
-use hotkeys::{Hotkeys, Key, Wish};
 use input::WindowInput;
 use paint::Painter;
 use rx_host::clock;
@@ -28,7 +29,7 @@ use winit::application::ApplicationHandler;
 use winit::dpi::PhysicalSize;
 use winit::event::{DeviceEvent, DeviceId, ElementState, KeyEvent, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop};
-use winit::keyboard::{KeyCode, PhysicalKey};
+use winit::keyboard::PhysicalKey;
 use winit::window::{Fullscreen, Window, WindowId};
 
 pub use paint::Outcome;
@@ -129,13 +130,13 @@ impl App {
             ends_at: end.after.map(|after| clock::now() + after),
             sized: show.window.is_some() || show.fullscreen,
             link,
-            show,
             end,
             stop,
             window: None,
             painter: None,
             pace: Pace::new(Some(USUAL_REFRESH)),
-            hotkeys: Hotkeys::default(),
+            hotkeys: Hotkeys::new(show.keys.clone()),
+            show,
             input,
             announcer: Announcer::new(),
             guest: GuestState::looking(),
@@ -153,7 +154,7 @@ impl App {
             .with_title("frame-rx")
             .with_inner_size(PhysicalSize::new(size.width, size.height))
             .with_min_inner_size(PhysicalSize::new(64, 36));
-        attributes = named(attributes);
+        attributes = named(attributes).with_decorations(!self.show.borderless);
         if self.show.fullscreen {
             let monitor = monitors::find(event_loop, self.show.output.as_deref())?;
             attributes = attributes.with_fullscreen(Some(Fullscreen::Borderless(monitor)));
@@ -228,6 +229,7 @@ impl App {
     fn set_title(&mut self) {
         let (Some(window), Some(painter)) = (&self.window, &self.painter) else { return };
         let title = match painter.picture_size() {
+            Some(size) if self.state.is_live() && painter.is_paused() => format!("frame-rx: {size}, kept"),
             Some(size) if self.state.is_live() => format!("frame-rx: {size}"),
             _ => format!("frame-rx: {}", self.state.name()),
         };
@@ -242,7 +244,11 @@ impl App {
         let now = clock::now();
         self.look_at_guest(now);
         let Some(painter) = &mut self.painter else { return Ok(self.ends_at) };
-        let mut wake = [self.ends_at, self.announcer.next()].into_iter().flatten().min();
+        let overlay = painter.overlay.next().filter(|_| !self.pace.is_hidden());
+        if overlay.is_some_and(|at| now >= at) {
+            self.pace.note(Cause::Window);
+        }
+        let mut wake = [self.ends_at, self.announcer.next(), overlay].into_iter().flatten().min();
         let mut until = |at: HostTime| wake = Some(wake.map_or(at, |w| w.min(at)));
         match self.pace.plan(now) {
             Plan::Idle => {}
@@ -253,6 +259,9 @@ impl App {
                 let (start, now) = (now, clock::now());
                 if drawn.is_shown {
                     self.pace.drawn(start);
+                    if let Some(at) = painter.overlay.next() {
+                        until(at);
+                    }
                 } else {
                     self.not_before = now + NOT_READY;
                     until(self.not_before);
@@ -296,20 +305,9 @@ impl App {
         self.pace.note(Cause::Window);
     }
 
-    fn toggle_fullscreen(&mut self, event_loop: &ActiveEventLoop) {
-        let Some(window) = &self.window else { return };
-        self.sized = true;
-        let wanted = match window.fullscreen() {
-            Some(_) => None,
-            None => {
-                let monitor = monitors::find(event_loop, self.show.output.as_deref()).unwrap_or_else(|e| {
-                    tracing::warn!("{e}");
-                    None
-                });
-                Some(Fullscreen::Borderless(monitor))
-            }
-        };
-        window.set_fullscreen(wanted);
+    /// Whether new pictures are shown: not while the user keeps one.
+    fn is_wanted(&self) -> bool {
+        !self.painter.as_ref().is_some_and(Painter::is_paused)
     }
 
     fn has_enough(&self) -> bool {
@@ -339,7 +337,7 @@ impl ApplicationHandler<Told> for App {
 
     fn user_event(&mut self, event_loop: &ActiveEventLoop, told: Told) {
         match told {
-            Told::Picture if self.link.pictures.is_waiting() => self.pace.note(Cause::Picture),
+            Told::Picture if self.is_wanted() && self.link.pictures.is_waiting() => self.pace.note(Cause::Picture),
             Told::Picture | Told::Condition => {}
             Told::Pointer => self.pace.note(Cause::Pointer),
             Told::Ended => event_loop.exit(),
@@ -359,15 +357,10 @@ impl ApplicationHandler<Told> for App {
                 event: KeyEvent { physical_key: PhysicalKey::Code(code), state, repeat: false, .. },
                 ..
             } if !self.input.is_grabbed() => {
-                let key = match code {
-                    KeyCode::F11 => Key::F11,
-                    KeyCode::KeyF => Key::F,
-                    KeyCode::ScrollLock => Key::ScrollLock,
-                    _ => return,
-                };
-                match self.hotkeys.key(key, state == ElementState::Pressed) {
-                    Some(Wish::ToggleFullscreen) => self.toggle_fullscreen(event_loop),
-                    None => {}
+                // The names are those of the W3C's list.
+                let key = Key::named(&format!("{code:?}"));
+                if let Some(action) = key.and_then(|key| self.hotkeys.key(key, state == ElementState::Pressed)) {
+                    self.act(event_loop, action);
                 }
             }
             _ => {}

@@ -1,6 +1,6 @@
 //! One drawing of the window: the newest picture to the GPU, pointer, words, present; and what is counted of it.
 
-use crate::cursor::Shape;
+use crate::cursor::{Pointer, Shape};
 use crate::gpu::GpuError;
 use crate::gpu::present::{Presented, Screen};
 use crate::gpu::readback::Canvas;
@@ -9,18 +9,26 @@ use crate::gpu::upload::Uploader;
 use crate::headless::explain_screenshot;
 use crate::link::ScreenEnd;
 use crate::offscreen::write_screenshot;
-use crate::picture::Size;
+use crate::overlay::{Facts, Overlay};
+use crate::picture::{Rotation, Size};
 use crate::settings::{End, Show};
 use crate::slots::Times;
 use crate::state::GuestState;
 use crate::stats::ScreenStats;
 use crate::text;
+use crate::trace::{Stage, Took, Trace};
+use crate::turn;
 use crate::view::{self, Place, Scale};
+use core::time::Duration;
 use rx_host::clock;
 use rx_host::exit::Failure;
+use shm_proto::HostTime;
+use std::path::Path;
 
 /// Brightness of a picture that stands still because its guest does.
 const DIMMED: u8 = 90;
+/// A refresh and a half at 60 Hz: a picture that takes longer misses the refresh after the next.
+const LATE: Duration = Duration::from_millis(25);
 
 /// What a run with a window leaves behind.
 #[derive(Debug, Default)]
@@ -32,13 +40,20 @@ pub struct Outcome {
 /// A window's GPU and what is on it.
 #[derive(Debug)]
 pub(super) struct Painter {
-    screen: Screen,
+    pub(super) screen: Screen,
     uploader: Uploader,
-    scale: Scale,
-    filter: Filter,
+    pub(super) scale: Scale,
+    pub(super) filter: Filter,
+    pub(super) turn: Rotation,
+    /// The picture that stands there is kept.
+    pub(super) paused: bool,
+    pub(super) overlay: Overlay,
+    trace: Trace,
+    /// How long a picture may take from the guest to the screen before it counts as late.
+    budget: Duration,
     session: u64,
-    /// The picture on the GPU that has not reached the screen yet.
-    fresh: Option<Times>,
+    /// The picture on the GPU that has not reached the screen yet, and when it was fetched.
+    fresh: Option<(Times, HostTime)>,
     /// For which sentence and window the words were painted.
     words: Option<(String, Size)>,
     shown_size: Option<Size>,
@@ -65,6 +80,11 @@ impl Painter {
             uploader: Uploader::new(),
             scale: show.scale,
             filter: show.filter,
+            turn: Rotation::None,
+            paused: false,
+            overlay: Overlay::default(),
+            trace: Trace::default(),
+            budget: LATE,
             session: 0,
             fresh: None,
             words: None,
@@ -84,7 +104,7 @@ impl Painter {
     }
 
     pub(super) fn picture_size(&self) -> Option<Size> {
-        self.uploader.picture().map(|p| p.format().shown())
+        self.uploader.picture().map(|p| turn::format(p.format(), self.turn).shown())
     }
 
     /// Why the newest picture cannot be shown, if it cannot.
@@ -114,21 +134,27 @@ impl Painter {
         let mut drawn = Drawn::default();
         self.fetch(link)?;
         let pointer = link.pointer.look();
-        let (scene, gpu) = self.screen.scene();
+        let mut is_new = false;
         link.pointer.take_shape(|shape| {
-            scene.set_shape(gpu, shape);
             self.shape.clone_from(shape);
+            is_new = true;
         });
+        if is_new {
+            self.turn_shape();
+        }
         self.set_words(state);
+        self.set_figures(link, start);
         let picture = self.picture_size();
         let place = picture.map_or(Place::default(), |size| view::place(size, self.screen.size(), self.scale));
         let is_live = state.is_live();
         let look = Look {
             place,
             filter: self.filter,
-            pointer: is_live.then_some(pointer),
+            pointer: is_live.then(|| self.turned(pointer)),
             brightness: if is_live { u8::MAX } else { DIMMED },
+            turn: self.turn,
         };
+        let drawing = clock::now();
         let presented = self.screen.present(&self.uploader, &look)?;
         drawn.is_shown = matches!(presented, Presented::Shown { .. });
         if presented == (Presented::Shown { copied: true }) {
@@ -138,9 +164,15 @@ impl Painter {
         if drawn.is_shown {
             self.stats.drawn.inc();
             self.stats.draw.record_duration(end.since(start));
-            if let Some(times) = self.fresh.take() {
+            if let Some((times, fetched)) = self.fresh.take() {
                 self.stats.shown.inc();
                 self.stats.show.record_duration(end.since(times.copied));
+                let took = Took::new(&times, fetched, drawing, end);
+                let late = self.trace.add(took, times.found, self.budget);
+                let blamed = late.and_then(|late| Stage::ALL.iter().position(|s| *s == late));
+                if let Some(count) = blamed.and_then(|i| self.stats.late.get(i)) {
+                    count.inc();
+                }
             }
         }
         if picture.is_some() && picture != self.shown_size {
@@ -152,7 +184,7 @@ impl Painter {
 
     /// The newest picture to the GPU.
     fn fetch(&mut self, link: &ScreenEnd) -> Result<(), GpuError> {
-        let is_waiting = link.pictures.is_waiting();
+        let is_waiting = link.pictures.is_waiting() && !self.paused;
         if let Some(slot) = self.uploader.collect(self.screen.gpu(), is_waiting)? {
             link.pictures.give_back(slot);
         }
@@ -162,11 +194,11 @@ impl Painter {
             return Ok(());
         }
         self.enter_session(slot.session, true);
-        let times = slot.times;
+        let (times, fetched) = (slot.times, clock::now());
         match self.uploader.begin(self.screen.gpu(), slot) {
             Ok(()) => {
                 self.refused = None;
-                if self.fresh.replace(times).is_some() {
+                if self.fresh.replace((times, fetched)).is_some() {
                     link.feed.replaced.inc();
                 }
                 Ok(())
@@ -178,6 +210,40 @@ impl Painter {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The pointer's shape, turned as the picture is, to the GPU.
+    pub(super) fn turn_shape(&mut self) {
+        let (scene, gpu) = self.screen.scene();
+        match self.turn {
+            Rotation::None => scene.set_shape(gpu, &self.shape),
+            turn => scene.set_shape(gpu, &turn::shape(&self.shape, turn)),
+        }
+    }
+
+    fn turned(&self, pointer: Pointer) -> Pointer {
+        let desktop = self.uploader.picture().map_or(Size::default(), |p| p.format().desktop);
+        turn::pointer(pointer, self.shape.size, desktop, self.turn)
+    }
+
+    /// What is shown over the picture, if it changed.
+    fn set_figures(&mut self, link: &ScreenEnd, now: HostTime) {
+        if !self.overlay.is_due(now) {
+            return;
+        }
+        let words = format!("{}\n{}", self.manner(), self.screen.gpu().info());
+        let facts = Facts {
+            found: link.feed.found.get(),
+            shown: self.stats.shown.get(),
+            dropped: link.feed.dropped(),
+            late: self.stats.late.each_ref().map(|c| c.get()),
+            words,
+            trace: &self.trace,
+            budget: self.budget,
+        };
+        let painted = self.overlay.paint(now, self.screen.size(), &facts);
+        let (scene, gpu) = self.screen.scene();
+        scene.set_figures(gpu, painted.as_ref());
     }
 
     fn set_words(&mut self, state: &GuestState) {
@@ -193,14 +259,25 @@ impl Painter {
     /// Writes the screenshot, if one is wanted.
     pub(super) fn finish(self, link: &ScreenEnd, end: &End, state: &GuestState) -> Result<Outcome, Failure> {
         if let Some(path) = &end.screenshot {
-            let gpu = self.screen.gpu();
-            let mut canvas = Canvas::new(gpu);
-            canvas.scene().set_shape(gpu, &self.shape);
-            let pointer = end.screenshot_pointer.then(|| link.pointer.look());
-            write_screenshot(gpu, &self.uploader, &mut canvas, path, pointer)
-                .map_err(|e| explain_screenshot(e, Some(state)))?;
+            self.write_screenshot(link, path, end.screenshot_pointer, state)?;
             tracing::info!("wrote {}", path.display());
         }
         Ok(Outcome { stats: self.stats })
+    }
+
+    /// Writes the picture as the guest sent it, with its pointer or without.
+    pub(super) fn write_screenshot(
+        &self,
+        link: &ScreenEnd,
+        path: &Path,
+        with_pointer: bool,
+        state: &GuestState,
+    ) -> Result<(), Failure> {
+        let gpu = self.screen.gpu();
+        let mut canvas = Canvas::new(gpu);
+        canvas.scene().set_shape(gpu, &self.shape);
+        let pointer = with_pointer.then(|| link.pointer.look());
+        write_screenshot(gpu, &self.uploader, &mut canvas, path, pointer)
+            .map_err(|e| explain_screenshot(e, Some(state)))
     }
 }

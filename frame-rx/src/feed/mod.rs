@@ -344,6 +344,7 @@ impl<R: Rows> Feed<R> {
             turned: self.parts.wishes.turned(),
             changed: &self.changed,
             bounce: &mut self.bounce,
+            looked: self.looked,
             found,
             stop: &self.stop,
         };
@@ -367,6 +368,7 @@ struct Copy<'a> {
     turned: Option<Rotation>,
     changed: &'a Damage,
     bounce: &'a mut [u8],
+    looked: HostTime,
     found: HostTime,
     stop: &'a Stop,
 }
@@ -411,7 +413,7 @@ impl Copy<'_> {
             intake.abandon(slot);
             return Became::Dropped;
         }
-        slot.times = Times { found: self.found, copied: clock::now() };
+        slot.times = Times { looked: self.looked, found: self.found, copied: clock::now() };
         stats.copied.inc();
         stats.copied_bytes.add(bytes);
         stats.copy.record_duration(slot.times.copied.since(slot.times.found));

@@ -3,7 +3,7 @@
 
 use super::scene::{Look, Target};
 use super::upload::PictureTexture;
-use crate::picture::{Rotation, Size, Transfer};
+use crate::picture::{PictureFormat, Rotation, Size, Transfer};
 use crate::view::Place;
 
 /// A copy from the picture to the target, ready to be recorded.
@@ -17,9 +17,15 @@ pub(super) struct Copy<'a> {
 }
 
 impl<'a> Copy<'a> {
-    /// The copy that shows `picture` at `place` of the target, if a copy shows it exactly as `look` wants it.
-    pub(super) fn of(target: &Target<'a>, picture: &'a PictureTexture, look: &Look, place: Place) -> Option<Copy<'a>> {
-        let (texture, format) = (target.copy_to?, picture.format());
+    /// The copy that shows `picture` in `format` at `place` of the target, if a copy shows it exactly as `look` wants it.
+    pub(super) fn of(
+        target: &Target<'a>,
+        picture: &'a PictureTexture,
+        format: &PictureFormat,
+        look: &Look,
+        place: Place,
+    ) -> Option<Copy<'a>> {
+        let texture = target.copy_to?;
         let is_plain = format.rotation == Rotation::None && format.transfer == Transfer::Sdr;
         let as_it_is = look.brightness == u8::MAX && is_plain && place.size == format.shown();
         let same_pixels = texture.format().remove_srgb_suffix() == picture.texture().format();

@@ -6,16 +6,20 @@
 //! | `mod` | choosing and opening a GPU, a software one included |
 //! | [`upload`] | staging memory that the feed fills, and the texture it goes to |
 //! | [`scene`] | picture, pointer and words, drawn into any target |
+//! | `scaler` | scaling in several steps |
 //! | [`present`] | a window's surface |
 //! | `direct` | the picture copied into a target that shows it as it is |
+//! | `words` | boxes of text over it |
 //! | `readback` | a target in memory, read row by row |
 
 mod direct;
 mod pipelines;
 pub mod present;
 pub mod readback;
+mod scaler;
 pub mod scene;
 pub mod upload;
+mod words;
 
 use std::sync::{Arc, OnceLock};
 

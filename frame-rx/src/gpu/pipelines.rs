@@ -17,7 +17,7 @@ impl Scaling {
         match look.filter {
             _ if look.place.size == shown => Scaling::None,
             Filter::Nearest => Scaling::Nearest,
-            Filter::Linear => Scaling::Blended,
+            Filter::Linear | Filter::Sharp | Filter::Area => Scaling::Blended,
         }
     }
 }
@@ -50,16 +50,7 @@ impl PicturePipelines {
         let layout = gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("picture"),
             entries: &[
-                wgpu::BindGroupLayoutEntry {
-                    binding: 0,
-                    visibility: wgpu::ShaderStages::FRAGMENT,
-                    ty: wgpu::BindingType::Buffer {
-                        ty: wgpu::BufferBindingType::Uniform,
-                        has_dynamic_offset: false,
-                        min_binding_size: None,
-                    },
-                    count: None,
-                },
+                uniform_entry(0),
                 texture(1, wgpu::TextureSampleType::Float { filterable: false }),
                 texture(2, wgpu::TextureSampleType::Uint),
             ],
@@ -92,6 +83,20 @@ impl PicturePipelines {
             Some(place) => place.get_or_insert_with(make).clone(),
             None => make(),
         }
+    }
+}
+
+/// A uniform buffer that the fragment shader reads.
+pub(super) fn uniform_entry(binding: u32) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::FRAGMENT,
+        ty: wgpu::BindingType::Buffer {
+            ty: wgpu::BufferBindingType::Uniform,
+            has_dynamic_offset: false,
+            min_binding_size: None,
+        },
+        count: None,
     }
 }
 

@@ -2,8 +2,10 @@
 
 use super::Gpu;
 use super::direct::Copy;
-use super::pipelines::{PicturePipelines, Scaling, pipeline};
+use super::pipelines::{PicturePipelines, Scaling};
+use super::scaler::{self, Method, Scaler};
 use super::upload::PictureTexture;
+use super::words::{Anchor, Words, WordsPipeline};
 use crate::cursor::{CursorKind, Pointer, Shape};
 use crate::picture::{PictureFormat, Rotation, Size, Transfer};
 use crate::text::TextBox;
@@ -17,6 +19,10 @@ pub enum Filter {
     /// Four pixels blended: soft edges. Where one pixel is one pixel, the same as nearest.
     #[default]
     Linear,
+    /// Enlarged along edges and sharpened, as FSR 1 does; shrunk as with area.
+    Sharp,
+    /// The mean of the area under each pixel: for shrinking.
+    Area,
 }
 
 /// How the picture is shown this time.
@@ -30,6 +36,8 @@ pub struct Look {
     pub pointer: Option<Pointer>,
     /// 255 is as the guest sent it, 0 is black.
     pub brightness: u8,
+    /// By how much the user turns the upright picture, clockwise. Place and pointer are those of the turned one.
+    pub turn: Rotation,
 }
 
 /// What is drawn into: a window, or a band of one.
@@ -70,12 +78,15 @@ struct LookUniform {
 #[derive(Debug)]
 pub struct Scene {
     pictures: PicturePipelines,
-    words_pipeline: wgpu::RenderPipeline,
+    words_pipeline: WordsPipeline,
     look: wgpu::Buffer,
-    words_at: wgpu::Buffer,
     pointer: PointerTexture,
-    words: Option<Words>,
+    /// A sentence, and figures.
+    words: [Option<Words>; 2],
     bound: Option<Bound>,
+    /// Made when it is first needed.
+    scaler: Option<Scaler>,
+    format: wgpu::TextureFormat,
 }
 
 #[derive(Debug)]
@@ -84,12 +95,6 @@ struct PointerTexture {
     room: Size,
     size: Size,
     kind: CursorKind,
-}
-
-#[derive(Debug)]
-struct Words {
-    bind: wgpu::BindGroup,
-    size: Size,
 }
 
 /// The bind group of the picture, kept until the picture's or the pointer's texture is another.
@@ -111,16 +116,15 @@ impl Scene {
                 mapped_at_creation: false,
             })
         };
-        let words = gpu.device.create_shader_module(wgpu::include_wgsl!("shaders/words.wgsl"));
-        let over = Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING);
         Scene {
             pictures: PicturePipelines::new(gpu, format),
-            words_pipeline: pipeline(gpu, &words, None, &[], format, over),
+            words_pipeline: WordsPipeline::new(gpu, format),
             look: uniform("look", size_of::<LookUniform>() as u64),
-            words_at: uniform("words at", 8),
             pointer: PointerTexture::new(gpu, Size::new(64, 64)),
-            words: None,
+            words: [None, None],
             bound: None,
+            scaler: None,
+            format,
         }
     }
 
@@ -131,20 +135,12 @@ impl Scene {
 
     /// From now on these words are shown, or none.
     pub fn set_words(&mut self, gpu: &Gpu, words: Option<&TextBox>) {
-        self.words = words.map(|words| {
-            let texture = texture(gpu, "words", words.size, wgpu::TextureFormat::Rgba8Unorm);
-            write(gpu, &texture, words.size, &words.rgba);
-            let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
-            let bind = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some("words"),
-                layout: &self.words_pipeline.get_bind_group_layout(0),
-                entries: &[
-                    wgpu::BindGroupEntry { binding: 0, resource: self.words_at.as_entire_binding() },
-                    view_entry(1, &view),
-                ],
-            });
-            Words { bind, size: words.size }
-        });
+        self.words[0] = words.map(|words| self.words_pipeline.make(gpu, words, Anchor::Middle));
+    }
+
+    /// From now on these figures are shown, or none.
+    pub fn set_figures(&mut self, gpu: &Gpu, figures: Option<&TextBox>) {
+        self.words[1] = figures.map(|figures| self.words_pipeline.make(gpu, figures, Anchor::Corner));
     }
 
     /// Draws everything into `target`. What the picture does not cover is black. Returns whether the picture was copied
@@ -158,51 +154,94 @@ impl Scene {
     ) -> bool {
         let size = target.size;
         let mut pipelines = [None, None];
-        let mut copy = None;
+        let (mut copy, mut method, mut shown) = (None, None, Size::default());
         let place = above(look.place, target.top);
         let mut pointer_place = Place::default();
         if let Some((picture, generation)) = picture {
             self.bind_picture(gpu, picture, generation);
-            let scaling = Scaling::of(look, picture.format().shown());
-            let transfer = picture.format().transfer;
-            copy = Copy::of(target, picture, look, place);
+            let format = crate::turn::format(picture.format(), look.turn);
+            let transfer = format.transfer;
+            method = Method::of(look, format.shown());
+            // In several steps, the picture is drawn one to one onto a sheet first.
+            let on_sheet = Look { place: Place { x: 0, y: 0, size: format.shown() }, brightness: u8::MAX, ..*look };
+            let (look, top) = if method.is_some() { (&on_sheet, 0) } else { (look, target.top) };
+            let scaling = Scaling::of(look, format.shown());
+            copy = Copy::of(target, picture, &format, look, place).filter(|_| method.is_none());
             if copy.is_none() {
                 pipelines[0] = Some(self.pictures.get(gpu, false, scaling, transfer));
             }
-            if let Some(on_target) = self.pointer_place(picture.format(), look) {
-                pointer_place = above(on_target, target.top);
+            if let Some(on_target) = self.pointer_place(&format, look) {
+                pointer_place = above(on_target, top);
                 pipelines[1] = Some(self.pictures.get(gpu, true, scaling, transfer));
             }
-            let uniform = self.uniform(picture, look, target.top);
+            let uniform = self.uniform(&format, look, top);
             gpu.queue.write_buffer(&self.look, 0, bytemuck::bytes_of(&uniform));
+            shown = format.shown();
         }
-        let words_at = self.words.as_ref().map(|w| above(centred(w.size, target.window), target.top));
-        if let Some(at) = words_at {
-            gpu.queue.write_buffer(&self.words_at, 0, bytemuck::bytes_of(&[at.x, at.y]));
-        }
+        let words_at = self.words.each_ref().map(|w| w.as_ref().map(|w| w.place(gpu, target.window, target.top)));
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let black = wgpu::LoadOp::Clear(wgpu::Color::BLACK);
         if let Some(copy) = &copy {
             if copy.leaves_bars() {
-                begin_pass(&mut encoder, target, black);
+                begin_pass(&mut encoder, target.view, black);
             }
             copy.record(&mut encoder);
         }
-        if copy.is_none() || pipelines[1].is_some() || words_at.is_some() {
+        let steps = method
+            .map(|method| self.draw_on_sheet(gpu, &mut encoder, &pipelines, pointer_place, (method, shown, look)));
+        if method.is_none()
+            && let Some(scaler) = &mut self.scaler
+        {
+            scaler.rest();
+        }
+        if copy.is_none() || pipelines[1].is_some() || words_at.iter().any(Option::is_some) {
             let load = if copy.is_some() { wgpu::LoadOp::Load } else { black };
-            let mut pass = begin_pass(&mut encoder, target, load);
+            let mut pass = begin_pass(&mut encoder, target.view, load);
+            if steps.is_some() {
+                pipelines = [None, None];
+                let brightness = f32::from(look.brightness) / 255.0;
+                let last = self.scaler.as_ref().and_then(|s| s.last_step(gpu, place, brightness));
+                if let Some((pipeline, bind)) = last {
+                    paint(&mut pass, pipeline, bind, place, size);
+                }
+            }
             // First all of it, then once more where the pointer is.
             for (pipeline, place) in pipelines.iter().zip([place, pointer_place]) {
                 if let (Some(pipeline), Some(bound)) = (pipeline, &self.bound) {
                     paint(&mut pass, pipeline, &bound.bind, place, size);
                 }
             }
-            if let (Some(at), Some(words)) = (words_at, &self.words) {
-                paint(&mut pass, &self.words_pipeline, &words.bind, at, size);
+            for (words, at) in self.words.iter().zip(words_at) {
+                if let (Some(words), Some(at)) = (words, at) {
+                    self.words_pipeline.paint(&mut pass, words, at, size);
+                }
             }
         }
         gpu.queue.submit([encoder.finish()]);
         copy.is_some()
+    }
+
+    /// Draws picture and pointer one to one onto a sheet, and enlarges it if that is the way.
+    fn draw_on_sheet(
+        &mut self,
+        gpu: &Gpu,
+        encoder: &mut wgpu::CommandEncoder,
+        pipelines: &[Option<wgpu::RenderPipeline>; 2],
+        pointer: Place,
+        (method, shown, look): (Method, Size, &Look),
+    ) {
+        let scaler = self.scaler.get_or_insert_with(|| Scaler::new(gpu, self.format));
+        let Some(view) = scaler.prepare(gpu, method, shown, look.place.size) else { return };
+        {
+            let mut pass = scaler::begin(encoder, view);
+            let whole = Place { x: 0, y: 0, size: shown };
+            for (pipeline, place) in pipelines.iter().zip([whole, pointer]) {
+                if let (Some(pipeline), Some(bound)) = (pipeline, &self.bound) {
+                    paint(&mut pass, pipeline, &bound.bind, place, shown);
+                }
+            }
+        }
+        scaler.enlarge(gpu, encoder);
     }
 
     fn bind_picture(&mut self, gpu: &Gpu, picture: &PictureTexture, generation: u64) {
@@ -223,8 +262,7 @@ impl Scene {
         self.bound = Some(Bound { bind, generation, pointer_room });
     }
 
-    fn uniform(&self, picture: &PictureTexture, look: &Look, top: u32) -> LookUniform {
-        let format = picture.format();
+    fn uniform(&self, format: &PictureFormat, look: &Look, top: u32) -> LookUniform {
         let shown = format.shown();
         let pointer = look.pointer.filter(|p| p.visible);
         let far = [side(format.stored.width) - 1, side(format.stored.height) - 1];
@@ -289,7 +327,7 @@ fn side(pixels: u32) -> i32 {
 }
 
 /// Pixels of `of` in one pixel of `on`, each way. Rounded once, here.
-fn steps(of: Size, on: Size) -> [f32; 2] {
+pub(super) fn steps(of: Size, on: Size) -> [f32; 2] {
     let step = |of: u32, on: u32| (f64::from(of) / f64::from(on.max(1))) as f32;
     [step(of.width, on.width), step(of.height, on.height)]
 }
@@ -315,7 +353,7 @@ impl PointerTexture {
     }
 }
 
-fn texture(gpu: &Gpu, label: &str, size: Size, format: wgpu::TextureFormat) -> wgpu::Texture {
+pub(super) fn texture(gpu: &Gpu, label: &str, size: Size, format: wgpu::TextureFormat) -> wgpu::Texture {
     gpu.device.create_texture(&wgpu::TextureDescriptor {
         label: Some(label),
         size: wgpu::Extent3d { width: size.width, height: size.height, depth_or_array_layers: 1 },
@@ -329,7 +367,7 @@ fn texture(gpu: &Gpu, label: &str, size: Size, format: wgpu::TextureFormat) -> w
 }
 
 /// Stores `size` pixels of four bytes in the texture's upper left corner.
-fn write(gpu: &Gpu, texture: &wgpu::Texture, size: Size, bytes: &[u8]) {
+pub(super) fn write(gpu: &Gpu, texture: &wgpu::Texture, size: Size, bytes: &[u8]) {
     gpu.queue.write_texture(
         texture.as_image_copy(),
         bytes,
@@ -342,15 +380,15 @@ fn view_entry(binding: u32, view: &wgpu::TextureView) -> wgpu::BindGroupEntry<'_
     wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::TextureView(view) }
 }
 
-fn begin_pass<'e>(
+pub(super) fn begin_pass<'e>(
     encoder: &'e mut wgpu::CommandEncoder,
-    target: &Target<'_>,
+    view: &wgpu::TextureView,
     load: wgpu::LoadOp<wgpu::Color>,
 ) -> wgpu::RenderPass<'e> {
     encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
         label: Some("scene"),
         color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-            view: target.view,
+            view,
             depth_slice: None,
             resolve_target: None,
             ops: wgpu::Operations { load, store: wgpu::StoreOp::Store },
@@ -360,7 +398,7 @@ fn begin_pass<'e>(
 }
 
 /// Runs a pipeline over the part of `place` that is inside a target of `size`.
-fn paint(
+pub(super) fn paint(
     pass: &mut wgpu::RenderPass<'_>,
     pipeline: &wgpu::RenderPipeline,
     bind: &wgpu::BindGroup,
@@ -378,10 +416,6 @@ fn paint(
 }
 
 /// The same place in a band that starts `top` rows further down.
-fn above(place: Place, top: u32) -> Place {
+pub(super) fn above(place: Place, top: u32) -> Place {
     Place { y: place.y.saturating_sub_unsigned(top), ..place }
-}
-
-fn centred(inner: Size, outer: Size) -> Place {
-    Place { size: inner, ..crate::view::place(inner, outer, crate::view::Scale::OneToOne) }
 }

@@ -1,0 +1,91 @@
+//! What the window does when the user presses one of its keys.
+
+use super::{App, monitors};
+use crate::keys::Action;
+use crate::pace::Cause;
+use crate::settings;
+use winit::event_loop::ActiveEventLoop;
+use winit::window::Fullscreen;
+
+impl App {
+    /// Does what `action` names.
+    pub(super) fn act(&mut self, event_loop: &ActiveEventLoop, action: Action) {
+        self.pace.note(Cause::Window);
+        match action {
+            Action::FullScreen => return self.toggle_fullscreen(event_loop),
+            Action::Quit => return event_loop.exit(),
+            Action::Borderless => return self.toggle_frame(),
+            Action::Screenshot => return self.take_screenshot(),
+            _ => {}
+        }
+        let Some(painter) = &mut self.painter else { return };
+        let notice = match action {
+            Action::Pause => painter.pause(),
+            Action::Rotate => painter.rotate(),
+            Action::Scale => painter.next_scale(),
+            Action::Filter => painter.next_filter(),
+            Action::Figures => painter.show_figures(),
+            Action::Timings => painter.show_timings(),
+            Action::Help => painter.show_help(&self.hotkeys.keys().help()),
+            Action::FullScreen | Action::Quit | Action::Borderless | Action::Screenshot => return,
+        };
+        self.say(notice);
+        self.set_title();
+    }
+
+    /// A few words in the window, for a moment.
+    pub(super) fn say(&mut self, notice: String) {
+        if let Some(painter) = self.painter.as_mut().filter(|_| !notice.is_empty()) {
+            tracing::debug!("{notice}");
+            painter.say(notice, rx_host::clock::now());
+            self.pace.note(Cause::Window);
+        }
+    }
+
+    fn toggle_fullscreen(&mut self, event_loop: &ActiveEventLoop) {
+        let Some(window) = &self.window else { return };
+        self.sized = true;
+        let fills = window.current_monitor().is_some_and(|m| m.size() == window.inner_size());
+        let wanted = match window.fullscreen() {
+            Some(_) => None,
+            // Made so by the window manager, which winit does not notice: what it does not know it cannot end.
+            None if fills => {
+                window.set_fullscreen(Some(Fullscreen::Borderless(None)));
+                None
+            }
+            None => {
+                let monitor = monitors::find(event_loop, self.show.output.as_deref()).unwrap_or_else(|e| {
+                    tracing::warn!("{e}");
+                    None
+                });
+                Some(Fullscreen::Borderless(monitor))
+            }
+        };
+        window.set_fullscreen(wanted);
+    }
+
+    fn toggle_frame(&mut self) {
+        if let Some(window) = &self.window {
+            window.set_decorations(!window.is_decorated());
+        }
+    }
+
+    /// The picture with its pointer into the next free file. Blocks for the GPU and the disk; the guest is not slowed.
+    fn take_screenshot(&mut self) {
+        let Some(painter) = &self.painter else { return };
+        let told = match settings::next_screenshot(self.show.screenshots.as_deref()) {
+            None => "no screenshot: there are 9999 already".to_owned(),
+            Some(path) => match painter.write_screenshot(&self.link, &path, true, &self.state) {
+                Ok(()) => {
+                    tracing::info!("wrote {}", path.display());
+                    format!("wrote {}", path.display())
+                }
+                Err(failure) => {
+                    tracing::warn!("{failure}");
+                    format!("no screenshot: {failure}")
+                }
+            },
+        };
+        self.say(told);
+    }
+}
