@@ -7,7 +7,7 @@ use frame_rx::damage::Damage;
 use frame_rx::gpu::scene::{Filter, Look};
 use frame_rx::gpu::{self, GpuChoice, GpuKind};
 use frame_rx::offscreen::Offscreen;
-use frame_rx::picture::{PictureFormat, PixelFormat, Size, Transfer};
+use frame_rx::picture::{PictureFormat, PixelFormat, Rotation, Size, Transfer};
 use frame_rx::slots;
 use frame_rx::tone;
 use frame_rx::view::{self, Scale};
