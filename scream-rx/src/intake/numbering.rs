@@ -11,6 +11,8 @@ use shm_proto::HostTime;
 /// Arrivals that stay later than before for so long will not catch up: something was lost. The first holds where the
 /// earliest arrivals of each tenth of a second were nearly equal so far, the last where they were not. Unit: seconds.
 const LOST_AFTER_S: [f64; 3] = [0.100, 0.300, 1.0];
+/// So much of a datagram they must be late: what is lost makes them late by whole ones and never earlier.
+const LOST_PART: f64 = 0.75;
 /// So many of them must agree.
 const LOST_ARRIVALS: u32 = 6;
 /// Losses shorter than this are left to the clock: ticks of a guest make as much. Unit: seconds.
@@ -47,7 +49,7 @@ pub struct Numbering {
     last_s: f64,
     arrivals: u32,
     quiet_frames: u64,
-    /// Arrivals that are late by half a datagram or more, and for how long that must go on to be a loss.
+    /// Arrivals that are late by most of a datagram or more, and for how long that must go on to be a loss.
     behind: Option<(Earliest, f64)>,
     /// The stretch of [`RIPPLE_S`] that is going on.
     stretch: Option<Earliest>,
@@ -213,7 +215,7 @@ impl Numbering {
     /// How many datagrams were lost, as soon as that is certain.
     fn watch(&mut self, late_s: f64, at_s: f64) -> Option<u64> {
         let datagram_s = self.datagram_s();
-        if late_s < (datagram_s / 2.0).max(LEAST_LOSS_S) {
+        if late_s < (datagram_s * LOST_PART).max(LEAST_LOSS_S) {
             self.behind = None;
             return None;
         }
@@ -228,7 +230,7 @@ impl Numbering {
         let behind = Earliest::and(self.behind.map(|(earliest, _)| earliest), at_s, late_s);
         self.behind = Some((behind, wait_s));
         let certain = behind.count >= LOST_ARRIVALS && at_s - behind.since_s >= wait_s;
-        certain.then(|| (behind.late_s / datagram_s).round().max(1.0) as u64)
+        certain.then(|| (behind.late_s / datagram_s + 1.0 - LOST_PART).floor().max(1.0) as u64)
     }
 
     /// Takes an arrival into the base, unless it may belong to a loss, and learns how much the earliest arrivals differ.

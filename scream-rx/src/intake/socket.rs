@@ -242,15 +242,25 @@ fn interfaces() -> Vec<(String, Ipv4Addr, InterfaceFlags)> {
 /// The address of an interface that is named, or is an address itself.
 fn address_of(name: &str) -> Option<Ipv4Addr> {
     let by_address = name.parse::<Ipv4Addr>().ok();
-    let found = interfaces().into_iter().find(|(other, address, _)| other == name || Some(*address) == by_address);
+    let all = interfaces();
+    if all.is_empty() {
+        // A sandbox without AF_NETLINK hides them all.
+        return by_address;
+    }
+    let found = all.into_iter().find(|(other, address, _)| other == name || Some(*address) == by_address);
     found.map(|(_, address, _)| address)
 }
 
 /// Where a group can be joined: also on the loopback, which senders on this machine use.
 fn group_interfaces() -> Vec<Ipv4Addr> {
     let useful = InterfaceFlags::IFF_MULTICAST | InterfaceFlags::IFF_LOOPBACK;
-    let all = interfaces().into_iter().filter(|(_, _, flags)| flags.intersects(useful));
-    all.map(|(_, address, _)| address).take(MAX_INTERFACES).collect()
+    let all = interfaces();
+    if all.is_empty() {
+        // Hidden by a sandbox without AF_NETLINK: the one that the kernel chooses.
+        return vec![Ipv4Addr::UNSPECIFIED];
+    }
+    let useful = all.into_iter().filter(|(_, _, flags)| flags.intersects(useful));
+    useful.map(|(_, address, _)| address).take(MAX_INTERFACES).collect()
 }
 
 fn names() -> Vec<String> {
