@@ -259,6 +259,9 @@ pub struct DoctorArgs {
     /// The shared memory's file, or a kvmfr device [default: /dev/shm/looking-glass]
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// The way by which the guest is to get keyboard and mouse, as for `run` [default: auto]
+    #[arg(long, value_name = "WAY")]
+    pub input: Option<InputChoice>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -317,6 +320,7 @@ mod tests {
             "demo --headless --frames 120 --screenshot out.png --stats out.json",
             "demo --mode 4K@60 --motion scroll --pointer none -F",
             "doctor --json -f x",
+            "doctor --input qmp:/run/vm/qmp.sock",
             "devices",
             "size 1920x1080 1440p",
             "config --explain --scale fit",

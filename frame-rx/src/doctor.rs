@@ -4,14 +4,23 @@ use crate::app::{self, monitors};
 use crate::cli::DoctorArgs;
 use crate::gpu::{self, GpuError, GpuKind};
 use crate::guest::GuestInfo;
+use crate::input::address::{InputChoice, USUAL_SPICE};
+use crate::input::capture;
+use crate::input::wire::Patience;
 use crate::settings::DEFAULT_FILE;
 use rx_host::doctor::checks::{self, Expected};
 use rx_host::doctor::{Doctor, Finding};
 use rx_host::exit::{self, Exit};
+use rx_host::signals::Stop;
 use shm_proto::kvmfr::SessionInfo;
 use shm_proto::kvmfr::stream::MIN_REGION_BYTES;
 use shm_proto::{Access, Region};
+use std::io;
 use std::path::Path;
+use std::time::Duration;
+
+/// Longest look whether a server is there.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Looks at everything and prints what was found.
 ///
@@ -28,6 +37,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     }
     doctor.add(checks::shared_memory()).add(checks::groups()).add(checks::kvmfr());
     doctor.add(gpu_finding(&gpu::list())).add(display_finding());
+    doctor.add(input_finding(&args.input.clone().unwrap_or_default())?);
     doctor.extend(checks::limits());
     if args.json {
         exit::print(format!("{:#}\n", doctor.to_json()))?;
@@ -90,9 +100,41 @@ fn display_finding() -> Finding {
     }
 }
 
+/// Whether there is a way to the guest for keyboard and mouse.
+fn input_finding(choice: &InputChoice) -> io::Result<Finding> {
+    let patience = Patience::new(LOOK, &Stop::new()?);
+    Ok(match capture::look(choice, &patience) {
+        Ok(()) if *choice == InputChoice::None => Finding::ok("input", "none is wanted"),
+        Ok(()) => Finding::ok("input", format!("something listens at {}", place(choice))),
+        Err(e) => Finding::warn("input", format!("no way to the guest at {}: {e}", place(choice)), e.hint()),
+    })
+}
+
+fn place(choice: &InputChoice) -> String {
+    match choice {
+        InputChoice::Auto => format!("spice:{USUAL_SPICE}"),
+        choice => choice.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_way_to_the_guest_that_is_not_there_or_not_safe_is_told_with_what_to_do() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let choice = InputChoice::Qmp(path.clone());
+        let health = || input_finding(&choice).unwrap().health;
+        assert_eq!((health(), input_finding(&InputChoice::None).unwrap().health), (Health::Warn, Health::Ok));
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        for (mode, expected) in [(0o777, Health::Warn), (0o755, Health::Ok)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(health(), expected, "{mode:o}");
+        }
+    }
     use rx_host::doctor::Health;
 
     fn gpu(kind: GpuKind) -> gpu::GpuInfo {

@@ -2,7 +2,7 @@
 //!
 //! Nothing it does depends on the window's thread: the release chord is looked for here.
 
-use super::address::{InputChoice, USUAL_SPICE};
+use super::address::{Endpoint, InputChoice, USUAL_SPICE};
 use super::chord::Chord;
 use super::pacer::{Overflow, Pacer};
 use super::qmp::QmpSink;
@@ -10,7 +10,7 @@ use super::router::{Act, Router, SourceId};
 use super::sink::{News, Sink, SinkError};
 use super::spice::{Password, SpiceSink};
 use super::stats::{InputStats, SinkState};
-use super::wire::{Patience, timespec};
+use super::wire::{Patience, Wire, timespec};
 use super::{CodeSet, InputFrame};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -405,6 +405,23 @@ impl Capture {
         }
         self.publish();
     }
+}
+
+/// Looks whether something that can be trusted listens where `choice` says, and goes again without a word: a SPICE server
+/// has one client at a time, and this is none.
+///
+/// Blocks, but not longer than `patience`.
+///
+/// # Errors
+/// [`SinkError`].
+pub fn look(choice: &InputChoice, patience: &Patience) -> Result<(), SinkError> {
+    let endpoint = match choice {
+        InputChoice::None => return Ok(()),
+        InputChoice::Auto => USUAL_SPICE,
+        InputChoice::Spice(endpoint) => endpoint.clone(),
+        InputChoice::Qmp(path) => Endpoint::Unix(path.clone()),
+    };
+    Wire::connect(&endpoint, patience).map(drop)
 }
 
 /// Connects to where `settings` say.
