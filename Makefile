@@ -41,10 +41,11 @@ testsinks: rust ## check the JACK and PipeWire sinks too, which are not built by
 build: rust ## only build the programs, into target/release
 	$(CARGO) build --release --workspace
 
-bench: rust ## measure: tables on this terminal, figures in out/bench.json
+bench: rust ## measure: tables on this terminal; benches/results/latest.* and docs/*.svg, and out/bench.html to look at
 	@scripts/packages.sh install build
-	@mkdir -p out
-	$(CARGO) run --release -p rx-bench -- run --json out/bench.json
+	@mkdir -p out benches/results
+	$(CARGO) run --release -p rx-bench -- run --json benches/results/latest.json --markdown benches/results/latest.md --svg benches/results --html out/bench.html
+	@cp benches/results/ring-size-lgmp6-screen-60.svg benches/results/wait-delay.svg docs/
 
 bench-check: rust ## measure what is the same on every machine, and fail if it got worse (needs seconds)
 	@scripts/packages.sh install build

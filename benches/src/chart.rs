@@ -53,7 +53,7 @@ fn text(out: &mut String, (x, y): (f64, f64), anchor: &str, words: &str) {
 /// A heat map: nothing is green, the most is red.
 pub fn heat_map(map: &HeatMap) -> String {
     let title = format!("{} ({})", map.title, map.unit);
-    let width = (LEFT + CELL.0 * map.x.len() as f64 + RIGHT).max(40.0 + 7.6 * title.chars().count() as f64);
+    let width = (LEFT + CELL.0 * map.x.len() as f64 + RIGHT).max(40.0 + 8.7 * title.chars().count() as f64);
     let height = TOP + CELL.1 * map.y.len() as f64 + BOTTOM;
     let most = map.values.iter().flatten().flatten().copied().fold(0.0, f64::max);
     let mut out = begin(width, height, &title);

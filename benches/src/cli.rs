@@ -5,6 +5,7 @@ use crate::cases::{self, Case, Task};
 use crate::chart;
 use crate::compare::{self, Change};
 use crate::contest::Effort;
+use crate::page;
 use crate::place::Machine;
 use crate::progress::Progress;
 use crate::report::{Report, words};
@@ -65,6 +66,12 @@ struct Run {
     /// Writes all figures to this file as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Writes everything as one page of HTML, drawings inside.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Writes everything as Markdown.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
     /// Draws maps and plots into this folder as SVG; it is made if it is not there.
     #[arg(long, value_name = "DIR")]
     svg: Option<PathBuf>,
@@ -109,7 +116,9 @@ fn measure(run: &Run) -> anyhow::Result<Exit> {
     let chosen = choose(&run.names, run.exact)?;
     // What is wrong with the command line is better told now than after a minute of measuring.
     run.sweep.plan(run.quick)?;
-    run.json.as_deref().map_or(Ok(()), atomic_file::check)?;
+    for path in [&run.json, &run.html, &run.markdown].into_iter().flatten() {
+        atomic_file::check(path)?;
+    }
     if let Some(folder) = &run.svg {
         make_folder(folder)?;
     }
@@ -141,6 +150,12 @@ fn measure(run: &Run) -> anyhow::Result<Exit> {
     }
     if let Some(folder) = &run.svg {
         write_drawings(folder, &report)?;
+    }
+    if let Some(path) = &run.html {
+        atomic_file::write(path, |file| file.write_all(page::html(&report).as_bytes()))?;
+    }
+    if let Some(path) = &run.markdown {
+        atomic_file::write(path, |file| file.write_all(page::markdown(&report).as_bytes()))?;
     }
     if report.is_partial {
         eprintln!("ended early: these are the results so far");

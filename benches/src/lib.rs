@@ -21,6 +21,7 @@
 //! | [`chart`] | draws maps and plots as SVG. Pure |
 //! | [`progress`] | how far a long run is, and whether it shall go on |
 //! | [`compare`] | two runs side by side, and budgets |
+//! | [`page`] | the results as a page of HTML and as Markdown. Pure |
 //! | [`place`] | scratch files, processors, the machine's name |
 //! | [`baseline`] | what we are measured against, and the counting allocator: the only `unsafe` here |
 //! | [`cli`] | the command line |
@@ -36,6 +37,7 @@ pub mod elsewhere;
 pub mod figure;
 pub mod mode;
 pub mod noise;
+pub mod page;
 pub mod place;
 pub mod progress;
 pub mod protocol;

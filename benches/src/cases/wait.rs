@@ -4,7 +4,7 @@
 
 use super::Task;
 use crate::contest::{Candidate, Effort, hold};
-use crate::figure::{Better, Figure, Table};
+use crate::figure::{Better, Figure, Plot, Series, Table};
 use crate::place::{Pinned, processors};
 use crate::random::Random;
 use crate::report::CaseReport;
@@ -129,10 +129,33 @@ pub(super) fn run(task: &Task<'_>) -> anyhow::Result<CaseReport> {
         }
     }
     report.tables.push(table);
+    report.plots.push(plot());
     if !task.is_exact {
         measure(&mut report, task.effort)?;
     }
     Ok(report)
+}
+
+/// Delay over the guest's rate, a line for each policy.
+fn plot() -> Plot {
+    let rates: [u32; 8] = [24, 30, 60, 75, 120, 144, 165, 240];
+    let point = |policy: Policy, hz: u32| {
+        let period = Duration::from_nanos(1_000_000_000 / u64::from(hz));
+        let trace = Trace { name: "", period, jitter_ns: 300_000, profile: &Profile::VIDEO };
+        (f64::from(hz), play(&trace, policy, 1).delay_us_p50)
+    };
+    let line = |policy: Policy| Series {
+        name: policy.name().into(),
+        points: rates.iter().map(|hz| point(policy, *hz)).collect(),
+    };
+    Plot {
+        id: "wait-delay".into(),
+        title: "Median delay until a new frame is seen, virtual time".into(),
+        x_title: "frames of the guest in a second".into(),
+        y_title: "µs".into(),
+        y_is_log: true,
+        series: Policy::ALL.into_iter().map(line).collect(),
+    }
 }
 
 /// A policy on a trace in virtual time.
