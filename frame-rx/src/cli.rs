@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rx_host::log::Verbosity;
-use rx_host::settings::units::{DisplayMode, Seconds};
+use rx_host::settings::units::{ByteSize, DisplayMode, Seconds};
 use std::path::PathBuf;
 
 /// Shows the picture that a guest's unmodified Looking Glass host (release B7) writes into shared memory.
@@ -57,6 +57,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Look for what is wrong, and say how to mend it
     Doctor(DoctorArgs),
+    /// Send pictures through the whole way and compare what is on the GPU with what was sent
+    Selftest(SelftestArgs),
     /// List GPUs and monitors
     Devices,
     /// Say how much shared memory display modes need
@@ -93,6 +95,35 @@ pub struct RunArgs {
     /// How to end.
     #[command(flatten)]
     pub end: EndArgs,
+    /// What to keep.
+    #[command(flatten)]
+    pub keep: KeepArgs,
+}
+
+/// What to keep of each picture.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Keeping")]
+pub struct KeepArgs {
+    /// Record pictures and their times into this folder; a slow disk loses some of them and delays nothing
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+    /// The most that is recorded, in bytes or with K, M, G [default: 4G, eight seconds of 1080p at 60 Hz]
+    #[arg(long, value_name = "BYTES", requires = "record")]
+    pub record_limit: Option<ByteSize>,
+    /// Write number, milliseconds, size and hash of each picture to this file
+    #[arg(long, value_name = "FILE", requires = "headless")]
+    pub hashes: Option<PathBuf>,
+}
+
+/// What to test.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SelftestArgs {
+    /// Instead of a guest of our own, send the pictures that `run --record` left in this folder
+    #[arg(long, value_name = "DIR")]
+    pub replay: Option<PathBuf>,
+    /// The GPU: auto, software, or a part of its name [default: auto]
+    #[arg(long, value_name = "GPU")]
+    pub gpu: Option<GpuChoice>,
 }
 
 /// How to show.
@@ -269,6 +300,9 @@ mod tests {
             "keys --config c.toml",
             "--rotate 90 --borderless --filter sharp --screenshots d",
             "--filter area",
+            "--record d --record-limit 500M",
+            "--headless --hashes h.txt",
+            "selftest --replay d --gpu software",
         ] {
             parse(line).unwrap_or_else(|e| panic!("{line}: {e}"));
         }
@@ -282,6 +316,8 @@ mod tests {
             "--seconds -1",
             "--screenshot-pointer",
             "-f a doctor",
+            "--hashes h.txt",
+            "--record-limit 1G",
             "size",
             "size 0x5",
             "demo -f a",

@@ -4,7 +4,7 @@
 use crate::app::{self, Loop};
 use crate::cli::{DemoArgs, DemoMotion, DemoPointer};
 use crate::feed::Tell;
-use crate::headless::{Headless, explain_gpu};
+use crate::headless::{Headless, Keeping, explain_gpu};
 use crate::link::{self, ScreenEnd};
 use crate::offscreen::Offscreen;
 use crate::settings::{self, End, Show};
@@ -85,7 +85,7 @@ fn without_window(
     let waker = signals.waker();
     let threads = Threads::start(memory, args, (Supply::Two, Box::new(move |_| waker.wake())), signals.stop(), count)?;
     let feed = threads.link.feed.clone();
-    let mut headless = Headless::new(screen, threads.link, end.clone());
+    let mut headless = Headless::new(screen, threads.link, end.clone(), Keeping::default());
     let ran = headless.run(signals);
     signals.stop().request();
     threads.handles.into_iter().for_each(exit::join);
@@ -109,7 +109,7 @@ fn with_window(
     let event_loop = Loop::new()?;
     let threads = Threads::start(memory, args, (Supply::Three, event_loop.teller()), signals.stop(), count)?;
     let feed = threads.link.feed.clone();
-    let done = event_loop.run(threads.link, show, end.clone(), signals.stop());
+    let done = event_loop.run(threads.link, show, end.clone(), (None, signals.stop()));
     signals.stop().request();
     threads.handles.into_iter().for_each(exit::join);
     Ok(Outcome { feed, screen: done?.stats, figures: Vec::new() })
@@ -163,14 +163,14 @@ fn be_the_guest(mut memory: Memory, config: PictureConfig, stop: &Stop, count: &
 }
 
 /// The guest's shared memory: a file that is gone when the demo ends.
-struct Memory {
-    region: Region,
-    path: PathBuf,
+pub(crate) struct Memory {
+    pub(crate) region: Region,
+    pub(crate) path: PathBuf,
     named: bool,
 }
 
 impl Memory {
-    fn new(config: &PictureConfig) -> Result<Memory, Failure> {
+    pub(crate) fn new(config: &PictureConfig) -> Result<Memory, Failure> {
         let shm = Path::new("/dev/shm");
         let dir = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
         let path = dir.join(format!("frame-rx-demo-{}", std::process::id()));

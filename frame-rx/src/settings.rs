@@ -1,6 +1,6 @@
 //! From flags and the settings file to settings that cannot be wrong. After this nobody parses again.
 
-use crate::cli::{EndArgs, RunArgs, ShowArgs};
+use crate::cli::{EndArgs, KeepArgs, RunArgs, ShowArgs};
 use crate::gpu::GpuChoice;
 use crate::gpu::present::PresentChoice;
 use crate::gpu::scene::Filter;
@@ -73,6 +73,8 @@ pub struct Settings {
     pub show: Show,
     /// How it ends.
     pub end: End,
+    /// What is kept of each picture.
+    pub keep: KeepArgs,
 }
 
 /// What the settings file may say.
@@ -146,8 +148,13 @@ impl Settings {
         let mut layers = Layers::new(file);
         let path = layers.pick(&FILE, args.file.clone(), file.values.file.clone(), PathBuf::from(DEFAULT_FILE));
         let show = show(&mut layers, &args.show, &file.values)?;
-        let settings =
-            Settings { file: path, headless: args.show.headless, show, end: end(&args.end, args.show.headless) };
+        let settings = Settings {
+            file: path,
+            headless: args.show.headless,
+            show,
+            end: end(&args.end, args.show.headless),
+            keep: args.keep.clone(),
+        };
         Ok((settings, layers))
     }
 }

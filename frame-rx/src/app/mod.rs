@@ -13,6 +13,7 @@ use crate::keys::{Hotkeys, Key};
 use crate::link::ScreenEnd;
 use crate::pace::{Cause, Pace, Plan};
 use crate::picture::Size;
+use crate::record::Recorder;
 use crate::settings::{End, Show};
 use crate::state::{Announcer, GuestState};
 use core::time::Duration;
@@ -76,8 +77,15 @@ impl Loop {
     ///
     /// # Errors
     /// [`Failure`] if no window can be opened or drawn.
-    pub fn run(self, link: ScreenEnd, show: Show, end: End, stop: &Stop) -> Result<Outcome, Failure> {
+    pub fn run(
+        self,
+        link: ScreenEnd,
+        show: Show,
+        end: End,
+        (recorder, stop): (Option<Recorder>, &Stop),
+    ) -> Result<Outcome, Failure> {
         let mut app = App::new(link, show, end, stop.clone());
+        app.recorder = recorder;
         let ran = self.0.run_app(&mut app);
         stop.request();
         if let Some(failure) = app.failure.take() {
@@ -108,6 +116,8 @@ struct App {
     title: String,
     not_before: HostTime,
     failure: Option<Failure>,
+    /// Until the window is there.
+    recorder: Option<Recorder>,
 }
 
 impl App {
@@ -129,6 +139,7 @@ impl App {
             title: String::new(),
             not_before: HostTime::ZERO,
             failure: None,
+            recorder: None,
         }
     }
 
@@ -154,7 +165,7 @@ impl App {
         // There is room for the one that is ever sent.
         let _ = self.link.staging.try_send(screen.gpu().staging());
         self.window = Some(window);
-        self.painter = Some(Painter::new(screen, &self.show));
+        self.painter = Some(Painter::new(screen, &self.show, self.recorder.take()));
         self.set_interval();
         self.pace.note(Cause::Window);
         Ok(())
