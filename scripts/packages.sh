@@ -34,6 +34,8 @@ test   | keys and mouse for that display               | command xdotool        
 test   | pictures of that display                      | command import              | imagemagick          | ImageMagick           | imagemagick
 test   | a window manager for that display             | command openbox             | openbox              | openbox               | openbox
 test   | asks that window manager                      | command wmctrl              | wmctrl               | wmctrl                | wmctrl
+test   | a Wayland compositor that needs no screen     | command sway                | sway                 | sway                  | sway
+test   | pictures of that compositor                   | command grim                | grim                 | grim                  | grim
 test   | a virtual machine                             | command qemu-system-x86_64  | qemu-system-x86      | qemu-system-x86-core  | qemu-system-x86
 test   | unpacks the kernel of that machine            | command lz4                 | lz4                  | -                     | -
 test   | unpacks the kernel of that machine            | command zstd                | -                    | zstd                  | zstd

@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rx_host::log::Verbosity;
-use rx_host::settings::units::{DisplayMode, Seconds};
+use rx_host::settings::units::{ByteSize, DisplayMode, Seconds};
 use std::path::PathBuf;
 
 /// Shows the picture that a guest's unmodified Looking Glass host writes into shared memory (releases B6 and B7, and
@@ -60,6 +60,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Look for what is wrong, and say how to mend it
     Doctor(DoctorArgs),
+    /// Send pictures through the whole way and compare what is on the GPU with what was sent
+    Selftest(SelftestArgs),
     /// List GPUs and monitors
     Devices,
     /// Say how much shared memory display modes need
@@ -99,6 +101,35 @@ pub struct RunArgs {
     /// How to end.
     #[command(flatten)]
     pub end: EndArgs,
+    /// What to keep.
+    #[command(flatten)]
+    pub keep: KeepArgs,
+}
+
+/// What to keep of each picture.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Keeping")]
+pub struct KeepArgs {
+    /// Record pictures and their times into this folder; a slow disk loses some of them and delays nothing
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+    /// The most that is recorded, in bytes or with K, M, G [default: 4G, eight seconds of 1080p at 60 Hz]
+    #[arg(long, value_name = "BYTES", requires = "record")]
+    pub record_limit: Option<ByteSize>,
+    /// Write number, milliseconds, size and hash of each picture to this file
+    #[arg(long, value_name = "FILE", requires = "headless")]
+    pub hashes: Option<PathBuf>,
+}
+
+/// What to test.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SelftestArgs {
+    /// Instead of a guest of our own, send the pictures that `run --record` left in this folder
+    #[arg(long, value_name = "DIR")]
+    pub replay: Option<PathBuf>,
+    /// The GPU: auto, software, or a part of its name [default: auto]
+    #[arg(long, value_name = "GPU")]
+    pub gpu: Option<GpuChoice>,
 }
 
 /// Keyboard and mouse for the guest.
@@ -329,6 +360,9 @@ mod tests {
             "keys --config c.toml",
             "--rotate 90 --borderless --filter sharp --screenshots d",
             "--filter area",
+            "--record d --record-limit 500M",
+            "--headless --hashes h.txt",
+            "selftest --replay d --gpu software",
         ] {
             parse(line).unwrap_or_else(|e| panic!("{line}: {e}"));
         }
@@ -346,6 +380,8 @@ mod tests {
             "--input spice:192.168.0.1:5900",
             "--input telnet:x",
             "--release-chord hyper",
+            "--hashes h.txt",
+            "--record-limit 1G",
             "size",
             "size 0x5",
             "demo -f a",

@@ -1,10 +1,10 @@
 //! `frame-rx demo`: the receiver with a simulated guest behind it. No VM, no configuration; the guest is a thread that
 //! writes into shared memory of its own, through the very protocol that a real one speaks.
 
-use crate::app::{self, Loop};
+use crate::app::{self, Beside, Loop};
 use crate::cli::{DemoArgs, DemoMotion, DemoPointer};
 use crate::feed::Tell;
-use crate::headless::{Headless, explain_gpu};
+use crate::headless::{Headless, Keeping, explain_gpu};
 use crate::link::{self, ScreenEnd};
 use crate::offscreen::Offscreen;
 use crate::settings::{self, End, Show};
@@ -92,7 +92,7 @@ fn without_window(
     let threads = Threads::start(memory, args, (Supply::Two, Box::new(move |_| waker.wake())), signals.stop(), count)?;
     let feed = threads.link.feed.clone();
     threads.link.wishes.turn(show.rotate);
-    let mut headless = Headless::new(screen, threads.link, end.clone());
+    let mut headless = Headless::new(screen, threads.link, end.clone(), Keeping::default());
     let ran = headless.run(signals);
     signals.stop().request();
     threads.handles.into_iter().for_each(exit::join);
@@ -116,7 +116,7 @@ fn with_window(
     let event_loop = Loop::new()?;
     let threads = Threads::start(memory, args, (Supply::Three, event_loop.teller()), signals.stop(), count)?;
     let feed = threads.link.feed.clone();
-    let done = event_loop.run(threads.link, show, end.clone(), None, signals.stop());
+    let done = event_loop.run(threads.link, show, end.clone(), Beside::default(), signals.stop());
     signals.stop().request();
     threads.handles.into_iter().for_each(exit::join);
     Ok(Outcome { feed, screen: done?.stats, figures: Vec::new() })
@@ -183,14 +183,14 @@ fn be_the_guest(
 }
 
 /// The guest's shared memory: a file that is gone when the demo ends.
-struct Memory {
-    region: Region,
-    path: PathBuf,
+pub(crate) struct Memory {
+    pub(crate) region: Region,
+    pub(crate) path: PathBuf,
     named: bool,
 }
 
 impl Memory {
-    fn new(bytes: u64) -> Result<Memory, Failure> {
+    pub(crate) fn new(bytes: u64) -> Result<Memory, Failure> {
         let shm = Path::new("/dev/shm");
         let dir = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
         let path = dir.join(format!("frame-rx-demo-{}", std::process::id()));

@@ -5,14 +5,17 @@ use crate::cursor::Pointer;
 use crate::gpu::GpuError;
 use crate::link::ScreenEnd;
 use crate::offscreen::{Offscreen, ScreenshotError, Taken};
+use crate::record::Recorder;
 use crate::settings::End;
 use crate::state::{Announcer, GuestState};
 use crate::stats::ScreenStats;
 use core::time::Duration;
 use rx_host::clock;
-use rx_host::exit::Failure;
+use rx_host::exit::{Explain, Failure};
 use rx_host::signals::{Signals, Woken};
 use shm_proto::HostTime;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 
 /// The longest sleep; everything that matters wakes the loop.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -30,6 +33,17 @@ pub struct Headless {
     session: u64,
     last: Option<Taken>,
     pointer: Pointer,
+    keeping: Keeping,
+    begun: HostTime,
+}
+
+/// What is kept of each picture.
+#[derive(Debug, Default)]
+pub struct Keeping {
+    /// The picture itself.
+    pub recorder: Option<Recorder>,
+    /// A line with its number, milliseconds since the start, size, and its hash.
+    pub hashes: Option<BufWriter<File>>,
 }
 
 /// What a run without a window leaves behind.
@@ -45,7 +59,7 @@ pub struct Outcome {
 
 impl Headless {
     /// Hands the GPU's memory to the feed.
-    pub fn new(screen: Offscreen, link: ScreenEnd, end: End) -> Headless {
+    pub fn new(screen: Offscreen, link: ScreenEnd, end: End, keeping: Keeping) -> Headless {
         // There is room for the one that is ever sent.
         let _ = link.staging.try_send(screen.staging());
         Headless {
@@ -59,6 +73,8 @@ impl Headless {
             session: 0,
             last: None,
             pointer: Pointer::default(),
+            keeping,
+            begun: clock::now(),
         }
     }
 
@@ -109,7 +125,10 @@ impl Headless {
         while self.link.pictures.is_waiting() {
             match self.screen.take(&self.link.pictures, self.session) {
                 Ok(None) => return Ok(()),
-                Ok(Some(taken)) => self.count(taken),
+                Ok(Some(taken)) => {
+                    self.count(taken);
+                    self.keep(taken)?;
+                }
                 Err(error @ GpuError::TooLarge { .. }) => self.refuse(error.to_string(), now),
                 Err(error) => return Err(error),
             }
@@ -126,6 +145,21 @@ impl Headless {
         self.stats.shown.inc();
         self.stats.show.record_duration(clock::now().since(taken.times.copied));
         self.last = Some(taken);
+    }
+
+    /// Blocks for the GPU and, for hashes, the disk.
+    fn keep(&mut self, taken: Taken) -> Result<(), GpuError> {
+        if let Some(recorder) = &mut self.keeping.recorder {
+            self.screen.record(recorder, &taken)?;
+        }
+        let Some(hashes) = &mut self.keeping.hashes else { return Ok(()) };
+        let hash = self.screen.hash()?.unwrap_or_default();
+        let ms = clock::now().since(self.begun).as_secs_f64() * 1e3;
+        if let Err(error) = writeln!(hashes, "{} {ms:.3} {} {hash:016x}", taken.number, taken.format.shown()) {
+            tracing::warn!("no more hashes: {error}");
+            self.keeping.hashes = None;
+        }
+        Ok(())
     }
 
     /// A picture that the GPU cannot hold: told once, until one that it can hold comes.
@@ -146,6 +180,9 @@ impl Headless {
     /// # Errors
     /// [`Failure`] if there is no picture, or the file cannot be written.
     pub fn finish(mut self) -> Result<Outcome, Failure> {
+        if let Some(mut hashes) = self.keeping.hashes.take() {
+            hashes.flush().or_environment("the hashes could not be written", "make room on the disk")?;
+        }
         if let Some(path) = &self.end.screenshot {
             let pointer = self.end.screenshot_pointer.then_some(self.pointer);
             self.screen.screenshot(path, pointer).map_err(|e| explain_screenshot(e, self.guest.as_ref()))?;

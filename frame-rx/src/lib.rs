@@ -29,6 +29,8 @@ pub mod overlay;
 pub mod pace;
 pub mod picture;
 pub mod pointer;
+pub mod record;
+pub mod selftest;
 pub mod settings;
 pub mod size;
 pub mod slots;

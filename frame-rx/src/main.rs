@@ -2,23 +2,27 @@
 #![forbid(unsafe_code)]
 
 use clap::CommandFactory;
-use frame_rx::app::Loop;
-use frame_rx::cli::{Cli, Command, ConfigArgs, RunArgs, SizeArgs};
-use frame_rx::headless::{Headless, explain_gpu};
+use frame_rx::app::{Beside, Loop};
+use frame_rx::cli::{Cli, Command, ConfigArgs, KeepArgs, RunArgs, SizeArgs};
+use frame_rx::headless::{Headless, Keeping, explain_gpu};
 use frame_rx::input::capture::{self, Handle};
 use frame_rx::input::stats::InputStats;
 use frame_rx::link::{self, FeedEnd};
 use frame_rx::offscreen::Offscreen;
 use frame_rx::picture::Size;
+use frame_rx::record::{self, Recorded, Recorder};
 use frame_rx::settings::{self, Settings};
 use frame_rx::slots::Supply;
 use frame_rx::stats::{self, FeedStats, ScreenStats};
-use frame_rx::{demo, doctor, size};
+use frame_rx::{demo, doctor, selftest, size};
 use rx_host::exit::{self, Exit, Explain, Failure};
 use rx_host::signals::Signals;
 use rx_host::{cli, log};
+use std::fs::File;
+use std::io::BufWriter;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 fn main() -> ExitCode {
@@ -29,6 +33,7 @@ fn main() -> ExitCode {
             Command::Run(args) => show(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),
+            Command::Selftest(args) => selftest::run(&args),
             Command::Devices => doctor::devices(),
             Command::Size(args) => print_sizes(&args),
             Command::Config(args) => print_config(&args),
@@ -65,7 +70,13 @@ fn without_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> 
     let (feed_end, link) = link::connect(&settings.file, Supply::Two, Box::new(move |_| waker.wake()), signals.stop());
     link.wishes.turn(settings.show.rotate);
     let feed = link.feed.clone();
-    let mut headless = Headless::new(screen, link, settings.end.clone());
+    let (recorder, recording) = begin_recording(&settings.keep)?;
+    let hashes = settings.keep.hashes.as_ref().map(|path| {
+        let told = format!("cannot write {}", path.display());
+        File::create(path).map(BufWriter::new).or_environment(told, "name a file in a folder that you may write to")
+    });
+    let keeping = Keeping { recorder, hashes: hashes.transpose()? };
+    let mut headless = Headless::new(screen, link, settings.end.clone(), keeping);
     let thread = spawn_feed(feed_end)?;
     let ran = headless.run(signals);
     signals.stop().request();
@@ -73,7 +84,8 @@ fn without_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> 
     ran.map_err(explain_gpu)?;
     let done = headless.finish()?;
     let hash = done.hash.map(|hash| format!("{hash:016x}"));
-    report(settings, &feed, &done.stats, None, [("gpu", Some(gpu)), ("picture_hash", hash)])
+    let recorded = recording.map(Recording::finish);
+    report(settings, &feed, &done.stats, (None, recorded), [("gpu", Some(gpu)), ("picture_hash", hash)])
 }
 
 fn with_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> {
@@ -82,14 +94,17 @@ fn with_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> {
     let feed = link.feed.clone();
     let (input, input_thread) = spawn_input(settings, &event_loop, signals)?;
     let thread = spawn_feed(feed_end)?;
-    let done = event_loop.run(link, settings.show.clone(), settings.end.clone(), input.clone(), signals.stop());
+    let (recorder, recording) = begin_recording(&settings.keep)?;
+    let beside = Beside { input: input.clone(), recorder };
+    let done = event_loop.run(link, settings.show.clone(), settings.end.clone(), beside, signals.stop());
     signals.stop().request();
     exit::join(thread);
     if let Some(thread) = input_thread {
         exit::join(thread);
     }
+    let recorded = recording.map(Recording::finish);
     let input = input.as_ref().map(|handle| &**handle.stats());
-    report(settings, &feed, &done?.stats, input, [("gpu", None), ("picture_hash", None)])
+    report(settings, &feed, &done?.stats, (input, recorded), [("gpu", None), ("picture_hash", None)])
 }
 
 /// Starts what sends keyboard and mouse to the guest, if that is wanted.
@@ -111,11 +126,36 @@ fn spawn_feed(feed: FeedEnd) -> Result<JoinHandle<()>, Failure> {
     thread.or_environment("cannot start the feed", "end other programs: the system allows no more threads")
 }
 
+/// A recording under way.
+struct Recording {
+    thread: JoinHandle<()>,
+    recorded: Arc<Recorded>,
+}
+
+impl Recording {
+    /// Waits until all is on the disk; the recorder is gone by now.
+    fn finish(self) -> Arc<Recorded> {
+        exit::join(self.thread);
+        self.recorded
+    }
+}
+
+fn begin_recording(keep: &KeepArgs) -> Result<(Option<Recorder>, Option<Recording>), Failure> {
+    let Some(folder) = &keep.record else { return Ok((None, None)) };
+    let limit = keep.record_limit.map_or(record::DEFAULT_LIMIT_BYTES, |limit| limit.0);
+    let (recorder, writer) = record::begin(folder, limit)?;
+    let recorded = recorder.recorded().clone();
+    let thread = thread::Builder::new().name("record".into()).spawn(move || writer.run());
+    let hint = "end other programs: the system allows no more threads";
+    let thread = thread.or_environment("cannot start the recording", hint)?;
+    Ok((Some(recorder), Some(Recording { thread, recorded })))
+}
+
 fn report(
     settings: &Settings,
     feed: &FeedStats,
     screen: &ScreenStats,
-    input: Option<&InputStats>,
+    (input, recorded): (Option<&InputStats>, Option<Arc<Recorded>>),
     texts: [(&str, Option<String>); 2],
 ) -> anyhow::Result<()> {
     for line in stats::lines(feed, screen) {
@@ -130,6 +170,9 @@ fn report(
         let mut figures = stats::figures(feed, screen);
         if let Some(input) = input {
             input.figures(&mut figures);
+        }
+        if let Some(recorded) = &recorded {
+            figures.count("frames_recorded", recorded.written.get()).count("frames_unrecorded", recorded.lost.get());
         }
         for (name, text) in texts {
             if let Some(text) = text {

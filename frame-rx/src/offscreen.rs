@@ -2,11 +2,13 @@
 //! one: a screenshot, or a hash of what it would show.
 
 use crate::cursor::{Pointer, Shape};
+use crate::gpu::grab::Grabber;
 use crate::gpu::readback::Canvas;
 use crate::gpu::scene::{Filter, Look};
 use crate::gpu::upload::{Staging, StagingRows, Uploader};
 use crate::gpu::{Gpu, GpuChoice, GpuError, GpuInfo};
 use crate::picture::{PictureFormat, Rotation, Size};
+use crate::record::Recorder;
 use crate::slots::{Outlet, Times};
 use crate::text::TextBox;
 use crate::view::{self, Scale};
@@ -47,6 +49,7 @@ pub struct Offscreen {
     gpu: Gpu,
     uploader: Uploader,
     canvas: Canvas,
+    grabber: Grabber,
 }
 
 impl Offscreen {
@@ -59,7 +62,7 @@ impl Offscreen {
     pub fn open(choice: &GpuChoice) -> Result<Offscreen, GpuError> {
         let gpu = Gpu::headless(choice)?;
         let canvas = Canvas::new(&gpu);
-        Ok(Offscreen { gpu, uploader: Uploader::new(), canvas })
+        Ok(Offscreen { gpu, uploader: Uploader::new(), canvas, grabber: Grabber::default() })
     }
 
     /// Which GPU it is.
@@ -145,6 +148,26 @@ impl Offscreen {
             Ok(())
         })?;
         Ok(Some(hash.0))
+    }
+
+    /// The stored rows of the picture, without gaps, as they are on the GPU. Empty if there is no picture.
+    ///
+    /// Blocks for the GPU.
+    ///
+    /// # Errors
+    /// [`GpuError`].
+    pub fn grab(&mut self) -> Result<Vec<u8>, GpuError> {
+        let mut rows = Vec::new();
+        self.grabber.rows(&self.gpu, &self.uploader, |row| rows.extend_from_slice(row))?;
+        Ok(rows)
+    }
+
+    /// Records the picture: see [`Recorder::take`].
+    ///
+    /// # Errors
+    /// [`GpuError`].
+    pub fn record(&self, recorder: &mut Recorder, taken: &Taken) -> Result<(), GpuError> {
+        recorder.take(&self.gpu, &self.uploader, taken)
     }
 
     /// Writes the picture to a PNG file: see [`write_screenshot`].

@@ -1,6 +1,6 @@
 //! From flags and the settings file to settings that cannot be wrong. After this nobody parses again.
 
-use crate::cli::{EndArgs, InputArgs, RunArgs, ShowArgs, Turn};
+use crate::cli::{EndArgs, InputArgs, KeepArgs, RunArgs, ShowArgs, Turn};
 use crate::gpu::GpuChoice;
 use crate::gpu::present::PresentChoice;
 use crate::gpu::scene::Filter;
@@ -84,6 +84,8 @@ pub struct Settings {
     pub input: Input,
     /// How it ends.
     pub end: End,
+    /// What is kept of each picture.
+    pub keep: KeepArgs,
 }
 
 /// How the guest gets keyboard and mouse.
@@ -197,8 +199,14 @@ impl Settings {
         let path = layers.pick(&FILE, args.file.clone(), file.values.file.clone(), PathBuf::from(DEFAULT_FILE));
         let show = show(&mut layers, &args.show, &file.values)?;
         let input = input(&mut layers, &args.input, &file.values);
-        let settings =
-            Settings { file: path, headless: args.show.headless, show, input, end: end(&args.end, args.show.headless) };
+        let settings = Settings {
+            file: path,
+            headless: args.show.headless,
+            show,
+            input,
+            end: end(&args.end, args.show.headless),
+            keep: args.keep.clone(),
+        };
         Ok((settings, layers))
     }
 }

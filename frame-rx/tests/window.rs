@@ -403,6 +403,33 @@ fn a_minimised_window_is_not_drawn_and_the_guest_is_never_slowed() {
 }
 
 #[test]
+fn a_program_that_was_stopped_for_seconds_shows_the_guest_again() {
+    let Some((_gpu, x)) = display() else { return };
+    let mut config = PictureConfig::new(320, 180);
+    config.pointer = PointerMode::Hidden;
+    let guest = GuestThread::start(config);
+    let mut program = start(&x, &guest, "--scale 1:1 --stats s.json");
+    program.says("showing the guest");
+    let window = x.window();
+    let stamp_now = || x.pixels(&window).and_then(|(w, h, rgb)| guest.stamp_of(&rgb, w, h));
+    x.until("a picture", stamp_now);
+    // As a suspended laptop or a stuck compositor would: until the guest has given up on it and gone on for five seconds.
+    program.signal("STOP");
+    let stopped = Instant::now();
+    until("nobody watches", || guest.with(|g| (!g.producer().is_watched().unwrap()).then_some(())), String::new);
+    until("five seconds", || (stopped.elapsed().as_secs() >= 5).then_some(()), String::new);
+    let begun = guest.with(|g| g.frames_begun());
+    program.signal("CONT");
+    x.until("a new picture", || stamp_now().filter(|s| s.frame > begun));
+    program.signal("TERM");
+    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+    let stats: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(x.dir.path().join("s.json")).unwrap()).unwrap();
+    let again = stats["places_retaken"].as_u64().unwrap() + stats["sessions"].as_u64().unwrap();
+    assert!(again >= 2, "it should have taken a new place: {stats}");
+}
+
+#[test]
 fn the_demo_opens_a_window_and_ends_with_a_summary() {
     let Some((_gpu, x)) = display() else { return };
     let mut command = frame_rx(x.dir.path(), Some(&x.display));

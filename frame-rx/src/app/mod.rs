@@ -15,6 +15,7 @@ use crate::keys::{Hotkeys, Key};
 use crate::link::ScreenEnd;
 use crate::pace::{Cause, Pace, Plan};
 use crate::picture::Size;
+use crate::record::Recorder;
 use crate::settings::{End, Show};
 use crate::state::{Announcer, GuestState};
 use core::time::Duration;
@@ -50,6 +51,15 @@ pub fn has_display() -> bool {
 #[derive(Debug)]
 pub struct Loop(EventLoop<Told>);
 
+/// What a window may have besides the picture.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// Where keyboard and mouse go.
+    pub input: Option<Handle>,
+    /// Where pictures are kept.
+    pub recorder: Option<Recorder>,
+}
+
 impl Loop {
     /// Connects to the display.
     ///
@@ -79,16 +89,10 @@ impl Loop {
     ///
     /// # Errors
     /// [`Failure`] if no window can be opened or drawn.
-    pub fn run(
-        self,
-        link: ScreenEnd,
-        show: Show,
-        end: End,
-        input: Option<Handle>,
-        stop: &Stop,
-    ) -> Result<Outcome, Failure> {
+    pub fn run(self, link: ScreenEnd, show: Show, end: End, beside: Beside, stop: &Stop) -> Result<Outcome, Failure> {
         link.wishes.turn(show.rotate);
-        let mut app = App::new(link, show, end, WindowInput::new(input), stop.clone());
+        let mut app = App::new(link, show, end, WindowInput::new(beside.input), stop.clone());
+        app.recorder = beside.recorder;
         let ran = self.0.run_app(&mut app);
         stop.request();
         if let Some(failure) = app.failure.take() {
@@ -122,6 +126,8 @@ struct App {
     title: String,
     not_before: HostTime,
     failure: Option<Failure>,
+    /// Until the window is there.
+    recorder: Option<Recorder>,
 }
 
 impl App {
@@ -145,6 +151,7 @@ impl App {
             title: String::new(),
             not_before: HostTime::ZERO,
             failure: None,
+            recorder: None,
         }
     }
 
@@ -170,7 +177,7 @@ impl App {
         // There is room for the one that is ever sent.
         let _ = self.link.staging.try_send(screen.gpu().staging());
         self.window = Some(window);
-        self.painter = Some(Painter::new(screen, &self.show));
+        self.painter = Some(Painter::new(screen, &self.show, self.recorder.take()));
         self.set_interval();
         self.pace.note(Cause::Window);
         Ok(())

@@ -8,9 +8,10 @@ use crate::gpu::scene::{Filter, Look};
 use crate::gpu::upload::Uploader;
 use crate::headless::explain_screenshot;
 use crate::link::ScreenEnd;
-use crate::offscreen::write_screenshot;
+use crate::offscreen::{Taken, write_screenshot};
 use crate::overlay::{Facts, Overlay};
 use crate::picture::{Rotation, Size};
+use crate::record::Recorder;
 use crate::settings::{End, Show};
 use crate::slots::Times;
 use crate::state::GuestState;
@@ -49,6 +50,7 @@ pub(super) struct Painter {
     pub(super) paused: bool,
     pub(super) overlay: Overlay,
     trace: Trace,
+    recorder: Option<Recorder>,
     /// How long a picture may take from the guest to the screen before it counts as late.
     budget: Duration,
     session: u64,
@@ -74,8 +76,9 @@ pub(super) struct Drawn {
 }
 
 impl Painter {
-    pub(super) fn new(screen: Screen, show: &Show) -> Painter {
+    pub(super) fn new(screen: Screen, show: &Show, recorder: Option<Recorder>) -> Painter {
         Painter {
+            recorder,
             screen,
             uploader: Uploader::new(),
             scale: show.scale,
@@ -195,13 +198,17 @@ impl Painter {
         }
         self.enter_session(slot.session, true);
         let (times, fetched) = (slot.times, clock::now());
+        let taken = Taken { session: slot.session, number: slot.number, format: slot.format, times };
         match self.uploader.begin(self.screen.gpu(), slot) {
             Ok(()) => {
                 self.refused = None;
                 if self.fresh.replace((times, fetched)).is_some() {
                     link.feed.replaced.inc();
                 }
-                Ok(())
+                match &mut self.recorder {
+                    Some(recorder) => recorder.take(self.screen.gpu(), &self.uploader, &taken),
+                    None => Ok(()),
+                }
             }
             Err(error @ GpuError::TooLarge { .. }) => {
                 self.refused = Some(error.to_string());

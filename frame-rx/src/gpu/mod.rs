@@ -10,9 +10,11 @@
 //! | [`present`] | a window's surface |
 //! | `direct` | the picture copied into a target that shows it as it is |
 //! | `words` | boxes of text over it |
-//! | `readback` | a target in memory, read row by row |
+//! | [`readback`] | a target in memory, read row by row |
+//! | [`grab`] | the picture's own rows, read back |
 
 mod direct;
+pub mod grab;
 mod pipelines;
 pub mod present;
 pub mod readback;

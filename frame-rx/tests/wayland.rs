@@ -1,0 +1,154 @@
+//! The program in a window of a Wayland compositor: sway without a screen, the software GPU, and the output's pixels as
+//! grim sees them.
+//!
+//! With `FRAME_RX_PICTURES=DIR` the outputs are kept as PNG files for people to look at.
+
+#[path = "rig/guest.rs"]
+mod guest;
+#[path = "rig/program.rs"]
+mod program;
+#[path = "rig/sway.rs"]
+mod sway;
+
+use frame_rx::picture::Size;
+use frame_rx::view::{Scale, place};
+use guest::GuestThread;
+use program::{Program, frame_rx, until};
+use rx_host::clock;
+use shm_proto::guest_sim::pattern::Motion;
+use shm_proto::guest_sim::picture::PictureConfig;
+use shm_proto::guest_sim::pointer::PointerMode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use sway::Sway;
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A compositor and the lock on the only GPU; nothing where something is missing.
+fn compositor(width: u32, height: u32) -> Option<(MutexGuard<'static, ()>, Sway)> {
+    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let sway = Sway::start(width, height)?;
+    let found = frame_rx(sway.dir.path(), None).arg("devices").output().unwrap();
+    if String::from_utf8_lossy(&found.stdout).contains("(software") {
+        return Some((guard, sway));
+    }
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "mesa-vulkan-drivers is missing, and CI=true forbids to skip"
+    );
+    eprintln!("skipped: there is no software GPU (mesa-vulkan-drivers)");
+    None
+}
+
+fn start(sway: &Sway, guest: &GuestThread, flags: &str) -> Program {
+    let mut command = frame_rx(sway.dir.path(), None);
+    command.env("WAYLAND_DISPLAY", &sway.display).arg("-f").arg(&guest.path).args(flags.split_whitespace());
+    Program::start(&mut command)
+}
+
+fn config(width: u32, height: u32, motion: Motion) -> PictureConfig {
+    let mut config = PictureConfig::new(width, height);
+    (config.motion, config.pointer) = (motion, PointerMode::Hidden);
+    config
+}
+
+fn last_picture(guest: &GuestThread) -> Vec<u8> {
+    guest.expected(until("a picture", || guest.with(|g| g.last_stamp()), String::new))
+}
+
+/// The picture by whole pixels in the middle of an output, black around it.
+fn in_the_middle(rgb: &[u8], picture: Size, output: Size, scale: Scale) -> Vec<u8> {
+    let at = place(picture, output, scale);
+    let near = |i: u32, from: i32, of: u32, on: u32| {
+        let i = i64::from(i) - i64::from(from);
+        let step = (f64::from(of) / f64::from(on)) as f32;
+        (0..i64::from(on)).contains(&i).then(|| (((i as f32 + 0.5) * step).floor() as usize).min(of as usize - 1))
+    };
+    let mut out = Vec::new();
+    for y in 0..output.height {
+        for x in 0..output.width {
+            let px = near(x, at.x, picture.width, at.size.width);
+            let py = near(y, at.y, picture.height, at.size.height);
+            match (px, py) {
+                (Some(px), Some(py)) => out.extend(&rgb[(py * picture.width as usize + px) * 3..][..3]),
+                _ => out.extend([0; 3]),
+            }
+        }
+    }
+    out
+}
+
+fn stats(sway: &Sway) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(sway.dir.path().join("s.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn the_output_shows_the_picture_pixel_for_pixel_and_follows_its_size() {
+    let Some((_gpu, sway)) = compositor(640, 360) else { return };
+    let guest = GuestThread::start(config(640, 360, Motion::Still));
+    let mut program = start(&sway, &guest, "--filter nearest --stats s.json");
+    program.says("showing the guest");
+    let picture = last_picture(&guest);
+    let shows = |what: &str, scale| {
+        until(
+            what,
+            || {
+                let (w, h, rgb) = sway.pixels()?;
+                (rgb == in_the_middle(&picture, Size::new(640, 360), Size::new(w, h), scale)).then_some((w, h))
+            },
+            || format!("{}\n{}", program.text(), sway.log()),
+        )
+    };
+    assert_eq!(shows("one to one", Scale::OneToOne), (640, 360));
+    sway.keep("wayland-1-to-1");
+    sway.act("output HEADLESS-1 resolution 800x600");
+    until("a larger output", || sway.pixels().filter(|(w, ..)| *w == 800), String::new);
+    assert_eq!(shows("fitted", Scale::Fit), (800, 600));
+    sway.keep("wayland-fit");
+    // A window of its own size on the desktop, then full screen by the compositor.
+    sway.act("floating enable, resize set 400 300, move position 0 0");
+    sway.act("fullscreen enable");
+    assert_eq!(shows("full screen", Scale::Fit), (800, 600));
+    program.signal("TERM");
+    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+    let stats = stats(&sway);
+    assert_eq!(stats["frames_shown"], 1, "{stats}");
+    assert!(stats["drawings"].as_u64() <= Some(30), "a still guest is not drawn again: {stats}");
+    assert!(stats["drawings_direct"].as_u64() >= Some(1), "one to one needs no calculation: {stats}");
+}
+
+#[test]
+fn every_present_mode_shows_a_moving_guest_full_screen() {
+    let Some((_gpu, sway)) = compositor(480, 270) else { return };
+    for mode in ["auto", "fifo", "mailbox", "immediate"] {
+        let guest = GuestThread::start(config(480, 270, Motion::Bar));
+        let mut program = start(&sway, &guest, &format!("-F --present {mode} --stats s.json"));
+        program.says("showing the guest");
+        let now = || sway.pixels().and_then(|(w, h, rgb)| guest.stamp_of(&rgb, w, h));
+        let first = until("a picture", now, || program.text());
+        until("a later picture", || now().filter(|s| s.frame > first.frame + 10), || program.text());
+        // The guest starts again: nothing of the old session stays.
+        guest.with(|g| g.restart(clock::now())).unwrap();
+        let begun = guest.with(|g| g.frames_begun());
+        until("a picture of the new session", || now().filter(|s| s.frame > begun), || program.text());
+        assert_eq!(guest.with(|g| g.counters().stalls), 0, "{mode}: the guest had to wait");
+        program.signal("TERM");
+        assert_eq!(program.ends().code(), Some(0), "{mode}: {}", program.text());
+    }
+}
+
+#[test]
+fn a_monitor_is_found_by_its_name_and_an_unknown_one_is_told() {
+    let Some((_gpu, sway)) = compositor(320, 180) else { return };
+    let guest = GuestThread::start(config(320, 180, Motion::Still));
+    let mut program = start(&sway, &guest, "-F --output HEADLESS-1");
+    program.says("showing the guest");
+    let picture = last_picture(&guest);
+    until("the picture", || sway.pixels().filter(|(_, _, rgb)| *rgb == picture), || program.text());
+    program.signal("TERM");
+    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+    let mut command = frame_rx(sway.dir.path(), None);
+    command.env("WAYLAND_DISPLAY", &sway.display).arg("-f").arg(&guest.path).args(["-F", "--output", "DP-9"]);
+    let (code, text) = program::run(&mut command);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("there is no monitor DP-9") && text.contains("HEADLESS-1"), "{text}");
+}
