@@ -102,10 +102,13 @@ impl Playing {
             control.counters.sink.underflows.add(underflows);
             self.note_place(now);
             self.ask_for_place(now, underflows > 0);
-            if self.stream.writable_size().is_some_and(|n| n >= self.piece) && now.since(filled) > STALLED {
+            // Asked once: each of libpulse's calls asks the system for the number of this process.
+            let mut room = self.stream.writable_size().unwrap_or(0);
+            if room >= self.piece && now.since(filled) > STALLED {
                 self.go_on(source, control, &device);
             }
-            while self.stream.writable_size().is_some_and(|n| n >= self.piece) {
+            while room >= self.piece {
+                room -= self.piece;
                 let Some(going) = self.write_piece(source, control)? else { return self.drain(server) };
                 filled = now;
                 if going {
