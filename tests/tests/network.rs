@@ -113,8 +113,8 @@ fn rubbish_and_new_formats_between_do_not_disturb() {
     }
     assert!(figures["streams"].as_u64() >= Some(4), "{figures}");
     assert_eq!(figures["datagrams_of_others"], 0, "rubbish makes nobody a sender: {figures}");
-    // Each change of format joins two sounds: a fade, and so a break or two.
-    check_tone(&wav, 440.0, 4.0, 2 * 6);
+    // Each of the five changes of format is a fade out and in: some hundredths of a second.
+    check_tone(&wav, 440.0, 4.0, 4 * 5);
     assert!(done.err.len() < 40, "rubbish makes few words:\n{}", done.err.join("\n"));
 }
 

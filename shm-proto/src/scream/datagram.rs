@@ -281,7 +281,7 @@ mod tests {
                 }
                 if let Ok(datagram) = Datagram::check(&bytes) {
                     let whole = straddle.join(&datagram, &mut out);
-                    prop_assert!(whole <= JOINED_BYTES && whole as u32 % datagram.format().frame_bytes() == 0);
+                    prop_assert!(whole <= JOINED_BYTES && whole.is_multiple_of(datagram.format().frame_bytes() as usize));
                     prop_assert!(datagram.quiet_samples_at_end() <= datagram.pcm().len());
                     straddle.lost(lost);
                 }
