@@ -16,6 +16,8 @@ while :; do
 	for _ in 1 2 3 4 5; do
 		cargo test --release --workspace --exclude rx-tests --lib --tests --quiet
 	done
+	# A thousand virtual hours of sound, thirty of each scenario.
+	SCREAM_RX_HOURS=30 cargo test --release -p scream-rx --test bed --quiet every_scenario
 	cargo test --workspace --test programs --test bad_input --test vm --quiet
 	[ "$(date +%s)" -lt "$end" ] || break
 done

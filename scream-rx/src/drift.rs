@@ -24,11 +24,12 @@ const GEARS: [Gear; 5] = [
 /// The first of the gears that turn the ratio slowly.
 const FIRST_SLOW: usize = 2;
 
-/// An error this large for this long is a disturbance: back to the first slow gear, or with a large one to the last quick
-/// gear.
+/// An error this large for this long is a disturbance: back to the first slow gear.
 const DISTURBED_S: f64 = 0.000_35;
 const DISTURBED_FOR_S: f64 = 1.0;
-const LARGE_S: f64 = 0.002;
+/// An error this large, unfiltered, for this long is a large one: back to the very first.
+const FAR_S: f64 = 0.002;
+const FAR_FOR_S: f64 = 0.3;
 
 /// When the quick gears have done their work: this little error, and a ratio this near to what was learned.
 const SETTLED_S: f64 = 0.000_5;
@@ -46,6 +47,7 @@ const CLOCKS_WIDE: f64 = 5500e-6;
 pub struct Drift {
     age_s: f64,
     disturbed_s: f64,
+    far_s: f64,
     filtered_s: Option<f64>,
     integral: f64,
     deviation: f64,
@@ -64,7 +66,7 @@ impl Drift {
     /// not only 1500.
     pub const fn new(wide: bool) -> Drift {
         let clocks = if wide { CLOCKS_WIDE } else { CLOCKS };
-        Drift { age_s: 0.0, disturbed_s: 0.0, filtered_s: None, integral: 0.0, deviation: 0.0, clocks }
+        Drift { age_s: 0.0, disturbed_s: 0.0, far_s: 0.0, filtered_s: None, integral: 0.0, deviation: 0.0, clocks }
     }
 
     /// Starts over after the delay was set anew; what was learned about the rates is kept.
@@ -75,7 +77,7 @@ impl Drift {
 
     /// The delay was set right; everything else goes on.
     pub fn moved(&mut self) {
-        (self.filtered_s, self.disturbed_s) = (Some(0.0), 0.0);
+        (self.filtered_s, self.disturbed_s, self.far_s) = (Some(0.0), 0.0, 0.0);
     }
 
     /// The ratio for the next `elapsed_s`, if the delay is `error_s` too long (or, negative, too short), and shall grow by
@@ -107,6 +109,10 @@ impl Drift {
             self.integral = integral.clamp(-self.clocks, self.clocks);
         }
         self.deviation = slewed;
+        self.far_s = if error_s.abs() > FAR_S { self.far_s + elapsed_s } else { 0.0 };
+        if self.far_s > FAR_FOR_S && self.age_s > GEARS[FIRST_SLOW - 1].until_s {
+            (self.age_s, self.filtered_s) = (0.0, Some(error_s));
+        }
         self.grow_older(filtered_s, elapsed_s);
         1.0 + self.deviation - growth.clamp(-MAX_GROWTH, MAX_GROWTH)
     }
@@ -124,7 +130,7 @@ impl Drift {
         }
         self.disturbed_s = if filtered_s.abs() > DISTURBED_S { self.disturbed_s + elapsed_s } else { 0.0 };
         if self.disturbed_s > DISTURBED_FOR_S && self.age_s > GEARS[FIRST_SLOW].until_s {
-            self.age_s = if filtered_s.abs() > LARGE_S { GEARS[FIRST_SLOW - 2].until_s } else { quick_s };
+            self.age_s = quick_s;
         }
     }
 
@@ -177,6 +183,25 @@ mod tests {
             assert!(late_s < 1e-3, "{late_s}");
             let beyond_s = steps.iter().map(|s| -s.0 * start_s.signum()).fold(0.0, f64::max);
             assert!(beyond_s < 2e-3, "it swings back little: {beyond_s}");
+        }
+    }
+
+    #[test]
+    fn an_error_out_of_the_calm_is_worked_off_as_fast_as_one_at_the_start() {
+        for (error_s, within_s) in [(0.005, 10.0), (-0.005, 10.0), (0.020, 30.0), (-0.020, 30.0)] {
+            let (mut drift, mut delay_s, dt) = (Drift::new(false), 0.0, 0.005);
+            let mut late_s: f64 = 0.0;
+            for k in 0..60_000u64 {
+                let now_s = k as f64 * dt - 200.0;
+                if k == 40_000 {
+                    delay_s += error_s;
+                }
+                delay_s += (100e-6 - (drift.update(delay_s, 0.0, dt) - 1.0)) * dt;
+                if now_s > within_s {
+                    late_s = late_s.max(delay_s.abs());
+                }
+            }
+            assert!(late_s < 1e-3, "{error_s}: {late_s}");
         }
     }
 

@@ -13,9 +13,9 @@ const IN_GAP_S: f64 = 0.002;
 const AT_START_S: f64 = 0.002;
 const START_S: f64 = 0.6;
 const START_EVERY_S: f64 = 0.2;
-/// Errors that are repaired in silence, and the least silence that counts. Units: seconds.
+/// Errors that are repaired in silence. Unit: seconds.
 const IN_SILENCE_S: f64 = 0.001;
-/// See [`IN_SILENCE_S`].
+/// The least silence in which the place is moved. Unit: seconds.
 pub const SILENCE_S: f64 = 0.010;
 /// Errors that are repaired where pitch must not change. Unit: seconds.
 const BIT_PERFECT_S: f64 = 0.005;
