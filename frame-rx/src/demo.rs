@@ -20,7 +20,8 @@ use shm_proto::guest_sim::pattern::Motion;
 use shm_proto::guest_sim::picture::{PictureConfig, PictureGuest};
 use shm_proto::guest_sim::pointer::PointerMode;
 use shm_proto::guest_sim::tour::Tour;
-use shm_proto::kvmfr::PictureSpec;
+use shm_proto::kvmfr::wire::features;
+use shm_proto::kvmfr::{PictureSpec, ProducerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -218,7 +219,12 @@ impl Drop for Memory {
 fn config_of(args: &DemoArgs) -> PictureConfig {
     let mode = &args.mode;
     let rate = mode.rate_millihertz.unwrap_or(USUAL_RATE_MILLIHERTZ);
+    let mut producer = ProducerConfig::default();
+    if args.show.follow_window {
+        producer.identity.features |= features::WINDOW_SIZE;
+    }
     PictureConfig {
+        producer,
         spec: PictureSpec::new(shm_proto::kvmfr::PixelType::Bgra, mode.width_px, mode.height_px),
         motion: match args.motion {
             DemoMotion::Bar => Motion::Bar,

@@ -22,7 +22,8 @@ use shm_proto::guest_sim::pattern::Motion;
 use shm_proto::guest_sim::picture::{PictureConfig, PictureGuest};
 use shm_proto::guest_sim::pointer::{PointerMode, position_at, shape};
 use shm_proto::guest_sim::stamp::Stamp;
-use shm_proto::kvmfr::{PictureSpec, PixelType, ShapeKind};
+use shm_proto::kvmfr::wire::features;
+use shm_proto::kvmfr::{ShapeKind, Version};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -323,7 +324,8 @@ fn every_state_has_its_sentence_in_the_window_and_on_stderr() {
     tells("wrong-kind", &format!("{} is a directory", path.display()));
     std::fs::remove_dir(&path).unwrap();
     let mut config = still(200, 100);
-    config.spec = PictureSpec::new(PixelType::Rgba16F, 200, 100);
+    // It never comes to the end of a picture.
+    config.write_time = std::time::Duration::from_secs(1000);
     let region = Region::create(&path, config.region_bytes()).unwrap();
     tells("untouched", "nothing was written into the shared memory yet");
     region.span(0, 4).unwrap().copy_from(&0x1111_2014u32.to_le_bytes()).unwrap();
@@ -335,11 +337,11 @@ fn every_state_has_its_sentence_in_the_window_and_on_stderr() {
             guest.advance(clock::now()).unwrap();
             clock::sleep_until(guest.next_due(clock::now()));
         },
-        || tells("unknown-pixels", "the guest sends RGBA16F pixels, which cannot be shown yet"),
+        || tells("first-picture", "connected, waiting for the first picture"),
     );
     tells("paused", "the guest is paused or its Looking Glass host stopped");
     let word = region.whole().word::<u32>(4).unwrap();
-    word.store_release(5);
+    word.store_release(4);
     let mut ms = 1;
     meanwhile(
         || {
@@ -347,7 +349,7 @@ fn every_state_has_its_sentence_in_the_window_and_on_stderr() {
             ms += 1;
             clock::sleep_until(clock::now() + std::time::Duration::from_millis(10));
         },
-        || tells("other-version", "the guest speaks LGMP 5"),
+        || tells("other-version", "the guest speaks LGMP 4"),
     );
 }
 
@@ -449,4 +451,42 @@ fn a_display_that_cannot_be_reached_is_told() {
     let (code, text) = program::run(&mut frame_rx(dir.path(), Some(":12345")));
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("no window: cannot connect to the display"), "{text}");
+}
+
+#[test]
+fn a_guest_that_can_follows_the_window() {
+    let Some((_gpu, x)) = display() else { return };
+    let mut config = still(320, 200).speaking(Version::Lgmp10);
+    config.producer.identity.features |= features::WINDOW_SIZE;
+    let guest = GuestThread::start_in(config, 16 << 20);
+    let program = start(&x, &guest, "--follow-window --scale fit");
+    let window = x.window();
+    program.says("showing the guest");
+    for size in [(500, 333), (640, 360)] {
+        let [w, h] = [size.0, size.1].map(|side: u32| side.to_string());
+        x.act(&["windowsize", "--sync", &window, &w, &h]);
+        x.wait_for_size(&window, size);
+        let asked = || (guest.with(|g| g.asked_size()) == Some(size)).then_some(());
+        program::until("the guest is asked", asked, || program.text());
+        let follows = || guest.with(|g| (g.config().spec.width, g.config().spec.height) == size).then_some(());
+        program::until("the guest follows", follows, || program.text());
+        // One pixel is one pixel again.
+        shows(&x, &window, &program, "the guest's new mode", |_, _| last_picture(&guest));
+    }
+}
+
+#[test]
+fn a_guest_is_not_asked_to_follow_without_being_told_so() {
+    let Some((_gpu, x)) = display() else { return };
+    let mut config = still(320, 200);
+    config.producer.identity.features |= features::WINDOW_SIZE;
+    let guest = GuestThread::start(config);
+    let program = start(&x, &guest, "--scale fit");
+    let window = x.window();
+    program.says("showing the guest");
+    x.act(&["windowsize", "--sync", &window, "500", "333"]);
+    x.wait_for_size(&window, (500, 333));
+    let begun = Instant::now();
+    program::until("half a second", || (begun.elapsed().as_millis() > 500).then_some(()), || program.text());
+    assert_eq!(guest.with(|g| g.asked_size()), None);
 }

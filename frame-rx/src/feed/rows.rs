@@ -52,8 +52,7 @@ pub fn copy_damage<R: Rows>(
     let (pitch, slot_pitch) = (u64::from(frame.pitch_bytes()), u64::from(slot.format.slot_pitch_bytes()));
     let Slot { rows, damage, format, .. } = slot;
     let (source, stored) = (format.pixel.source_bytes(), format.pixel.slot_bytes());
-    let (bounce, wide) = if source == stored { (bounce, None) } else { split(bounce) };
-    let mut wide = wide;
+    let (bounce, mut wide) = if source == stored { (bounce, None) } else { split(bounce) };
     let (mut ready, mut copied) = (0, 0);
     for rect in damage.rects(format.stored) {
         let line_bytes = rect.width as usize * source as usize;

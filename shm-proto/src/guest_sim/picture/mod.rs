@@ -30,6 +30,7 @@ use super::stamp::Stamp;
 use crate::kvmfr::message::ViewerMessage;
 use crate::kvmfr::producer::memory::MAX_FRAME_SLOTS;
 use crate::kvmfr::producer::{ProducerCounters, Tampering};
+use crate::kvmfr::wire::{MAX_PICTURE_SIDE, features};
 use crate::kvmfr::{PictureSpec, Producer, ProducerConfig, Version};
 use crate::lgmp::host::{Beat, HostError, MagicOrder};
 use crate::raw::map::Region;
@@ -320,12 +321,29 @@ impl PictureGuest {
                     let visible = self.config.pointer != PointerMode::Hidden;
                     self.producer.set_cursor(clamp(x), clamp(y), visible, now)?;
                 }
-                Some(ViewerMessage::WindowSize { width, height }) => self.asked_size = Some((width, height)),
+                Some(ViewerMessage::WindowSize { width, height }) => {
+                    self.asked_size = Some((width, height));
+                    self.follow(width, height);
+                }
                 Some(ViewerMessage::Unknown) => {}
                 None => break,
             }
         }
         Ok(())
+    }
+
+    /// Changes the mode to what a viewer asks for, if the guest says that it does so and the picture fits.
+    fn follow(&mut self, width: u32, height: u32) {
+        let old = self.config.spec;
+        let side = |asked: u32| asked.clamp(1, MAX_PICTURE_SIDE);
+        let PictureSpec { flags, rotation, sdr_white, .. } = old;
+        let new = PictureSpec::new(old.pixel_type, side(width), side(height));
+        let new = PictureSpec { flags, rotation, sdr_white, ..new };
+        let follows = self.config.producer.identity.features & features::WINDOW_SIZE != 0;
+        let differs = (new.width, new.height) != (old.width, old.height);
+        if follows && differs && self.producer.rows_that_fit(&new) == new.height {
+            self.set_picture(new, self.config.motion);
+        }
     }
 
     fn show_pointer(&mut self, now: HostTime) -> Result<(), HostError> {
