@@ -86,8 +86,8 @@ fn stolen_ticks() -> u64 {
     std::fs::read_to_string("/proc/stat").map_or(0, |text| parse_stolen(&text))
 }
 
-/// How long the calling thread has stood in a queue for a processor since it began; 0 where nobody says.
-fn waited_ns() -> u64 {
+/// How long the calling thread has stood in a queue for a processor since it began; 0 where nobody says. Unit: ns.
+pub fn waited_ns() -> u64 {
     std::fs::read_to_string("/proc/thread-self/schedstat").map_or(0, |text| parse_waited(&text))
 }
 

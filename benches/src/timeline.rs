@@ -5,9 +5,11 @@
 //! Virtual actors are threads that pass a baton: so a call of the real protocol code can be stopped in the middle of a
 //! copy while another actor goes on, which is what tears a frame.
 
+use crate::noise;
 use rx_host::clock;
 use shm_proto::HostTime;
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -148,21 +150,27 @@ pub fn play<'a, T: Send>(actors: Vec<Actor<'a, T>>) -> Vec<T> {
     })
 }
 
-/// Runs all actors at once by the host's clock, each pinned to one of `processors` in turn. Their results, in order.
-pub fn play_for_real<'a, T: Send>(actors: Vec<Actor<'a, T>>, processors: &[usize]) -> Vec<T> {
-    std::thread::scope(|scope| {
+/// Runs all actors at once by the host's clock, each pinned to one of `processors` in turn. Their results, in order; and
+/// how long the one that was kept waiting most wanted to run while others did.
+pub fn play_for_real<'a, T: Send>(actors: Vec<Actor<'a, T>>, processors: &[usize]) -> (Vec<T>, Duration) {
+    let waited_ns = AtomicU64::new(0);
+    let results = std::thread::scope(|scope| {
         let start = |(me, actor): (usize, Actor<'a, T>)| {
+            let waited_ns = &waited_ns;
             let processor = (!processors.is_empty()).then(|| processors[me % processors.len()]);
             scope.spawn(move || {
                 let _pinned = processor.map(crate::place::Pinned::to);
                 // What a receiver asks for on its own threads; where it is refused, the figures show it.
                 rx_host::realtime::ask_for_exact_timers();
-                actor(&RealClock)
+                let result = actor(&RealClock);
+                waited_ns.fetch_max(noise::waited_ns(), Ordering::Relaxed);
+                result
             })
         };
         let running: Vec<_> = actors.into_iter().enumerate().map(start).collect();
         running.into_iter().map(joined).collect()
-    })
+    });
+    (results, Duration::from_nanos(waited_ns.into_inner()))
 }
 
 fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {

@@ -117,12 +117,20 @@ impl Cell {
         self.settle(|actors| timeline::play(actors), region)
     }
 
-    /// Runs the cell by the host's clock, guest and readers on processors of their own.
+    /// Runs the cell by the host's clock, guest and readers on processors of their own. Also how long the one that was kept
+    /// waiting most wanted to run while others did.
     ///
     /// # Errors
     /// What a protocol says.
-    pub fn play_for_real(&self, region: &Region, processors: &[usize]) -> anyhow::Result<Outcome> {
-        self.settle(|actors| timeline::play_for_real(actors, processors), region)
+    pub fn play_for_real(&self, region: &Region, processors: &[usize]) -> anyhow::Result<(Outcome, Duration)> {
+        let mut waited = Duration::ZERO;
+        let play = |actors: Vec<Actor<'_, Account>>| {
+            let (accounts, longest) = timeline::play_for_real(actors, processors);
+            waited = longest;
+            accounts
+        };
+        let outcome = self.settle(play, region)?;
+        Ok((outcome, waited))
     }
 
     fn settle(

@@ -8,7 +8,7 @@ use super::{CellRow, SEED, live_blocks};
 use crate::cases::Task;
 use crate::figure::Table;
 use crate::mode::Mode;
-use crate::noise::{self, Gauge};
+use crate::noise::{self, Gauge, Weather};
 use crate::place::{Room, processors, scratch};
 use crate::protocol::{Load, Speeds};
 use crate::report::CaseReport;
@@ -73,8 +73,12 @@ pub(super) fn measure(report: &mut CaseReport, chosen: &[(Subject, Cell)], task:
                 return Ok(());
             }
             let gauge = Gauge::begin();
-            outcomes.push(cell.play_for_real(&region, &[processors[1], processors[0]])?);
-            weather.push(gauge.end());
+            let (outcome, waited) = cell.play_for_real(&region, &[processors[1], processors[0]])?;
+            outcomes.push(outcome);
+            let around = gauge.end();
+            // The guest and the reader have the say, not the thread that waits for both.
+            let waited_share = waited.as_secs_f64() / length.as_secs_f64();
+            weather.push(Weather { waited_share: around.waited_share.max(waited_share), ..around });
         }
         let valid = noise::valid(&weather);
         let counted: Vec<&Outcome> = outcomes.iter().zip(&valid).filter(|(_, valid)| **valid).map(|(o, _)| o).collect();

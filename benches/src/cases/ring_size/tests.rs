@@ -131,7 +131,7 @@ fn really_moved_frames_arrive_whole() {
         cell.length = Duration::from_millis(400);
         let bytes = protocol.needed_bytes(&cell.load.spec, 3).unwrap();
         let (region, _file) = crate::place::scratch(bytes).unwrap();
-        let o = cell.play_for_real(&region, &processors).unwrap();
+        let (o, _waited) = cell.play_for_real(&region, &processors).unwrap();
         assert!(o.frames_due > 10 && o.frames_taken > 0 && o.frames_wrong == 0, "{}: {o:?}", protocol.name());
     }
 }
