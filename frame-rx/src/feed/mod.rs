@@ -25,6 +25,8 @@ use rx_host::{clock, realtime};
 use shm_proto::cadence::{Cadence, Profile};
 use shm_proto::kvmfr::stream::{MIN_REGION_BYTES, ViewerError};
 use shm_proto::kvmfr::{CursorState, Outcome, PendingFrame, Viewer};
+use shm_proto::raw::pause::pause;
+use shm_proto::steady::{Look, Steady};
 use shm_proto::{Access, HostTime, Region};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
@@ -123,6 +125,9 @@ pub struct Feed<R: Rows> {
     shape_sent: u64,
     pointer_moved: HostTime,
     cadence: Cadence,
+    steady: Steady,
+    /// The next look is a close one.
+    close: bool,
     looked: HostTime,
     unjoined_since: HostTime,
     session: u64,
@@ -145,7 +150,7 @@ struct Attached {
 
 /// What became of a look for a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
+enum Found {
     Nothing,
     Picture,
 }
@@ -164,6 +169,8 @@ impl<R: Rows> Feed<R> {
             shape_sent: 0,
             pointer_moved: HostTime::ZERO,
             cadence: Cadence::new(&Profile::VIDEO, seed()),
+            steady: Steady::new(),
+            close: false,
             looked: HostTime::ZERO,
             unjoined_since: HostTime::ZERO,
             session: 0,
@@ -183,6 +190,7 @@ impl<R: Rows> Feed<R> {
         tracing::debug!("feed thread: {}", realtime::ask_for_exact_timers());
         while !self.stop.is_requested() {
             match self.step(clock::now()) {
+                Some(at) if at <= self.looked => pause(),
                 Some(at) => drop(clock::sleep_until(at)),
                 None => {
                     let event = self.watch.wait(REGION_WAIT, &self.stop);
@@ -196,7 +204,8 @@ impl<R: Rows> Feed<R> {
         (self.parts.tell)(Told::Ended);
     }
 
-    /// Looks once. When to look again; nothing while there is no region to look at.
+    /// Looks once. When to look again (at once, if that is not after this look); nothing while there is no region to look
+    /// at.
     pub fn step(&mut self, now: HostTime) -> Option<HostTime> {
         let event = self.watch.poll(now);
         self.region_changed(event, now);
@@ -224,14 +233,23 @@ impl<R: Rows> Feed<R> {
         }
         self.look_at_pointer(now);
         match self.look_at_picture(now) {
-            Look::Picture => {}
-            Look::Nothing => {
-                self.cadence.nothing(now);
+            Found::Picture => {}
+            Found::Nothing => {
+                // A close look says nothing about the distance of usual ones.
+                if !self.close {
+                    self.cadence.nothing(now);
+                }
                 self.parts.stats.idle_looks.inc();
             }
         }
         self.looked = clock::now();
-        let next = self.cadence.next_wake(self.looked);
+        let look = self.steady.next_look(self.looked);
+        self.close = look == Look::Again;
+        let next = match look {
+            Look::Again => return Some(self.looked),
+            Look::At(at) => at,
+            Look::Unknown => self.cadence.next_wake(self.looked),
+        };
         let moving = self.looked.since(self.pointer_moved) < POINTER_MOVES;
         Some(if moving { next.min(self.looked + POINTER_LOOK) } else { next })
     }
@@ -285,6 +303,7 @@ impl<R: Rows> Feed<R> {
             (self.parts.tell)(Told::Pointer);
         }
         self.cadence.reset(now);
+        self.steady.reset();
         self.looked = now;
         self.parts.stats.sessions.inc();
         self.session += 1;
@@ -325,18 +344,20 @@ impl<R: Rows> Feed<R> {
         }
     }
 
-    fn look_at_picture(&mut self, now: HostTime) -> Look {
-        let Some(attached) = &mut self.attached else { return Look::Nothing };
-        let Some(pending) = attached.viewer.take_frame(now) else { return Look::Nothing };
+    fn look_at_picture(&mut self, now: HostTime) -> Found {
+        let Some(attached) = &mut self.attached else { return Found::Nothing };
+        let Some(pending) = attached.viewer.take_frame(now) else { return Found::Nothing };
         let found = clock::now();
         let stats = &self.parts.stats;
         stats.found.inc();
         stats.pickup.record_duration(found.since(self.looked));
         let serial = pending.frame().serial();
         // A number that grows with the guest's serial; what is missing in between counts too.
+        let before = self.number;
         self.number += u64::from(serial.wrapping_sub(attached.serial).clamp(1, 1000));
         attached.serial = serial;
         self.cadence.published(found, self.number);
+        self.steady.arrived(found, self.number - before);
         let showing = translate::showing(pending.frame());
         translate::changed(pending.frame(), &mut self.changed);
         let copy = Copy {
@@ -358,7 +379,7 @@ impl<R: Rows> Feed<R> {
             Became::Dropped => {}
             Became::Refused(state) => self.report(state),
         }
-        Look::Picture
+        Found::Picture
     }
 }
 

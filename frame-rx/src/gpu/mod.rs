@@ -9,6 +9,7 @@
 //! | `scaler` | scaling in several steps |
 //! | [`present`] | a window's surface |
 //! | `direct` | the picture copied into a target that shows it as it is |
+//! | `shape` | the pointer's shape |
 //! | `words` | boxes of text over it |
 //! | [`readback`] | a target in memory, read row by row |
 //! | [`grab`] | the picture's own rows, read back |
@@ -20,6 +21,7 @@ pub mod present;
 pub mod readback;
 mod scaler;
 pub mod scene;
+mod shape;
 pub mod upload;
 mod words;
 

@@ -4,6 +4,7 @@ use super::Gpu;
 use super::direct::Copy;
 use super::pipelines::{PicturePipelines, Scaling};
 use super::scaler::{self, Method, Scaler};
+use super::shape::PointerTexture;
 use super::upload::PictureTexture;
 use super::words::{Anchor, Words, WordsPipeline};
 use crate::cursor::{CursorKind, Pointer, Shape};
@@ -87,14 +88,6 @@ pub struct Scene {
     /// Made when it is first needed.
     scaler: Option<Scaler>,
     format: wgpu::TextureFormat,
-}
-
-#[derive(Debug)]
-struct PointerTexture {
-    texture: wgpu::Texture,
-    room: Size,
-    size: Size,
-    kind: CursorKind,
 }
 
 /// The bind group of the picture, kept until the picture's or the pointer's texture is another.
@@ -330,27 +323,6 @@ fn side(pixels: u32) -> i32 {
 pub(super) fn steps(of: Size, on: Size) -> [f32; 2] {
     let step = |of: u32, on: u32| (f64::from(of) / f64::from(on.max(1))) as f32;
     [step(of.width, on.width), step(of.height, on.height)]
-}
-
-impl PointerTexture {
-    fn new(gpu: &Gpu, room: Size) -> Self {
-        let texture = texture(gpu, "pointer", room, wgpu::TextureFormat::Rgba8Uint);
-        PointerTexture { texture, room, size: Size::default(), kind: CursorKind::Blend }
-    }
-
-    /// The bytes are stored as they are; the shader knows that blue comes first.
-    fn set(&mut self, gpu: &Gpu, shape: &Shape) {
-        if shape.size.width > self.room.width || shape.size.height > self.room.height {
-            let side = |a: u32, b: u32| a.max(b).next_power_of_two();
-            let room = Size::new(side(shape.size.width, self.room.width), side(shape.size.height, self.room.height));
-            *self = PointerTexture::new(gpu, room);
-        }
-        if !shape.size.is_empty() {
-            write(gpu, &self.texture, shape.size, &shape.bgra);
-        }
-        self.size = shape.size;
-        self.kind = shape.kind;
-    }
 }
 
 pub(super) fn texture(gpu: &Gpu, label: &str, size: Size, format: wgpu::TextureFormat) -> wgpu::Texture {
