@@ -78,8 +78,9 @@ impl Protocol for Lgmp {
         let ms = producer_ms(clock.now());
         let mut host = Host::start(region, self.lgmp, MagicOrder::Last, 1, &user_data, ms)?;
         let frames = host.add_queue(FRAME_QUEUE, load.slots, MAX_TIME_MS)?;
-        host.add_queue(POINTER_QUEUE, self.kvmfr.pointer_length, MAX_TIME_MS)?;
-        host.allocate(u64::from(self.kvmfr.pointer_length) * self.kvmfr.cursor.size as u64 + SHAPES, 4)?;
+        let pointers = self.kvmfr.queues().find(|(id, _)| *id == POINTER_QUEUE).map_or(0, |(_, length)| length);
+        host.add_queue(POINTER_QUEUE, pointers, MAX_TIME_MS)?;
+        host.allocate(u64::from(pointers) * self.kvmfr.cursor.size as u64 + SHAPES, 4)?;
         let slot_bytes = load.spec.bytes() + B7_ALIGN_BYTES;
         let slots = (0..load.slots).map(|_| host.allocate(slot_bytes, B7_ALIGN_BYTES)).collect::<Result<_, _>>()?;
         host.open()?;
@@ -163,7 +164,7 @@ impl Guest for LgmpGuest {
         let header = self.load.spec.encode(self.kvmfr, numbers, &[]);
         // The write pointer first: whoever sees the new header waits for the new pixels.
         region.whole().word::<u32>(u64::from(block.offset + offset))?.store_release(0);
-        region.span(u64::from(block.offset), header.len() as u64)?.copy_from(&header)?;
+        region.span(u64::from(block.offset), header.bytes().len() as u64)?.copy_from(header.bytes())?;
         match queue.post(region, layout, 0, block, ms)? {
             Posted::Sent => {}
             Posted::NobodyListens => return Ok(Offered::NobodyReads),
