@@ -67,6 +67,8 @@ const CALM_S: f64 = 180.0;
 const OUTLIER_S: f64 = 0.030;
 /// What comes this soon after an outlier belongs to it. Unit: seconds.
 const WAKE_S: f64 = 0.5;
+/// How long the guest's clock is found when sound begins. Unit: seconds.
+const FINDING_S: f64 = 0.6;
 /// A raise this young is taken back when it turns out that the guest skipped. Unit: seconds.
 const UNDO_S: f64 = 1.5;
 /// The largest lateness that is paid for. Unit: seconds.
@@ -163,6 +165,8 @@ pub struct Target {
     reserve_s: f64,
     goal_s: f64,
     reviewed_s: Option<f64>,
+    /// When sound last began.
+    began_s: f64,
     /// When the reserve was last too small, or rose.
     troubled_s: f64,
     /// When the last outlier was, and whether it was a rare one.
@@ -184,6 +188,7 @@ impl Target {
             reserve_s,
             goal_s: reserve_s,
             reviewed_s: None,
+            began_s: f64::MIN,
             troubled_s: f64::MIN,
             outlier: None,
             raised: None,
@@ -257,6 +262,7 @@ impl Target {
             self.goal_s = learned_s + HEADROOM_S;
         }
         self.reserve_s = self.goal_s;
+        self.began_s = now_s;
         if self.sink_peak_s > 0.0 {
             self.sink_s = rounded_up(self.sink_peak_s);
         }
@@ -267,7 +273,9 @@ impl Target {
     /// such a thing is rare.
     pub fn gap(&mut self, now_s: f64, short_s: f64) {
         let late_s = self.reserve_s + short_s;
-        if late_s.is_nan() || self.is_rare(now_s, late_s) {
+        // In the first moments the guest's clock is still being found: what looks late may have been early before.
+        let finding = (0.0..FINDING_S).contains(&(now_s - self.began_s));
+        if finding || late_s.is_nan() || self.is_rare(now_s, late_s) {
             return;
         }
         self.troubled_s = now_s;
