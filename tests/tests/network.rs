@@ -149,7 +149,8 @@ fn a_second_sender_is_named_once_and_played_when_the_first_is_gone() {
     let head = tone::measure(&samples[..channels * rate_hz as usize * 2], channels, rate_hz);
     assert!((head.frequency_hz - 440.0).abs() < 0.5 && head.breaks == 0, "{head:?}");
     let tail = tone::measure(&samples[samples.len() - channels * rate_hz as usize..], channels, rate_hz);
-    assert!((tail.frequency_hz - 1000.0).abs() < 1.0, "{tail:?}");
+    // The engine may still be at the end of a correction, 1500 ppm at most.
+    assert!((tail.frequency_hz - 1000.0).abs() < 2.0, "{tail:?}");
 }
 
 #[test]
