@@ -33,3 +33,4 @@ pub mod sink;
 pub mod stats;
 pub mod stream;
 pub mod target;
+pub mod timing;
