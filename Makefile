@@ -49,9 +49,8 @@ bench: rust ## measure: tables on this terminal; benches/results/latest.* and do
 
 bench-check: rust ## measure what is the same on every machine, and fail if it got worse (needs seconds)
 	@scripts/packages.sh install build
-	@mkdir -p out
-	$(CARGO) run --release -p rx-bench -- run --exact --quick --json out/exact.json >out/exact.txt
-	$(CARGO) run --release -p rx-bench -- compare benches/results/exact.json out/exact.json --budget benches/budget.toml
+	$(CARGO) build --release -p rx-bench
+	@scripts/bench-check.sh $(RELEASE)
 
 soak: rust ## repeat the random tests (new seeds) and those with a virtual machine for MINUTES
 	@scripts/packages.sh install build run test

@@ -48,6 +48,7 @@ step "interleavings" with_flags "RUSTFLAGS=--cfg loom" \
 step "portable engines" with_flags "RUSTFLAGS=--cfg rx_portable" \
 	cargo test -p shm-proto --all-features --lib --tests --target-dir target/portable --quiet
 step "release programs" cargo build --release --workspace
+step "exact figures" scripts/bench-check.sh "${CARGO_TARGET_DIR:-target}/release"
 step "kernel for the VM" scripts/kernel.sh
 step "its modules for input" scripts/kernel.sh input
 step "guest for the VM" scripts/guest.sh

@@ -8,6 +8,7 @@ use crate::contest::Effort;
 use crate::page;
 use crate::place::Machine;
 use crate::progress::Progress;
+use crate::replay;
 use crate::report::{Report, words};
 use crate::stats::Verdict;
 use anyhow::Context;
@@ -43,6 +44,18 @@ enum Command {
     /// left something open (or a file is not a report of this schema). Exact figures are compared to the last digit,
     /// ratios by their intervals; bare times of two runs are never compared.
     Compare(Compare),
+    /// Shows what a timing file of `scream-rx --dump-timing` says: delay, gaps, steps, how regularly sound came.
+    Replay(Replay),
+}
+
+#[derive(Debug, clap::Args)]
+struct Replay {
+    /// A timing file, or a folder of them.
+    #[arg(value_name = "FILE|DIR")]
+    path: PathBuf,
+    /// Writes all figures to this file as JSON, for `compare`.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -100,6 +113,7 @@ pub fn main() -> anyhow::Result<Exit> {
         Command::List => list(),
         Command::Run(run) => measure(&run),
         Command::Compare(files) => compare_reports(&files),
+        Command::Replay(what) => show_recordings(&what),
     }
 }
 
@@ -186,6 +200,17 @@ fn compare_reports(files: &Compare) -> anyhow::Result<Exit> {
         Change::Inconclusive => Exit::Environment,
         Change::Slower => Exit::Internal,
     })
+}
+
+fn show_recordings(what: &Replay) -> anyhow::Result<Exit> {
+    what.json.as_deref().map_or(Ok(()), atomic_file::check)?;
+    let mut report = Report::begin(0, false, command());
+    report.cases = replay::replay(&what.path)?;
+    report.cases.iter().try_for_each(|case| print(case.table()))?;
+    if let Some(path) = &what.json {
+        write_json(path, &report)?;
+    }
+    Ok(Exit::Done)
 }
 
 /// The command line, for whoever wants to repeat it.

@@ -13,6 +13,7 @@
 //! | [`random`] | the seeded numbers behind shuffles and bootstrap. Pure |
 //! | [`cases`] | what is measured |
 //! | [`elsewhere`] | a thread on another processor that writes what is then read |
+//! | [`replay`] | what a timing file of `scream-rx` says |
 //! | [`report`] | the results, as a table for people and as JSON |
 //! | [`timeline`] | virtual and real time for actors: the same code, repeatable in the one and measured in the other |
 //! | [`protocol`] | what hands pictures over: one row for each version |
@@ -42,6 +43,7 @@ pub mod place;
 pub mod progress;
 pub mod protocol;
 pub mod random;
+pub mod replay;
 pub mod report;
 pub mod sizes;
 pub mod stats;

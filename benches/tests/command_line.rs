@@ -1,0 +1,99 @@
+//! The program as its users have it: what it refuses, what it leaves behind, and that two runs say the same.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn rx_bench(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rx-bench"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = rx_bench(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+/// What this program could have left in shared memory.
+fn left_behind() -> BTreeSet<String> {
+    let names = std::fs::read_dir("/dev/shm").unwrap().filter_map(|e| e.unwrap().file_name().into_string().ok());
+    names.filter(|name| name.contains("rx-bench") || name.starts_with(".tmp")).collect()
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_with_a_code_and_a_hint() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = dir.path().join("other.json");
+    std::fs::write(&other, r#"{"schema":1,"cases":[]}"#).unwrap();
+    let other = other.to_str().unwrap();
+    for (arguments, code, words) in [
+        (&["run", "ring-size", "--mode", "0x1080"][..], 2, "impossible: the width is 0"),
+        (&["run", "ring-size", "--mode", "big"], 1, "is not WIDTHxHEIGHT"),
+        (&["run", "ring-size", "--mode", "16384x16384", "--format", "rgba16f", "--slots", "8"], 2, "at most 4096 MiB"),
+        (&["run", "ring-size", "--protocol", "lgmp99"], 1, "known are lgmp6, ring"),
+        (&["run", "speed"], 1, "there is no case speed"),
+        (&["compare", other, other], 2, "has schema 1"),
+        (&["replay", other], 2, "cannot replay"),
+        (&["replay", "/nowhere"], 2, "cannot read /nowhere"),
+    ] {
+        let (got, _, err) = run(arguments);
+        assert!(got == code && err.contains(words) && err.contains("hint: "), "{arguments:?}: {got}\n{err}");
+    }
+}
+
+#[test]
+fn two_runs_say_the_same_and_a_run_that_is_worse_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = ["a.json", "b.json", "c.json"].map(|name| dir.path().join(name).to_str().unwrap().to_owned());
+    let page = dir.path().join("a.html");
+    for file in &files[..2] {
+        let sweep = ["--mode", "1920x1080@240", "--format", "bgra", "--virtual-seconds", "2", "--html"];
+        let arguments = [&["run", "ring-size", "--exact", "--json", file][..], &sweep, &[page.to_str().unwrap()]].concat();
+        let (code, out, err) = run(&arguments);
+        assert!(code == 0 && out.contains("1920x1080 BGRA at 240 Hz: lgmp6 32 MiB, 2 slots"), "{out}{err}");
+    }
+    assert!(std::fs::read_to_string(&page).unwrap().contains("</html>"));
+    let (code, out, _) = run(&["compare", &files[0], &files[1]]);
+    assert!(code == 0 && out.contains("0 faster") && out.contains("0 slower"), "{out}");
+    let text = std::fs::read_to_string(&files[0]).unwrap();
+    std::fs::write(&files[2], text.replacen("\"frames_torn\": 0", "\"frames_torn\": 7", 1)).unwrap();
+    let (code, out, _) = run(&["compare", &files[0], &files[2]]);
+    assert!(code == 3 && out.contains("SLOWER"), "{out}");
+}
+
+/// Starts a long run and ends it by `signal` once it has begun to measure.
+fn end_by(signal: rustix::process::Signal, json: &Path) -> Option<i32> {
+    let json = json.to_str().unwrap();
+    let mut child = rx_bench(&["run", "copy", "ring-size", "--virtual-seconds", "3600", "--json", json])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let err = std::io::BufReader::new(child.stderr.take().unwrap());
+    let begun = std::io::BufRead::lines(err).map_while(Result::ok).any(|line| line.starts_with("measuring"));
+    assert!(begun);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        assert!(Instant::now() < deadline, "it does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_run_that_is_ended_gives_the_results_so_far_and_one_that_is_killed_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = left_behind();
+    let json = dir.path().join("so-far.json");
+    assert_eq!(end_by(rustix::process::Signal::INT, &json), Some(0));
+    let text = std::fs::read_to_string(&json).unwrap();
+    assert!(text.contains("\"is_partial\": true"), "{text:.300}");
+    assert_eq!(end_by(rustix::process::Signal::KILL, &json), None);
+    assert!(left_behind().is_subset(&before), "{:?}", left_behind());
+}
