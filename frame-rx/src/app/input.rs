@@ -81,12 +81,13 @@ impl WindowInput {
             }
             WindowEvent::MouseInput { state, button, .. } => {
                 let is_down = *state == ElementState::Pressed;
-                // The first click gives the guest the input and is not sent.
-                if is_down && !self.is_grabbed && *button == MouseButton::Left && self.place.is_some() {
-                    handle.take();
-                }
                 if let Some(code) = code_of(*button) {
                     handle.frame(InputFrame::edge(now, code, is_down));
+                }
+                // The first click gives the guest the input and is not sent: told after its press, so that the guest
+                // gets the input when the button is up.
+                if is_down && !self.is_grabbed && *button == MouseButton::Left && self.place.is_some() {
+                    handle.take();
                 }
             }
             WindowEvent::CursorMoved { position, .. } => {
