@@ -24,6 +24,11 @@ const BLOCKS: u32 = 61;
 /// Blocks of a short run: enough to see that everything works, and rough ratios.
 const QUICK_BLOCKS: u32 = 15;
 
+/// A line on stderr. Whoever closed it does not want to know, so that is no failure.
+macro_rules! tell {
+    ($($words:tt)*) => { rx_host::term::write_lines(&format!("{}\n", format_args!($($words)*))) };
+}
+
 /// Measures the receivers beside named references, within one run: ratios, exact counters, verdicts.
 #[derive(Debug, Parser)]
 #[command(name = "rx-bench", version, arg_required_else_help = true)]
@@ -143,13 +148,13 @@ fn measure(run: &Run) -> anyhow::Result<Exit> {
     let effort = Effort { blocks: if run.quick { QUICK_BLOCKS } else { BLOCKS }, seed, progress };
     let mut report = Report::begin(seed, run.quick, command());
     let Machine { processor, processors, kernel } = &report.machine;
-    eprintln!("{processor}, {processors} processors, Linux {kernel}; load {}, seed {seed}", report.load);
+    tell!("{processor}, {processors} processors, Linux {kernel}; load {}, seed {seed}", report.load);
     let task = Task { effort: &effort, sweep: &run.sweep, is_quick: run.quick, is_exact: run.exact };
     for case in chosen {
         if effort.progress.is_stopped() {
             break;
         }
-        eprintln!("measuring {}: {}", case.name, case.what);
+        tell!("measuring {}: {}", case.name, case.what);
         effort.progress.begin(case.name);
         let found = (case.run)(&task).with_context(|| format!("cannot measure {}", case.name));
         effort.progress.end();
@@ -172,13 +177,13 @@ fn measure(run: &Run) -> anyhow::Result<Exit> {
         atomic_file::write(path, |file| file.write_all(page::markdown(&report).as_bytes()))?;
     }
     if report.is_partial {
-        eprintln!("ended early: these are the results so far");
+        tell!("ended early: these are the results so far");
     }
     if let Some(percent) = report.overhead_percent {
-        eprintln!("the tool itself took {percent:.2} % of the time");
+        tell!("the tool itself took {percent:.2} % of the time");
     }
     let worst = report.cases.iter().filter_map(|case| case.verdict).max().unwrap_or(Verdict::None);
-    eprintln!("all in all: {}", words(worst));
+    tell!("all in all: {}", words(worst));
     Ok(match worst {
         Verdict::Fail if run.check => Exit::Internal,
         Verdict::Inconclusive if run.check => Exit::Environment,

@@ -160,6 +160,9 @@ impl CaseReport {
         standing: &Standing,
         goal: Option<f64>,
     ) {
+        if !standing.ratio.median.is_finite() {
+            return self.give_up(format!("{what}: not one block counts"));
+        }
         let verdict = goal.map_or(Verdict::None, |goal| outcome.verdict(standing, goal));
         self.ratios.push(RatioRow {
             what: what.to_owned(),
@@ -328,6 +331,16 @@ mod tests {
         assert_eq!(case.verdict, Some(Verdict::Inconclusive));
         case.add_count("frames", 1000, 1);
         assert_eq!(case.verdict, Some(Verdict::Fail));
+    }
+
+    #[test]
+    fn a_contest_that_was_ended_before_its_first_block_has_no_row_and_proves_nothing() {
+        let ratio = Ratio::of_pairs(&[], &[], 1);
+        let standing = Standing { name: "ours".into(), own_ns: f64::NAN, reference_ns: f64::NAN, ratio };
+        let outcome = Outcome { blocks: 0, void_blocks: 0, standings: vec![standing.clone()] };
+        let mut case = CaseReport::new("copy");
+        case.add("4K frame", "memcpy", 100, &outcome, &standing, Some(0.85));
+        assert_eq!((case.ratios.len(), case.verdict), (0, Some(Verdict::Inconclusive)));
     }
 
     #[test]

@@ -51,7 +51,8 @@ fn two_runs_say_the_same_and_a_run_that_is_worse_fails() {
     let page = dir.path().join("a.html");
     for file in &files[..2] {
         let sweep = ["--mode", "1920x1080@240", "--format", "bgra", "--virtual-seconds", "2", "--html"];
-        let arguments = [&["run", "ring-size", "--exact", "--json", file][..], &sweep, &[page.to_str().unwrap()]].concat();
+        let arguments =
+            [&["run", "ring-size", "--exact", "--json", file][..], &sweep, &[page.to_str().unwrap()]].concat();
         let (code, out, err) = run(&arguments);
         assert!(code == 0 && out.contains("1920x1080 BGRA at 240 Hz: lgmp6 32 MiB, 2 slots"), "{out}{err}");
     }
