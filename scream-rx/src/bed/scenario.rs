@@ -88,7 +88,7 @@ impl Limits {
         check("settling (s)", o.settle_s, self.settle_s);
         check("ratio sigma (ppm)", o.sigma_ppm, self.sigma_ppm);
         check("wobble within 1 s (ppm)", o.wobble_ppm, self.wobble_ppm);
-        check("gaps for no reason", o.gaps_unprovoked as f64, self.gaps_unprovoked as f64);
+        check("gaps for no reason, an hour", o.gaps_unprovoked as f64 / o.hours.max(1.0), self.gaps_unprovoked as f64);
         check("gaps for one mishap", o.gaps_per_incident as f64, self.gaps_per_incident as f64);
         check("delay back to (ms)", o.back_ms, self.back_ms);
         check("target back to (ms)", o.target_ms[2] - o.target_ms[0], self.target_back_ms);
