@@ -106,6 +106,13 @@ fn the_output_shows_the_picture_pixel_for_pixel_and_follows_its_size() {
     sway.keep("wayland-fit");
     // A window of its own size on the desktop, then full screen by the compositor.
     sway.act("floating enable, resize set 400 300, move position 0 0");
+    let small = in_the_middle(&picture, Size::new(640, 360), Size::new(400, 300), Scale::Fit);
+    let floats = || {
+        let (w, _, rgb) = sway.pixels()?;
+        let rows = rgb.chunks(w as usize * 3).zip(small.chunks(400 * 3)).all(|(row, want)| row[..400 * 3] == *want);
+        rows.then_some(())
+    };
+    until("a window on the desktop", floats, || program.text());
     sway.act("fullscreen enable");
     assert_eq!(shows("full screen", Scale::Fit), (800, 600));
     program.signal("TERM");
