@@ -114,7 +114,9 @@ fn test_files(texts: &[(String, String)]) -> BTreeSet<String> {
                 Some((folder, "mod.rs" | "lib.rs" | "main.rs")) => folder.to_owned(),
                 _ => path.trim_end_matches(".rs").to_owned(),
             };
-            found.extend([format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs")]);
+            // The last is where `#[path]` puts the tests of a module that has no folder.
+            let beside = format!("{folder}_{name}.rs");
+            found.extend([format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs"), beside]);
         }
     }
     found
