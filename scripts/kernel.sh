@@ -2,16 +2,38 @@
 # A Linux kernel for the test VM, in target/vm/vmlinuz. Nothing is installed and nothing needs root: the package with
 # the distribution's own kernel is downloaded (27 MB on Debian) and the one file is taken out of it.
 #
-# Nothing happens if that file is there, or if $RX_VM_KERNEL names another, or if this machine has an installed kernel
-# that this user may read: the VM tests find all three (tests/src/vm.rs). Exit: 0 there is one, 2 none could be had.
+#   scripts/kernel.sh          a kernel for shared memory: the smallest there is
+#   scripts/kernel.sh input    one with the modules of keyboards and mice, in target/vm/input (71 MB on Debian)
+#
+# Nothing happens if the files are there; nor, without `input`, if $RX_VM_KERNEL names another kernel or if this machine
+# has an installed one that this user may read (tests/src/kernel.rs finds all three). Exit: 0 there is one, 2 none could
+# be had.
 set -eu
 cd "$(dirname "$0")/.."
 
-for kernel in "${RX_VM_KERNEL:-}" target/vm/vmlinuz /usr/lib/modules/*/vmlinuz /boot/vmlinuz-*; do
-	if [ -f "$kernel" ] && [ -r "$kernel" ]; then
-		exit 0
-	fi
-done
+# What the machines of tests/tests/input.rs have: PS/2, virtio and USB. Kernels have some of them built in.
+modules="evdev atkbd psmouse i8042 libps2 serio vivaldi-fmap virtio virtio_ring virtio_pci virtio_pci_legacy_dev
+virtio_pci_modern_dev virtio_input usb-common usbcore xhci-hcd xhci-pci ehci-hcd ehci-pci uhci-hcd hid hid-generic usbhid"
+
+with_input=${1:-}
+case $with_input in
+'')
+	names="linux-image-cloud-amd64 linux-image-virtual linux-image-generic linux-image-amd64"
+	for kernel in "${RX_VM_KERNEL:-}" target/vm/vmlinuz /usr/lib/modules/*/vmlinuz /boot/vmlinuz-*; do
+		if [ -f "$kernel" ] && [ -r "$kernel" ]; then
+			exit 0
+		fi
+	done
+	;;
+input)
+	names="linux-image-amd64 linux-image-generic"
+	[ ! -f target/vm/input/vmlinuz ] || exit 0
+	;;
+*)
+	echo "usage: scripts/kernel.sh [input]" >&2
+	exit 2
+	;;
+esac
 
 mkdir -p target/vm
 work=$(mktemp -d target/vm/fetch.XXXXXX)
@@ -23,26 +45,37 @@ from_apt() {
 	mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
 	set -- -o "Dir::State::Lists=$PWD/$work/lists" -o "Dir::Cache=$PWD/$work/cache" -o APT::Sandbox::User=
 	apt-get "$@" -qq update
-	for name in linux-image-cloud-amd64 linux-image-virtual linux-image-generic linux-image-amd64; do
+	for name in $names; do
 		package=$(apt-cache "$@" depends "$name" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-.*\)/\1/p' | head -n 1)
 		if [ -n "$package" ]; then
 			(cd "$work" && apt-get "$@" -qq download "$package")
 			dpkg-deb --fsys-tarfile "$work"/linux-image-*.deb | tar -x -C "$work" --wildcards './boot/vmlinuz-*'
+			[ -z "$with_input" ] || apt_modules "$@"
 			return
 		fi
 	done
 }
 
+# Debian's kernel brings its modules along; Ubuntu's has them in a package beside it.
+apt_modules() {
+	from='./lib/modules/*/kernel/drivers/*'
+	if ! dpkg-deb --fsys-tarfile "$work"/linux-image-*.deb | tar -x -C "$work" --wildcards "$from" 2>/dev/null; then
+		(cd "$work" && apt-get "$@" -qq download "$(echo "$package" | sed 's/^linux-image-/linux-modules-/')")
+		dpkg-deb --fsys-tarfile "$work"/linux-modules-*.deb | tar -x -C "$work" --wildcards "$from"
+	fi
+}
+
 from_dnf() {
-	dnf download -q --destdir "$work" kernel-core
-	for package in "$work"/kernel-core-*.rpm; do
-		(cd "$work" && rpm2cpio "$(basename "$package")" | cpio -id --quiet '*/vmlinuz')
+	dnf download -q --destdir "$work" kernel-core ${with_input:+kernel-modules-core kernel-modules}
+	for package in "$work"/kernel-*.rpm; do
+		(cd "$work" && rpm2cpio "$(basename "$package")" | cpio -id --quiet '*/vmlinuz' ${with_input:+'*/drivers/*.ko*'})
 	done
 }
 
 from_pacman() {
 	curl -fsSL -o "$work/linux.pkg.tar.zst" "$(pacman -Sp linux | tail -n 1)"
-	tar -x --zstd -C "$work" -f "$work/linux.pkg.tar.zst" --wildcards 'usr/lib/modules/*/vmlinuz'
+	tar -x --zstd -C "$work" -f "$work/linux.pkg.tar.zst" --wildcards 'usr/lib/modules/*/vmlinuz' \
+		${with_input:+'usr/lib/modules/*/kernel/drivers/*'}
 }
 
 if command -v apt-get >/dev/null 2>&1; then
@@ -58,4 +91,21 @@ if [ -z "$kernel" ]; then
 	echo "kernel.sh: no kernel could be fetched. Name one in RX_VM_KERNEL (a bzImage for x86-64)." >&2
 	exit 2
 fi
-mv "$kernel" target/vm/vmlinuz
+if [ -z "$with_input" ]; then
+	mv "$kernel" target/vm/vmlinuz
+	exit 0
+fi
+
+# The kernel goes last: it says that everything is there.
+rm -rf target/vm/input
+mkdir -p target/vm/input
+for name in $modules; do
+	find "$work" -type f -name "$name.ko*" -exec cp {} target/vm/input \;
+done
+for packed in target/vm/input/*.ko.*; do
+	case $packed in
+	*.xz) xz -d "$packed" ;;
+	*.zst) zstd -q --rm -d "$packed" ;;
+	esac
+done
+mv "$kernel" target/vm/input/vmlinuz

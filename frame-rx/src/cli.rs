@@ -90,7 +90,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Read settings from this file [default: ~/.config/frame-rx/config.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub config: Option<PathBuf>,
     /// How to show.
     #[command(flatten)]
@@ -114,10 +114,10 @@ pub struct KeepArgs {
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
     /// The most that is recorded, in bytes or with K, M, G [default: 4G, eight seconds of 1080p at 60 Hz]
-    #[arg(long, value_name = "BYTES", requires = "record")]
+    #[arg(long, value_name = "BYTES", requires = "record", hide_short_help = true)]
     pub record_limit: Option<ByteSize>,
     /// Write number, milliseconds, size and hash of each picture to this file
-    #[arg(long, value_name = "FILE", requires = "headless")]
+    #[arg(long, value_name = "FILE", requires = "headless", hide_short_help = true)]
     pub hashes: Option<PathBuf>,
 }
 
@@ -128,7 +128,7 @@ pub struct SelftestArgs {
     #[arg(long, value_name = "DIR")]
     pub replay: Option<PathBuf>,
     /// The GPU: auto, software, or a part of its name [default: auto]
-    #[arg(long, value_name = "GPU")]
+    #[arg(long, value_name = "GPU", hide_short_help = true)]
     pub gpu: Option<GpuChoice>,
 }
 
@@ -140,13 +140,13 @@ pub struct InputArgs {
     #[arg(long, value_name = "WAY")]
     pub input: Option<InputChoice>,
     /// Keys that take the input back, or give it: names joined by +, or KEY@MILLISECONDSms [default: leftctrl+rightctrl]
-    #[arg(long, value_name = "KEYS")]
+    #[arg(long, value_name = "KEYS", hide_short_help = true)]
     pub release_chord: Option<Chord>,
     /// The SPICE server's password is the first line of this file [default: no password]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub spice_password_file: Option<PathBuf>,
     /// Tell delays, counts and losses of the input at the end
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub input_stats: bool,
 }
 
@@ -173,19 +173,19 @@ pub struct ShowArgs {
     #[arg(long, value_name = "DEGREES")]
     pub rotate: Option<Turn>,
     /// Tell the guest the size of the window, so that it changes its mode to it (needs a guest that can)
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub follow_window: bool,
     /// How frames reach the screen [default: auto, the fastest way that does not tear]
-    #[arg(long, value_name = "MODE")]
+    #[arg(long, value_name = "MODE", hide_short_help = true)]
     pub present: Option<PresentChoice>,
     /// Open the window without a frame
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub borderless: bool,
     /// The folder for screenshots by key [default: ~/Pictures if it is there]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub screenshots: Option<PathBuf>,
     /// The GPU: auto, software, or a part of its name [default: auto, hardware before software]
-    #[arg(long, value_name = "GPU")]
+    #[arg(long, value_name = "GPU", hide_short_help = true)]
     pub gpu: Option<GpuChoice>,
     /// Open no window; pictures go to the GPU and are drawn only for --screenshot
     #[arg(long)]
@@ -200,7 +200,7 @@ pub struct EndArgs {
     #[arg(long, value_name = "FILE")]
     pub screenshot: Option<PathBuf>,
     /// Draw the guest's pointer into the screenshot
-    #[arg(long, requires = "screenshot")]
+    #[arg(long, requires = "screenshot", hide_short_help = true)]
     pub screenshot_pointer: bool,
     /// End after so many pictures
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

@@ -372,7 +372,7 @@ mod tests {
         let mut flags: Vec<_> = run.get_arguments().filter_map(|a| a.get_long()).collect();
         flags.push("file");
         // What is about the file itself, or about this one call.
-        flags.retain(|f| !["config", "help", "version", "verbose", "quiet", "color", "log"].contains(f));
+        flags.retain(|f| !["config", "instance", "help", "version", "verbose", "quiet", "color", "log"].contains(f));
         let SettingsError::UnknownKey { known, .. } = settle("scream-rx", "no-such-key = 1").unwrap_err() else {
             panic!()
         };
