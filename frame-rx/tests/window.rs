@@ -462,6 +462,8 @@ fn a_guest_that_can_follows_the_window() {
     let program = start(&x, &guest, "--follow-window --scale fit");
     let window = x.window();
     program.says("showing the guest");
+    // The window takes the picture's size by itself first.
+    x.wait_for_size(&window, (320, 200));
     for size in [(500, 333), (640, 360)] {
         let [w, h] = [size.0, size.1].map(|side: u32| side.to_string());
         x.act(&["windowsize", "--sync", &window, &w, &h]);
