@@ -426,7 +426,9 @@ fn a_click_gives_the_guest_the_input_and_the_chord_or_kill_9_takes_it_back() {
     );
     let mark = machine.vm.mark();
     xdotool(&display, "mousemove_relative 40 20 click 3 click 4");
-    machine.wait_for_sums(mark, |sums| sums[0] > 0 && sums[1] > 0 && sums[2] == 1);
+    // How much is not asked: of xdotool's device the window system tells each wheel click twice, and with the pointer
+    // kept in the window each motion.
+    machine.wait_for_sums(mark, |sums| sums[0] > 0 && sums[1] > 0 && sums[2] > 0);
     machine.vm.wait_after(mark, "RIG-KEY 273 0", SOON);
     // The chord, in the middle of a held key.
     xdotool(&display, "keydown shift keydown Control_L keydown Control_R");
