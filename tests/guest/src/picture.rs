@@ -330,7 +330,11 @@ impl Simulator for Picture {
 
     fn summary(&self) -> String {
         let (frames, restarts) = (self.guest.frames_begun(), self.guest.restarts());
-        format!("picture: {frames} frames, {restarts} restarts, {:?}", self.guest.counters())
+        let counters = self.guest.counters();
+        format!(
+            "picture: {frames} frames, {restarts} restarts, {} cursor messages; had to wait {} times",
+            counters.cursor_messages, counters.stalls
+        )
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Where to write, and for how long.
 #[derive(Debug, Args)]
 pub struct Place {
-    /// The file, such as /dev/shm/scream; made if it is not there
+    /// The file, such as /dev/shm/looking-glass or /dev/shm/scream-ivshmem; made if it is not there
     file: PathBuf,
     /// Length of the file, in bytes or with K, M, G [default: its own, or what the task needs]
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
