@@ -98,7 +98,7 @@ pub struct RunArgs {
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// The same, as the reference receiver has it
-    #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file", hide_short_help = true)]
     pub memory: Option<PathBuf>,
     /// Sound from the network.
     #[command(flatten)]
@@ -113,10 +113,10 @@ pub struct RunArgs {
     #[command(flatten)]
     pub end: EndArgs,
     /// Read settings from this file [default: ~/.config/scream-rx/config.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub config: Option<PathBuf>,
     /// The name by which `status` finds this instance [default: main, with a number if another one has that name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub instance: Option<String>,
 }
 
@@ -132,7 +132,7 @@ pub struct PlayArgs {
     #[arg(short, long, value_name = "DEVICE|FILE")]
     pub device: Option<String>,
     /// The sound server's sink: the same as -d, as the reference receiver has it
-    #[arg(short, long, value_name = "SINK", conflicts_with = "device")]
+    #[arg(short, long, value_name = "SINK", conflicts_with = "device", hide_short_help = true)]
     pub sink: Option<String>,
     /// The stream's name in mixers [default: Scream, to be found among others]
     #[arg(short, long, value_name = "NAME")]
@@ -149,14 +149,14 @@ pub struct PlayArgs {
     #[arg(long, value_name = "PROFILE")]
     pub profile: Option<ProfileArg>,
     /// Bits of a recorded sample: 16, or 32 for float [default: auto, what the guest has; raw: 32]
-    #[arg(long, value_name = "16|32|auto")]
+    #[arg(long, value_name = "16|32|auto", hide_short_help = true)]
     pub bits: Option<BitsArg>,
     /// How far the guest's clock may be off: normal (1500 ppm) or wide (5000 ppm) [default: normal, more than clocks of
     /// real machines differ]
-    #[arg(long, value_name = "RANGE")]
+    #[arg(long, value_name = "RANGE", hide_short_help = true)]
     pub drift: Option<DriftArg>,
     /// Pass samples on as they are where rates agree; drift is put right in silence, or by a step when it is 5 ms
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub bit_perfect: bool,
 }
 
@@ -195,7 +195,7 @@ pub struct EndArgs {
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
     /// Write when sound came and what was made of it to this file, for a complaint; no sound is in it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub dump_timing: Option<PathBuf>,
 }
 
@@ -336,6 +336,12 @@ mod tests {
         assert_eq!(bare.run.file, Some("/dev/shm/x".into()));
         let run = Cli::try_parse_from(["scream-rx", "run", "/dev/shm/x", "-o", "null"]).unwrap();
         assert!(matches!(run.command, Some(Command::Run(r)) if r.file == Some("/dev/shm/x".into())));
+    }
+
+    #[test]
+    fn the_short_help_fits_one_screen() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.lines().count() <= 62, "{} lines:\n{help}", help.lines().count());
     }
 
     #[test]

@@ -27,17 +27,17 @@ pub struct NetworkArgs {
     #[arg(long, conflicts_with = "udp")]
     pub auto: bool,
     /// Play datagrams sent to this host alone, not to a group
-    #[arg(short, long)]
+    #[arg(short, long, hide_short_help = true)]
     pub unicast: bool,
     /// The port of the datagrams; with a FILE it has no meaning, as with the reference receiver [default: 4010, the driver's]
-    #[arg(short, long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(short, long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), hide_short_help = true)]
     pub port: Option<u16>,
     /// The interface of the datagrams, by name or address [default: for a group all of them; the reference receiver takes
     /// one, which need not be the guest's]
-    #[arg(short, long, value_name = "INTERFACE")]
+    #[arg(short, long, value_name = "INTERFACE", hide_short_help = true)]
     pub interface: Option<String>,
     /// The group of the datagrams [default: 239.255.77.77, the driver's]
-    #[arg(short, long, value_name = "GROUP")]
+    #[arg(short, long, value_name = "GROUP", hide_short_help = true)]
     pub group: Option<Ipv4Addr>,
 }
 
