@@ -194,11 +194,11 @@ fn a_version_that_is_not_spoken_is_named_by_its_number() {
     drop(guest::start("picture", &path, &["--mode", "320x240"]));
     // The version stands behind the magic. Source: the wire reference of LGMP.
     let mut bytes = fs::read(&path).unwrap();
-    bytes[4..8].copy_from_slice(&13u32.to_le_bytes());
+    bytes[4..8].copy_from_slice(&4u32.to_le_bytes());
     fs::write(&path, bytes).unwrap();
     let Some(mut command) = Receiver::Picture.command(&path, home.path()) else { return };
     let mut running = Running::start("frame-rx", &mut command);
-    running.line("LGMP 13", SOON);
+    running.line("LGMP 4", SOON);
     running.signal(Signal::TERM);
     assert!(matches!(running.end(SOON).code(), Some(0 | 2)), "{}", running.tail());
 }
