@@ -1,6 +1,7 @@
 //! Makes and measures test tones: is this recording the sine that was sent, and does it have holes?
 
 use std::f64::consts::TAU;
+use std::path::Path;
 use std::time::Duration;
 
 /// Samples quieter than this are taken as silence. Unit: steps of 16 bits.
@@ -17,6 +18,57 @@ pub fn sine(frequency_hz: f64, rate_hz: u32, length: Duration) -> Vec<i16> {
         .collect()
 }
 
+/// What a WAV file holds.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// Interleaved, in steps of 16 bits whatever the file's own are.
+    pub samples: Vec<i16>,
+    /// Samples that belong together.
+    pub channels: usize,
+    /// Frames a second.
+    pub rate_hz: u32,
+}
+
+impl Recording {
+    /// Reads a whole file.
+    ///
+    /// # Panics
+    /// If it cannot be read to its end.
+    pub fn read(path: &Path) -> Recording {
+        let mut reader = hound::WavReader::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let spec = reader.spec();
+        let samples = match spec.sample_format {
+            hound::SampleFormat::Float => {
+                reader.samples::<f32>().map(|s| (s.expect("a whole file") * 32_767.0) as i16).collect()
+            }
+            hound::SampleFormat::Int => {
+                let shift = spec.bits_per_sample - 16;
+                reader.samples::<i32>().map(|s| (s.expect("a whole file") >> shift) as i16).collect()
+            }
+        };
+        Recording { samples, channels: usize::from(spec.channels), rate_hz: spec.sample_rate }
+    }
+
+    /// Measures its first seconds.
+    pub fn first(&self, seconds: usize) -> Tone {
+        measure(&self.samples[..self.length(seconds)], self.channels, self.rate_hz)
+    }
+
+    /// Measures its last seconds.
+    pub fn last(&self, seconds: usize) -> Tone {
+        measure(&self.samples[self.samples.len() - self.length(seconds)..], self.channels, self.rate_hz)
+    }
+
+    fn length(&self, seconds: usize) -> usize {
+        self.channels * self.rate_hz as usize * seconds
+    }
+
+    /// Measures all of it.
+    pub fn tone(&self) -> Tone {
+        measure(&self.samples, self.channels, self.rate_hz)
+    }
+}
+
 /// What a recording holds between its first and its last sound.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tone {
@@ -30,6 +82,19 @@ pub struct Tone {
     /// Windows of a hundredth of a second in which the wave does not continue the one before: a hole, a jump, a click.
     /// The first and the last do not count, so that a tone may be faded in and out.
     pub breaks: usize,
+}
+
+impl Tone {
+    /// Whether this is a pure tone of `frequency_hz` for more than `seconds`, with no more than so many breaks.
+    ///
+    /// # Panics
+    /// If it is not: with what was heard.
+    #[track_caller]
+    pub fn check(&self, frequency_hz: f64, seconds: f64, breaks: usize) {
+        assert!((self.frequency_hz - frequency_hz).abs() < 0.5, "{self:?}");
+        assert!(self.impurity < 1e-4 && self.breaks <= breaks, "{self:?}");
+        assert!(self.length.as_secs_f64() > seconds, "{self:?}");
+    }
 }
 
 /// Measures the first channel of `samples`.

@@ -2,10 +2,11 @@
 //! address, with all that comes between: other formats, other senders, rubbish, a guest that changes its way.
 
 use rustix::process::Signal;
+use rx_tests::guest;
 use rx_tests::place::{self, ShmName};
 use rx_tests::process::{Running, SOON, run, tied, until};
 use rx_tests::programs::{self, receiver};
-use rx_tests::{guest, tone};
+use rx_tests::tone::Recording;
 use std::fs;
 use std::net::UdpSocket;
 use std::path::Path;
@@ -35,30 +36,8 @@ fn recorder(home: &Path, wav: &Path, options: &[&str]) -> Command {
     command
 }
 
-fn read_wav(path: &Path) -> (Vec<i16>, usize, u32) {
-    let mut reader = hound::WavReader::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let spec = reader.spec();
-    let samples = match spec.sample_format {
-        hound::SampleFormat::Float => reader.samples::<f32>().map(|s| (s.unwrap() * 32_767.0) as i16).collect(),
-        hound::SampleFormat::Int => {
-            let shift = spec.bits_per_sample - 16;
-            reader.samples::<i32>().map(|s| (s.unwrap() >> shift) as i16).collect()
-        }
-    };
-    (samples, usize::from(spec.channels), spec.sample_rate)
-}
-
 fn figures(path: &Path) -> serde_json::Value {
     serde_json::from_str(&fs::read_to_string(path).expect("figures")).expect("JSON")
-}
-
-/// Whether `wav` holds a clean tone of `frequency_hz` for at least `seconds`, with no more than so many breaks.
-fn check_tone(wav: &Path, frequency_hz: f64, seconds: f64, breaks: usize) {
-    let (samples, channels, rate_hz) = read_wav(wav);
-    let tone = tone::measure(&samples, channels, rate_hz);
-    assert!((tone.frequency_hz - frequency_hz).abs() < 0.5, "{tone:?}");
-    assert!(tone.impurity < 1e-4 && tone.breaks <= breaks, "{tone:?}");
-    assert!(tone.length.as_secs_f64() > seconds, "{tone:?}");
 }
 
 #[test]
@@ -86,7 +65,7 @@ fn datagrams_become_a_clean_tone_by_group_and_by_address() {
         // A guest that is kept from its processor for a second looks as if something was lost.
         let lost = figures["datagrams_lost"].as_u64().expect("a count");
         assert!(lost <= 2, "{figures}");
-        check_tone(&wav, 440.0, 2.0, 2 * lost as usize);
+        Recording::read(&wav).tone().check(440.0, 2.0, 2 * lost as usize);
         assert!(figures["datagrams_received"].as_u64() > Some(300), "{figures}");
         for none in ["datagrams_of_others", "junk_corrupt", "chunks_received"] {
             assert_eq!(figures[none], 0, "{none}: {figures}");
@@ -114,7 +93,7 @@ fn rubbish_and_new_formats_between_do_not_disturb() {
     assert!(figures["streams"].as_u64() >= Some(4), "{figures}");
     assert_eq!(figures["datagrams_of_others"], 0, "rubbish makes nobody a sender: {figures}");
     // Each of the five changes of format is a fade out and in: some hundredths of a second.
-    check_tone(&wav, 440.0, 4.0, 4 * 5);
+    Recording::read(&wav).tone().check(440.0, 4.0, 4 * 5);
     assert!(done.err.len() < 40, "rubbish makes few words:\n{}", done.err.join("\n"));
 }
 
@@ -145,10 +124,10 @@ fn a_second_sender_is_named_once_and_played_when_the_first_is_gone() {
     let named = done.err.iter().filter(|l| l.contains("sends too")).count();
     assert_eq!(named, 1, "{}", done.err.join("\n"));
     assert!(figures(&stats)["datagrams_of_others"].as_u64() > Some(100));
-    let (samples, channels, rate_hz) = read_wav(&wav);
-    let head = tone::measure(&samples[..channels * rate_hz as usize * 2], channels, rate_hz);
+    let recording = Recording::read(&wav);
+    let head = recording.first(2);
     assert!((head.frequency_hz - 440.0).abs() < 0.5 && head.breaks == 0, "{head:?}");
-    let tail = tone::measure(&samples[samples.len() - channels * rate_hz as usize..], channels, rate_hz);
+    let tail = recording.last(1);
     // The engine may still be at the end of a correction, 1500 ppm at most.
     assert!((tail.frequency_hz - 1000.0).abs() < 2.0, "{tail:?}");
 }
@@ -187,8 +166,7 @@ fn whichever_way_a_guest_speaks_is_played_and_the_change_is_explained() {
     hear(&player);
     player.signal(Signal::TERM);
     assert_eq!(player.end(SOON).code(), Some(0), "{}", player.tail());
-    let (samples, channels, rate_hz) = read_wav(&wav);
-    let tone = tone::measure(&samples, channels, rate_hz);
+    let tone = Recording::read(&wav).tone();
     assert!((tone.frequency_hz - 440.0).abs() < 0.5 && tone.impurity < 1e-3, "{tone:?}");
 }
 
@@ -214,7 +192,7 @@ fn two_guests_have_a_receiver_each_and_lines_of_the_reference_receiver_work() {
     for (player, _guest, wav, hz) in running {
         let done = player.finish(RUN);
         assert_eq!(done.status.code(), Some(0), "{}", done.err.join("\n"));
-        check_tone(&wav, hz, 2.0, 0);
+        Recording::read(&wav).tone().check(hz, 2.0, 0);
     }
 }
 

@@ -2,13 +2,14 @@
 //! `/dev/shm`, heard at a real sound server and seen on a real display.
 
 use rustix::process::Signal;
+use rx_tests::guest;
 use rx_tests::image;
 use rx_tests::place::{self, ShmName};
 use rx_tests::process::{Finished, Running, SOON, run, until};
 use rx_tests::programs::{frame_rx, receiver};
 use rx_tests::pulse::{self, PulseRig};
+use rx_tests::tone::{self, Recording};
 use rx_tests::xvfb::XvfbRig;
-use rx_tests::{guest, tone};
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,28 +28,6 @@ fn check_figures(path: &Path) -> serde_json::Value {
     figures
 }
 
-/// The samples of a WAV file, in steps of 16 bits, with its channels and rate.
-fn read_wav(path: &Path) -> (Vec<i16>, usize, u32) {
-    let mut reader = hound::WavReader::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let spec = reader.spec();
-    let samples = match spec.sample_format {
-        hound::SampleFormat::Float => reader.samples::<f32>().map(|s| (s.unwrap() * 32_767.0) as i16).collect(),
-        hound::SampleFormat::Int => {
-            let shift = spec.bits_per_sample - 16;
-            reader.samples::<i32>().map(|s| (s.unwrap() >> shift) as i16).collect()
-        }
-    };
-    (samples, usize::from(spec.channels), spec.sample_rate)
-}
-
-/// Whether a recording is `seconds` of a tone of `frequency_hz`: pure, and without a break once it has begun.
-fn check_tone((samples, channels, rate_hz): (Vec<i16>, usize, u32), frequency_hz: f64, seconds: f64) {
-    let tone = tone::measure(&samples, channels, rate_hz);
-    assert!((tone.frequency_hz - frequency_hz).abs() < 0.5, "{tone:?}");
-    assert!(tone.impurity < 1e-4 && tone.breaks == 0, "{tone:?}");
-    assert!(tone.length.as_secs_f64() > seconds, "{tone:?}");
-}
-
 #[test]
 fn the_sound_demo_writes_five_seconds_of_a_clean_tone() {
     let home = place::folder();
@@ -57,7 +36,7 @@ fn the_sound_demo_writes_five_seconds_of_a_clean_tone() {
     command.args(["demo", "--seconds", "5", "-o", "wav", "-d"]).arg(&wav);
     let done = run("scream-rx", &mut command, RUN);
     check_success(&done);
-    check_tone(read_wav(&wav), 440.0, 4.5);
+    Recording::read(&wav).tone().check(440.0, 4.5, 0);
     assert!(!done.err.is_empty(), "the demo says what it did");
 }
 
@@ -91,7 +70,7 @@ fn sound_from_another_process_is_played_clean() {
         command.arg(file.path()).args(["-o", "wav", "-d"]).arg(&wav).args(["--seconds", "3", "--stats"]).arg(&stats);
         check_success(&run("scream-rx", &mut command, RUN));
         check_figures(&stats);
-        check_tone(read_wav(&wav), frequency_hz, 2.0);
+        Recording::read(&wav).tone().check(frequency_hz, 2.0, 0);
         drop(guest);
     }
 }
@@ -180,8 +159,7 @@ fn receivers_wait_for_a_guest_that_is_not_there_yet() {
     until("more sound in the file", SOON, || grown(before + 400_000)(&wav), || player.tail());
     player.signal(Signal::TERM);
     assert_eq!(player.end(SOON).code(), Some(0), "{}", player.tail());
-    let (samples, channels, rate_hz) = read_wav(&wav);
-    let tone = tone::measure(&samples, channels, rate_hz);
+    let tone = Recording::read(&wav).tone();
     assert!((tone.frequency_hz - 440.0).abs() < 0.5, "{tone:?}");
 }
 

@@ -139,6 +139,7 @@ fn two_senders_and_one_and_a_port_that_is_taken() {
             threads.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     senders.iter().for_each(|s| drop(s.send(&datagram())));
+                    // The pace of a guest, not a wait for anything.
                     std::thread::sleep(Duration::from_millis(6));
                 }
             });
@@ -170,6 +171,7 @@ fn a_sender_for_another_network() {
     let socket = UdpSocket::bind("192.0.2.7:0").unwrap();
     loop {
         let _ = socket.send_to(&datagram(), "239.255.77.77:4010");
+        // The pace of a guest; the test ends this process.
         std::thread::sleep(Duration::from_millis(6));
     }
 }
