@@ -2,7 +2,7 @@
 #
 #   PREFIX   where `make install` puts things         (default /usr/local)
 #   DESTDIR  put in front of it, for packagers        (default empty)
-#   MINUTES  how long `make soak` goes on             (default 30)
+#   MINUTES  how long `make soak` and `make fuzz` go on (default 30)
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -15,7 +15,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 RELEASE := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help run test testsinks build bench bench-check soak install uninstall packages-run packages-test rust
+.PHONY: help run test testsinks build bench bench-check soak fuzz install uninstall packages-run packages-test rust
 
 help: ## this list
 	@echo "Sound and picture of a virtual machine, out of shared memory."
@@ -55,6 +55,10 @@ bench-check: rust ## measure what is the same on every machine, and fail if it g
 soak: rust ## repeat the random tests (new seeds) and those with a virtual machine for MINUTES
 	@scripts/packages.sh install build run test
 	@scripts/soak.sh $(MINUTES)
+
+fuzz: rust ## let a fuzzer look for bytes that upset what reads foreign ones, for MINUTES
+	@scripts/packages.sh install build
+	@scripts/fuzz.sh $(MINUTES)
 
 install: ## put programs, manual pages, completions, units and rules under PREFIX (after `make build`)
 	@scripts/install.sh install "$(DESTDIR)" "$(PREFIX)" "$(RELEASE)"

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | does one function, type or file keep its word? | at the end of that file, `mod tests` | values |
 //! | does a protocol or an engine survive any sequence of guest actions? | the same file, or that crate's `tests/`, with proptest | a simulated guest, virtual time |
-//! | do any bytes at all upset a reader of foreign ones? | that crate's `tests/fuzz` | random input, and libFuzzer by `make fuzz` |
+//! | do any bytes at all upset a reader of foreign ones? | `tests/fuzz` | random input, and libFuzzer by `make fuzz` |
 //! | do two threads keep their word in every interleaving? | the same file, `cfg(loom)` | the model checker |
 //! | does one crate's public face do what its users need? | that crate's `tests/` | a real region, sink, GPU or server |
 //! | are the workspace's own rules kept? | `tests/tests/layout.rs` | the source text, README and manifests |
