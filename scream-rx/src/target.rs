@@ -156,6 +156,28 @@ impl Memory {
     }
 }
 
+/// What the wanted delay is made of. Unit: seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Parts {
+    /// A piece of the guest's sound comes whole.
+    pub piece_s: f64,
+    /// The reserve for lateness; with a fixed delay, what that leaves.
+    pub lateness_s: f64,
+    /// What the sink wants in advance.
+    pub sink_s: f64,
+    /// How far the resampler looks ahead.
+    pub filter_s: f64,
+    /// Added on top.
+    pub margin_s: f64,
+}
+
+impl Parts {
+    /// All of it: the wanted delay. Unit: seconds.
+    pub fn sum_s(&self) -> f64 {
+        self.piece_s + self.lateness_s + self.sink_s + self.filter_s + self.margin_s
+    }
+}
+
 /// What is known about lateness and about the sink, and the delay that follows from it.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -327,13 +349,20 @@ impl Target {
         (self.sink_s, self.sink_peak_s) = (0.0, 0.0);
     }
 
-    /// The delay to hold, from the guest playing a frame to its being heard, with chunks of `chunk_s` and a resampler that
-    /// looks `filter_s` ahead. Units: seconds.
-    pub fn delay_s(&self, chunk_s: f64, filter_s: f64) -> f64 {
+    /// The delay to hold, from the guest playing a frame to its being heard, in its parts: for pieces of `piece_s` and a
+    /// resampler that looks `filter_s` ahead. Units: seconds.
+    pub fn parts(&self, piece_s: f64, filter_s: f64) -> Parts {
+        let mut parts = Parts { piece_s, lateness_s: 0.0, sink_s: self.sink_s, filter_s, margin_s: MARGIN_S };
         // Less than this cannot work at all, whatever the user asks for.
-        let floor_s = chunk_s + filter_s + self.sink_s + MARGIN_S;
+        let floor_s = parts.sum_s();
         let wanted_s = self.wishes.fixed_s.unwrap_or(floor_s + self.reserve_s);
-        wanted_s.min(self.wishes.longest_s).max(floor_s)
+        parts.lateness_s = (wanted_s.min(self.wishes.longest_s) - floor_s).max(0.0);
+        parts
+    }
+
+    /// The sum of [`Target::parts`]. Unit: seconds.
+    pub fn delay_s(&self, piece_s: f64, filter_s: f64) -> f64 {
+        self.parts(piece_s, filter_s).sum_s()
     }
 }
 

@@ -4,7 +4,6 @@
 
 #[cfg(feature = "cpal")]
 pub mod device;
-pub mod metered;
 pub mod names;
 pub mod null;
 pub mod paced;
