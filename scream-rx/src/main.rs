@@ -73,7 +73,7 @@ fn print_config(args: &ConfigArgs) -> anyhow::Result<Exit> {
 fn run_doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let run = RunArgs { config: args.config.clone(), file: args.file.clone(), ..RunArgs::default() };
     let (settings, _) = Settings::from_args(&run).map_err(settings::explain)?;
-    let doctor = doctor::examine(&settings, &settings.file, args.udp);
+    let doctor = doctor::examine(&settings, args.udp);
     exit::print(if args.json { format!("{:#}\n", doctor.to_json()) } else { doctor.table() })?;
     Ok(doctor.exit())
 }
