@@ -425,6 +425,13 @@ impl Source for Playout {
         playing
     }
 
+    fn stumbled(&mut self, now: HostTime) {
+        if let Some(format) = self.sink {
+            self.sink_clock = SinkClock::new(format.rate_hz);
+        }
+        self.steer.start(self.seconds(now));
+    }
+
     fn finish(&mut self) {
         self.ending.finish(self.sink.map_or(48_000, |s| s.rate_hz));
     }

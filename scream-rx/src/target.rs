@@ -39,7 +39,7 @@ impl Profile {
     /// The least reserve for lateness, with which every sound begins until more is known to be needed. Unit: seconds.
     const fn least_s(self) -> f64 {
         match self {
-            Profile::Low => 0.0015,
+            Profile::Low => 0.001,
             Profile::Balanced => 0.003,
             Profile::Safe => 0.010,
         }
@@ -392,7 +392,7 @@ mod tests {
         let mut t = target(Profile::Balanced);
         t.sink(0.0101);
         assert!((t.delay_s(CHUNK_S, 0.0013) - (0.020 + 0.003 + 0.0105 + 0.0013 + 0.001)).abs() < 1e-9);
-        for (profile, reserve_s) in [(Profile::Low, 0.0015), (Profile::Safe, 0.010)] {
+        for (profile, reserve_s) in [(Profile::Low, 0.001), (Profile::Safe, 0.010)] {
             let t = target(profile);
             assert!((t.delay_s(CHUNK_S, 0.0) - (0.021 + reserve_s)).abs() < 1e-9);
         }
