@@ -219,7 +219,8 @@ pub struct DoctorArgs {
     /// The shared memory's file [default: the one of the settings]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Listen for Scream over the network too, for two seconds [default: 239.255.77.77:4010, where Scream sends to]
+    /// Listen for Scream over the network too, for two seconds [default: if the settings say so, where they say; without an
+    /// address 239.255.77.77:4010, where Scream sends to]
     #[arg(long, value_name = "GROUP:PORT", num_args = 0..=1, default_missing_value = "239.255.77.77:4010")]
     pub udp: Option<SocketAddrV4>,
     /// Print the findings as JSON

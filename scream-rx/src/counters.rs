@@ -1,5 +1,6 @@
 //! What happened, counted where it happens and read by the reporting thread. Relaxed atomics: no lock, no allocation.
 
+use crate::target::Parts;
 use core::sync::atomic::{AtomicU32, Ordering};
 use rx_host::report::{Counter, Gauge};
 
@@ -91,10 +92,37 @@ pub struct PlayoutCounters {
     pub lateness: DelayHistogram,
     /// The delay aimed at. Unit: microseconds.
     pub target_us: Gauge,
+    /// What it is made of.
+    pub parts: PartGauges,
     /// The delay now; 0 while nothing plays. Unit: microseconds.
     pub delay_us: Gauge,
     /// By how much the guest's clock is faster than the sink's. Unit: parts per billion.
     pub drift_ppb: Gauge,
+}
+
+/// What the delay aimed at is made of, as [`Parts`]. Unit: microseconds.
+#[derive(Debug, Default)]
+#[allow(missing_docs, reason = "the names are those of the parts")]
+pub struct PartGauges {
+    pub piece_us: Gauge,
+    pub lateness_us: Gauge,
+    pub sink_us: Gauge,
+    pub filter_us: Gauge,
+    pub margin_us: Gauge,
+}
+
+impl PlayoutCounters {
+    /// Tells the delay aimed at, whole and in parts. Real-time safe.
+    pub fn aim(&self, parts: &Parts) {
+        let us = |s: f64| (s * 1e6).round() as i64;
+        let p = &self.parts;
+        p.piece_us.set(us(parts.piece_s));
+        p.lateness_us.set(us(parts.lateness_s));
+        p.sink_us.set(us(parts.sink_s));
+        p.filter_us.set(us(parts.filter_s));
+        p.margin_us.set(us(parts.margin_s));
+        self.target_us.set(us(parts.sum_s()));
+    }
 }
 
 /// How the sink did.
@@ -110,8 +138,6 @@ pub struct SinkCounters {
     pub reopened: Counter,
     /// Wake-ups that came too late.
     pub late: Counter,
-    /// From its asking to the end of what it asks for being heard, at its longest. Unit: microseconds.
-    pub need_us: Gauge,
 }
 
 /// Width of a bin of delay. Unit: microseconds.

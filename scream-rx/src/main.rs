@@ -21,7 +21,6 @@ use scream_rx::receiver::{self, Lines};
 use scream_rx::record::Record;
 use scream_rx::reload::{Reload, Reloaded};
 use scream_rx::settings::{self, Play, Settings};
-use scream_rx::sink::metered::Metered;
 use scream_rx::sink::paced::RealTime;
 use scream_rx::sink::{Control, Sink, SinkError, Source};
 use scream_rx::{doctor, outputs, service, status};
@@ -74,7 +73,7 @@ fn print_config(args: &ConfigArgs) -> anyhow::Result<Exit> {
 fn run_doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let run = RunArgs { config: args.config.clone(), file: args.file.clone(), ..RunArgs::default() };
     let (settings, _) = Settings::from_args(&run).map_err(settings::explain)?;
-    let doctor = doctor::examine(&settings, &settings.file, args.udp);
+    let doctor = doctor::examine(&settings, args.udp);
     exit::print(if args.json { format!("{:#}\n", doctor.to_json()) } else { doctor.table() })?;
     Ok(doctor.exit())
 }
@@ -368,11 +367,10 @@ fn spawn_playout(
     program: &Stop,
 ) -> Result<JoinHandle<Result<(), SinkError>>, Failure> {
     let session = control.stop.clone();
-    let engine = Metered::new(engine, Arc::clone(&control.counters));
     spawn("playout", &session, program, move || {
         // Not inside the message: that is not made when nobody wants it.
         let rights = realtime::ask_for_thread("playout", PLAYOUT_PRIORITY);
         tracing::debug!("{rights}");
-        sink.run(Box::new(engine), &control)
+        sink.run(engine, &control)
     })
 }

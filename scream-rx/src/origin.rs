@@ -151,7 +151,7 @@ impl Origin {
 
     /// Where datagrams are sent to.
     pub fn address(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(self.listen.group.unwrap_or(*self.listen.local.ip()), self.listen.local.port())
+        self.listen.address()
     }
 }
 

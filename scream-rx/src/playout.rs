@@ -18,7 +18,7 @@ use crate::handover::{self, Hand, Streams};
 use crate::sink::{Filled, SinkCell, SinkFormat, Source};
 use crate::steer::{SILENCE_S, Situation, Steer, Step};
 use crate::stream::{Came, Rendered, Stream};
-use crate::target::{Target, Wishes};
+use crate::target::{Parts, Target, Wishes};
 use crate::timing::{self, Phase, Tap, What};
 use core::time::Duration;
 use shm_proto::HostTime;
@@ -182,14 +182,14 @@ impl Playout {
         }
     }
 
-    /// The delay to hold for `stream`.
-    fn wanted_s(&self, stream: &Stream) -> f64 {
-        self.target.delay_s(stream.piece_s(), stream.filter_s())
+    /// The delay to hold for `stream`, in its parts.
+    fn wanted(&self, stream: &Stream) -> Parts {
+        self.target.parts(stream.piece_s(), stream.filter_s())
     }
 
     /// The place in `stream` that is to be heard at `heard_s`.
     fn wanted_position(&self, stream: &Stream, heard_s: f64) -> f64 {
-        stream.clock().frame_at(heard_s - self.wanted_s(stream))
+        stream.clock().frame_at(heard_s - self.wanted(stream).sum_s())
     }
 
     /// Begins to play the current stream if its time has come.
@@ -232,11 +232,12 @@ impl Playout {
     fn play(&mut self, out: &mut [f32], now_s: f64, heard_s: f64, elapsed_s: f64) {
         let Some(stream) = &self.current else { return out.fill(0.0) };
         let delay_s = heard_s - stream.clock().time_of(stream.position());
-        let wanted_s = self.wanted_s(stream);
+        let wanted_s = self.wanted(stream).sum_s();
         let guest_hz = f64::from(stream.format().rate_hz());
         let moved_s = self.step(now_s, delay_s - wanted_s, guest_hz);
         let Some(stream) = &self.current else { return };
-        let (delay_s, wanted_s) = (delay_s - moved_s, self.wanted_s(stream));
+        let (delay_s, wanted) = (delay_s - moved_s, self.wanted(stream));
+        let wanted_s = wanted.sum_s();
         let error_s = delay_s - wanted_s;
         let growth = if self.bit_perfect { 0.0 } else { self.target.glide(elapsed_s) };
         let ratio = if self.bit_perfect { 1.0 } else { self.drift.update(error_s, growth, elapsed_s) };
@@ -248,7 +249,7 @@ impl Playout {
         counters.frames_late.add(rendered.late);
         counters.delay.record(delay_s);
         counters.delay_us.set((delay_s * 1e6) as i64);
-        counters.target_us.set((wanted_s * 1e6) as i64);
+        counters.aim(&wanted);
         counters.drift_ppb.set((self.drift.learned_ppm() * 1e3) as i64);
         self.told.delay_ns = (delay_s * 1e9) as u64;
         self.told.target_ns = (wanted_s * 1e9) as u64;
@@ -422,6 +423,13 @@ impl Source for Playout {
             playing |= now_s - stream.last_arrival_s() < SILENT_AFTER_S;
         }
         playing
+    }
+
+    fn stumbled(&mut self, now: HostTime) {
+        if let Some(format) = self.sink {
+            self.sink_clock = SinkClock::new(format.rate_hz);
+        }
+        self.steer.start(self.seconds(now));
     }
 
     fn finish(&mut self) {

@@ -1,6 +1,6 @@
 //! The figures of `--stats`: everything that was counted, with its unit in its name.
 
-use crate::counters::Counters;
+use crate::counters::{Counters, PlayoutCounters};
 use crate::say;
 use core::time::Duration;
 use rx_host::report::Figures;
@@ -28,11 +28,6 @@ pub struct Now<'a> {
     pub clock: &'a str,
 }
 
-/// Frames that the resampler looks ahead. Source: half of its 64 taps.
-const RESAMPLER_FRAMES: f64 = 32.0;
-/// What the target adds on top of everything. Unit: milliseconds.
-const MARGIN_MS: f64 = 1.0;
-
 /// The figures of a run, up to now.
 pub fn figures(counters: &Counters, now: &Now<'_>) -> Figures {
     let (i, p, s) = (&counters.intake, &counters.playout, &counters.sink);
@@ -41,7 +36,7 @@ pub fn figures(counters: &Counters, now: &Now<'_>) -> Figures {
     f.duration_ms("run_time", now.run_time).text("clock", now.clock);
     if let Some(format) = now.format {
         f.text("format", &say::sound(format));
-        parts(&mut f, counters, format);
+        parts(&mut f, &counters.playout);
     }
     if let Some(l) = p.lateness.spread() {
         f.count("lateness_count", l.count)
@@ -92,35 +87,41 @@ pub fn figures(counters: &Counters, now: &Now<'_>) -> Figures {
     f
 }
 
-/// What the wanted delay is made of. The reserve for lateness is what the others leave of it.
-fn parts(f: &mut Figures, counters: &Counters, format: Format) {
-    let target_ms = counters.playout.target_us.get() as f64 / 1e3;
-    if target_ms <= 0.0 {
+/// What the wanted delay is made of, as the engine told it; nothing before it wanted any.
+fn parts(f: &mut Figures, p: &PlayoutCounters) {
+    if p.target_us.get() <= 0 {
         return;
     }
-    let rate_hz = f64::from(format.rate_hz());
-    let chunk_ms = f64::from(format.chunk_frames()) / rate_hz * 1e3;
-    let resampler_ms = RESAMPLER_FRAMES / rate_hz * 1e3;
-    let sink_ms = counters.sink.need_us.get() as f64 / 1e3;
-    let lateness_ms = (target_ms - chunk_ms - resampler_ms - sink_ms - MARGIN_MS).max(0.0);
-    f.value("part_chunk", "ms", chunk_ms)
-        .value("part_lateness", "ms", lateness_ms)
-        .value("part_sink", "ms", sink_ms)
-        .value("part_resampler", "ms", resampler_ms)
-        .value("part_margin", "ms", MARGIN_MS);
+    let p = &p.parts;
+    for (name, us) in [
+        ("part_chunk", &p.piece_us),
+        ("part_lateness", &p.lateness_us),
+        ("part_sink", &p.sink_us),
+        ("part_resampler", &p.filter_us),
+        ("part_margin", &p.margin_us),
+    ] {
+        f.value(name, "ms", us.get() as f64 / 1e3);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::Parts;
 
     #[test]
     fn figures_have_their_units_in_their_names() {
         let counters = Counters::default();
         counters.playout.delay.record(0.0471);
         let format = Format::new(48_000, 16, 2, 3).unwrap();
-        counters.playout.target_us.set(40_167);
-        counters.sink.need_us.set(12_500);
+        let told = |s: f64| Parts {
+            piece_s: 0.006,
+            lateness_s: s,
+            sink_s: 0.0125,
+            filter_s: 56.0 / 44_100.0,
+            margin_s: 0.001,
+        };
+        counters.playout.aim(&told(0.0085));
         let now = Now {
             instance: "main",
             state: "the guest plays",
@@ -133,7 +134,8 @@ mod tests {
         let f = figures(&counters, &now);
         let part = |name: &str| f.get(&format!("part_{name}_ms")).unwrap().as_f64().unwrap();
         let sum: f64 = ["chunk", "lateness", "sink", "resampler", "margin"].map(part).iter().sum();
-        assert!((sum - 40.167).abs() < 1e-3 && (part("lateness") - 6.0).abs() < 1e-3, "parts make up the whole");
+        assert!((sum - f.get("target_ms").unwrap().as_f64().unwrap()).abs() < 3e-3, "parts make up the whole");
+        assert_eq!(["chunk", "lateness", "sink", "resampler", "margin"].map(part), [6.0, 8.5, 12.5, 1.27, 1.0]);
         assert_eq!(f.get("schema").unwrap(), SCHEMA);
         assert_eq!(f.get("run_time_ms").unwrap(), 5000.0);
         assert!((f.get("delay_ms_p50").unwrap().as_f64().unwrap() - 47.1).abs() < 0.06);

@@ -39,7 +39,7 @@ impl Profile {
     /// The least reserve for lateness, with which every sound begins until more is known to be needed. Unit: seconds.
     const fn least_s(self) -> f64 {
         match self {
-            Profile::Low => 0.0015,
+            Profile::Low => 0.001,
             Profile::Balanced => 0.003,
             Profile::Safe => 0.010,
         }
@@ -153,6 +153,28 @@ impl Memory {
     fn clear(&mut self) {
         self.blocks.iter_mut().for_each(|b| b.fill(0));
         self.since_s = None;
+    }
+}
+
+/// What the wanted delay is made of. Unit: seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Parts {
+    /// A piece of the guest's sound comes whole.
+    pub piece_s: f64,
+    /// The reserve for lateness; with a fixed delay, what that leaves.
+    pub lateness_s: f64,
+    /// What the sink wants in advance.
+    pub sink_s: f64,
+    /// How far the resampler looks ahead.
+    pub filter_s: f64,
+    /// Added on top.
+    pub margin_s: f64,
+}
+
+impl Parts {
+    /// All of it: the wanted delay. Unit: seconds.
+    pub fn sum_s(&self) -> f64 {
+        self.piece_s + self.lateness_s + self.sink_s + self.filter_s + self.margin_s
     }
 }
 
@@ -327,13 +349,20 @@ impl Target {
         (self.sink_s, self.sink_peak_s) = (0.0, 0.0);
     }
 
-    /// The delay to hold, from the guest playing a frame to its being heard, with chunks of `chunk_s` and a resampler that
-    /// looks `filter_s` ahead. Units: seconds.
-    pub fn delay_s(&self, chunk_s: f64, filter_s: f64) -> f64 {
+    /// The delay to hold, from the guest playing a frame to its being heard, in its parts: for pieces of `piece_s` and a
+    /// resampler that looks `filter_s` ahead. Units: seconds.
+    pub fn parts(&self, piece_s: f64, filter_s: f64) -> Parts {
+        let mut parts = Parts { piece_s, lateness_s: 0.0, sink_s: self.sink_s, filter_s, margin_s: MARGIN_S };
         // Less than this cannot work at all, whatever the user asks for.
-        let floor_s = chunk_s + filter_s + self.sink_s + MARGIN_S;
+        let floor_s = parts.sum_s();
         let wanted_s = self.wishes.fixed_s.unwrap_or(floor_s + self.reserve_s);
-        wanted_s.min(self.wishes.longest_s).max(floor_s)
+        parts.lateness_s = (wanted_s.min(self.wishes.longest_s) - floor_s).max(0.0);
+        parts
+    }
+
+    /// The sum of [`Target::parts`]. Unit: seconds.
+    pub fn delay_s(&self, piece_s: f64, filter_s: f64) -> f64 {
+        self.parts(piece_s, filter_s).sum_s()
     }
 }
 
@@ -363,7 +392,7 @@ mod tests {
         let mut t = target(Profile::Balanced);
         t.sink(0.0101);
         assert!((t.delay_s(CHUNK_S, 0.0013) - (0.020 + 0.003 + 0.0105 + 0.0013 + 0.001)).abs() < 1e-9);
-        for (profile, reserve_s) in [(Profile::Low, 0.0015), (Profile::Safe, 0.010)] {
+        for (profile, reserve_s) in [(Profile::Low, 0.001), (Profile::Safe, 0.010)] {
             let t = target(profile);
             assert!((t.delay_s(CHUNK_S, 0.0) - (0.021 + reserve_s)).abs() < 1e-9);
         }

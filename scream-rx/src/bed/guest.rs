@@ -2,7 +2,11 @@
 //! it gives arrivals in the order in which they are seen.
 
 use super::dice::Dice;
+use shm_proto::scream::Format;
 use std::collections::VecDeque;
+
+/// What every guest plays at first.
+const USUAL: Format = Format::stereo::<48_000>();
 
 /// How late the ticks are.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,8 +75,8 @@ pub enum Mishap {
     Drop(f64),
     /// The sound stands still for so long. Unit: seconds.
     Pause(f64),
-    /// The stream is closed and another begins, of this rate. Unit: hertz.
-    Restart(u32),
+    /// The stream is closed and another begins, of this format; at the next such mishap the usual one again.
+    Restart(Format),
     /// The sink is closed and opened again.
     SinkReopens,
 }
@@ -112,8 +116,8 @@ impl GuestModel {
 /// Something that is seen of the guest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Seen {
-    /// A stream of this rate begins. Unit: hertz.
-    Stream(u32),
+    /// A stream of this format begins.
+    Stream(Format),
     /// Frames of the present stream.
     Frames {
         /// The first, by the stream's count.
@@ -132,7 +136,7 @@ pub enum Seen {
 pub struct Guest {
     model: GuestModel,
     dice: Dice,
-    rate_hz: u32,
+    format: Format,
     /// The last tick: by the host's clock and by the guest's sound. Unit: seconds.
     tick_at_s: f64,
     sound_ns: u64,
@@ -161,7 +165,7 @@ impl Guest {
         Guest {
             model,
             dice: Dice::new(seed),
-            rate_hz: 48_000,
+            format: USUAL,
             tick_at_s: 0.0,
             sound_ns: 0,
             wobble_ns: 0,
@@ -175,7 +179,7 @@ impl Guest {
             stream_ns: 0,
             published: 0,
             dropped: 0,
-            queue: VecDeque::from([(0.0, Seen::Stream(48_000))]),
+            queue: VecDeque::from([(0.0, Seen::Stream(USUAL))]),
         }
     }
 
@@ -188,7 +192,7 @@ impl Guest {
 
     /// When the guest really played this frame of its present stream. Only for the last second or so. Unit: seconds.
     pub fn played_at_s(&self, frame: f64) -> f64 {
-        let played_s = (frame + self.dropped as f64) / f64::from(self.rate_hz);
+        let played_s = (frame + self.dropped as f64) / f64::from(self.format.rate_hz());
         self.tick_at_s - ((self.sound_ns - self.stream_ns) as f64 * 1e-9 - played_s) / self.rate()
     }
 
@@ -254,12 +258,12 @@ impl Guest {
         match what {
             Mishap::Stall(s) => self.stalled_until_s = now_s + s,
             Mishap::Pause(s) => self.paused_until_s = now_s + s,
-            Mishap::Drop(s) => self.dropped += (s * f64::from(self.rate_hz)) as u64,
-            Mishap::Restart(rate_hz) => {
-                // Back and forth, if it is another rate.
-                self.rate_hz = if self.rate_hz == rate_hz { 48_000 } else { rate_hz };
+            Mishap::Drop(s) => self.dropped += (s * f64::from(self.format.rate_hz())) as u64,
+            Mishap::Restart(format) => {
+                // Back and forth, if it is another one.
+                self.format = if self.format == format { USUAL } else { format };
                 (self.stream_ns, self.published, self.dropped) = (self.sound_ns, 0, 0);
-                self.queue.push_back((now_s.max(self.seen_last_s), Seen::Stream(self.rate_hz)));
+                self.queue.push_back((now_s.max(self.seen_last_s), Seen::Stream(self.format)));
             }
             Mishap::SinkReopens => self.queue.push_back((now_s.max(self.seen_last_s), Seen::SinkReopens)),
         }
@@ -267,16 +271,17 @@ impl Guest {
 
     /// Publishes all pieces that are complete, in whole milliseconds of the guest's time.
     fn publish(&mut self, at_s: f64) {
+        let rate_hz = self.format.rate_hz();
         let piece = match self.model.transport {
-            Transport::SharedMemory => self.rate_hz / 50,
+            Transport::SharedMemory => self.format.chunk_frames(),
             Transport::Network { .. } => 288,
         };
         let elapsed_ms = (self.sound_ns - self.stream_ns) / 1_000_000;
-        let due = (elapsed_ms * u64::from(self.rate_hz) / 1000).saturating_sub(self.dropped);
+        let due = (elapsed_ms * u64::from(rate_hz) / 1000).saturating_sub(self.dropped);
         while self.published + u64::from(piece) <= due {
             let start = self.published;
             self.published += u64::from(piece);
-            let played_s = self.stream_ns as f64 * 1e-9 + start as f64 / f64::from(self.rate_hz);
+            let played_s = self.stream_ns as f64 * 1e-9 + start as f64 / f64::from(rate_hz);
             let quiet = played_s % 10.0 < 10.0 * self.model.silent_share;
             self.send(at_s, Seen::Frames { start, frames: piece, quiet });
         }

@@ -123,17 +123,11 @@ fn at(s: f64) -> HostTime {
 }
 
 /// Runs `scenario` for `seconds`, with times alone if there is no `sound`.
-///
-/// # Panics
-/// If the scenario names rates that do not exist.
 pub fn run(scenario: &Scenario, seconds: f64, seed: u64, sound: Option<Sound<'_>>) -> Outcome {
     run_and_tell(scenario, seconds, seed, sound, |_| ())
 }
 
 /// As [`run`], and tells `told` what `--dump-timing` would have written.
-///
-/// # Panics
-/// As [`run`].
 pub fn run_and_tell(
     scenario: &Scenario,
     seconds: f64,
@@ -185,23 +179,24 @@ impl Bed<'_> {
         while let Some((at_s, seen)) = self.guest.next(now_s) {
             match seen {
                 Seen::SinkReopens => self.reopen = true,
-                Seen::Stream(rate_hz) => {
-                    self.feed = None;
-                    self.streams.collect();
-                    #[allow(clippy::expect_used, reason = "a scenario is ours")]
-                    let format = Format::new(rate_hz, 32, 2, 3).expect("a rate that exists");
-                    #[allow(clippy::expect_used, reason = "a scenario is ours")]
-                    let (feed, stream) = match self.sound {
-                        Some(_) => stream::open(format, sink, 0.3).map(|(feed, stream, _)| (feed, stream)),
-                        None => stream::open_times(format, sink),
-                    }
-                    .expect("rates that exist");
-                    self.streams.send(stream);
-                    self.opened += 1;
-                    self.feed = Some(feed);
-                }
+                Seen::Stream(format) => self.open(format, sink),
                 Seen::Frames { start, frames, quiet } => self.pass_on(at_s, start, frames, quiet),
             }
+        }
+    }
+
+    /// A sink that no guest can be joined to hears nothing, and its scenario misses its limits.
+    fn open(&mut self, format: Format, sink: SinkFormat) {
+        self.feed = None;
+        self.streams.collect();
+        let opened = match self.sound {
+            Some(_) => stream::open(format, sink, 0.3).map(|(feed, stream, _)| (feed, stream)),
+            None => stream::open_times(format, sink),
+        };
+        if let Ok((feed, stream)) = opened {
+            self.streams.send(stream);
+            self.opened += 1;
+            self.feed = Some(feed);
         }
     }
 

@@ -5,6 +5,7 @@ use super::guest::{Drift, GuestModel, Incident, Lateness, Mishap, Transport};
 use super::run::Outcome;
 use super::sink::{Asks, SinkModel};
 use crate::target::{Profile, Wishes};
+use shm_proto::scream::Format;
 
 /// A scenario: a guest, a sink, what the user wants, and what must come of it.
 #[derive(Clone, Debug)]
@@ -220,8 +221,8 @@ fn mishaps() -> Vec<Scenario> {
             Limits { wobble_ppm: FREE, sigma_ppm: FREE, ..stall },
         ),
         scenario("pause of 10 s each 2 min", mishap(120.0, Mishap::Pause(10.0)), cb, Limits { back_ms: FREE, ..anew }),
-        scenario("restarts each minute", mishap(60.0, Mishap::Restart(48_000)), cb, anew),
-        scenario("other format each minute", mishap(60.0, Mishap::Restart(96_000)), cb, anew),
+        scenario("restarts each minute", mishap(60.0, Mishap::Restart(Format::stereo::<48_000>())), cb, anew),
+        scenario("other format each minute", mishap(60.0, Mishap::Restart(Format::stereo::<96_000>())), cb, anew),
         scenario("sink reopens each minute", mishap(60.0, Mishap::SinkReopens), SinkModel::PULSE, anew),
         Scenario {
             wishes: Wishes { profile: Profile::Safe, ..Wishes::default() },

@@ -3,23 +3,30 @@
 mod network;
 mod stream;
 
+use crate::origin::{Origin, Ways};
 use crate::settings::Settings;
 use rx_host::doctor::{Doctor, Finding, checks};
 use shm_proto::{Access, scream};
 use std::net::SocketAddrV4;
-use std::path::Path;
 
-/// Looks at everything that `settings` need; with `udp`, listens there besides. Changes nothing.
+/// Looks at everything that `settings` need: the memory unless they name the network alone, the network unless they name
+/// the memory alone. With `udp` it listens there, whatever they name. Changes nothing.
 ///
 /// Blocks while servers and devices are asked, some seconds at most.
-pub fn examine(settings: &Settings, file: &Path, udp: Option<SocketAddrV4>) -> Doctor {
+pub fn examine(settings: &Settings, udp: Option<SocketAddrV4>) -> Doctor {
     let mut doctor = Doctor::new();
-    doctor.extend(checks::region(file, Access::ReadOnly, scream::wire::HEADER_BYTES + 1, checks::Expected::Scream));
-    doctor.extend(stream::check(file));
-    if let Some(address) = udp {
-        doctor.add(network::check(address));
+    let Origin { ways, file, listen } = &settings.origin;
+    if *ways != Ways::Network {
+        doctor.extend(checks::region(file, Access::ReadOnly, scream::wire::HEADER_BYTES + 1, checks::Expected::Scream));
+        doctor.extend(stream::check(file));
     }
-    doctor.add(checks::shared_memory());
+    let asked = udp.map(|address| listen.clone().at(address));
+    if let Some(listen) = asked.or_else(|| (*ways != Ways::Memory).then(|| listen.clone())) {
+        doctor.add(network::check(&listen));
+    }
+    if *ways != Ways::Network {
+        doctor.add(checks::shared_memory());
+    }
     let sound = sound();
     doctor.extend(sound);
     if let Some(device) = &settings.play.device {

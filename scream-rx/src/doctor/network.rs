@@ -2,12 +2,15 @@
 //! them. A firewall cannot be asked by a user; but packets of Scream's size that a network card counts and no socket gets
 //! were dropped by somebody.
 
+use crate::intake::socket::{Listen, ListenError, Socket};
 use core::time::Duration;
-use rx_host::clock;
 use rx_host::doctor::Finding;
+use rx_host::{clock, wait};
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, SocketAddrV4};
+use std::os::fd::AsFd;
 
 /// How long is listened. The rarest stream has 83 datagrams a second.
 const LISTENED: Duration = Duration::from_secs(2);
@@ -32,49 +35,44 @@ struct Heard {
     cards: Vec<(String, u64, u64)>,
 }
 
-/// Listens at `address`, a group or one of this machine's own.
+/// Listens as a receiver with these settings would.
 ///
 /// Blocks for two seconds.
-pub fn check(address: SocketAddrV4) -> Finding {
-    match listen(address) {
+pub fn check(listen: &Listen) -> Finding {
+    let address = listen.address();
+    match hear(listen) {
         Ok(heard) => judge(address, &heard),
-        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
+        Err(ListenError::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
             Finding::ok("network", format!("a receiver listens on port {} already", address.port()))
         }
-        Err(e) => Finding::bad(
-            "network",
-            format!("cannot listen at {address}: {e}"),
-            format!("is there a network for {}? see: ip route get {}", address.ip(), address.ip()),
-        ),
+        Err(e) => {
+            let hint = e.hint();
+            let because = e.source().map_or(String::new(), |cause| format!(" ({cause})"));
+            Finding::bad("network", format!("{e}{because}"), hint)
+        }
     }
 }
 
-fn listen(address: SocketAddrV4) -> io::Result<Heard> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, address.port()))?;
-    if address.ip().is_multicast() {
-        socket.join_multicast_v4(address.ip(), &Ipv4Addr::UNSPECIFIED)?;
-    }
+fn hear(listen: &Listen) -> Result<Heard, ListenError> {
+    let mut socket = Socket::open(listen)?;
     let mut heard = Heard::default();
     let before = cards();
     let until = clock::now() + LISTENED;
     let mut bytes = [0; 2048];
     for _ in 0..MAX_DATAGRAMS {
-        let left = until.since(clock::now());
-        if left.is_zero() {
+        if clock::now() >= until {
             break;
         }
-        socket.set_read_timeout(Some(left))?;
-        match socket.recv_from(&mut bytes) {
-            Ok((n, from)) => {
-                let known = heard.senders.len() < MAX_SENDERS || heard.senders.contains_key(&from.ip());
-                if is_scream(bytes.get(..n).unwrap_or_default()) && known {
-                    *heard.senders.entry(from.ip()).or_default() += 1;
-                } else {
-                    heard.others += 1;
-                }
-            }
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(e) => return Err(e),
+        let Some(received) = socket.receive(&mut bytes) else {
+            wait::until([socket.as_fd()], until);
+            continue;
+        };
+        let from = IpAddr::V4(*received.sender.ip());
+        let known = heard.senders.len() < MAX_SENDERS || heard.senders.contains_key(&from);
+        if is_scream(bytes.get(..received.bytes).unwrap_or_default()) && known {
+            *heard.senders.entry(from).or_default() += 1;
+        } else {
+            heard.others += 1;
         }
     }
     let after = cards();
@@ -156,6 +154,7 @@ fn judge(address: SocketAddrV4, heard: &Heard) -> Finding {
 mod tests {
     use super::*;
     use rx_host::doctor::Health;
+    use std::net::Ipv4Addr;
 
     const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 255, 77, 77), 4010);
 

@@ -110,6 +110,21 @@ fn datagrams_are_played_without_a_gap_once_the_guests_ticks_are_known() {
 }
 
 #[test]
+fn the_piece_that_is_told_is_a_datagram_and_the_parts_add_up() {
+    for (bits, piece_us) in [(16, 6_000), (24, 4_000), (32, 3_000)] {
+        let format = Format::new(48_000, bits, 2, 3).unwrap();
+        let mut rig = Rig::new(NetworkGuest::new(format, Tone::DEFAULT, Pacing::CALM));
+        rig.play(5_000);
+        let p = &rig.counters.playout;
+        let parts = &p.parts;
+        let sum: i64 =
+            [&parts.lateness_us, &parts.sink_us, &parts.filter_us, &parts.margin_us].map(|g| g.get()).iter().sum();
+        assert_eq!(parts.piece_us.get(), piece_us, "{bits}");
+        assert!((sum + piece_us - p.target_us.get()).abs() <= 3, "{sum} {}", p.target_us.get());
+    }
+}
+
+#[test]
 fn a_lost_datagram_costs_a_moment_and_little_delay() {
     let mut rig = Rig::new(usual(Pacing::CALM));
     rig.play(20_000);

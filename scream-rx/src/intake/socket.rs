@@ -31,6 +31,19 @@ pub struct Listen {
     pub interface: Option<String>,
 }
 
+impl Listen {
+    /// Where datagrams are sent to: the group, or the address of this host.
+    pub fn address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.group.unwrap_or(*self.local.ip()), self.local.port())
+    }
+
+    /// The same on `address`, a group or one of this host's own.
+    #[must_use]
+    pub fn at(self, address: SocketAddrV4) -> Listen {
+        Listen { local: address, group: Some(*address.ip()).filter(Ipv4Addr::is_multicast), ..self }
+    }
+}
+
 /// Why it cannot be listened.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {

@@ -4,7 +4,6 @@
 
 #[cfg(feature = "cpal")]
 pub mod device;
-pub mod metered;
 pub mod names;
 pub mod null;
 pub mod paced;
@@ -63,6 +62,10 @@ pub trait Source: Send {
     /// The sink plays nothing. To be called a few times a second meanwhile, so that no backlog grows. Whether there is
     /// something to play.
     fn keep_up(&mut self, now: HostTime) -> bool;
+
+    /// The sink ran empty, so that silence was heard, and by now tells how long its delay is since. What is off by then can
+    /// be put right at once.
+    fn stumbled(&mut self, _now: HostTime) {}
 
     /// The end is near: from now on the sound fades, and soon a fill gives fewer frames than it was asked for. Any number of
     /// times.

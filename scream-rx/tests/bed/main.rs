@@ -12,6 +12,7 @@ use scream_rx::bed::{self, Limits, Outcome, Scenario, Sound};
 use scream_rx::target::Wishes;
 use scream_rx::timing::Writer;
 use shm_proto::guest_sim::tone::Tone;
+use shm_proto::scream::Format;
 
 fn scenario(guest: GuestModel, sink: SinkModel) -> Scenario {
     Scenario { name: "test", guest, sink, wishes: Wishes::default(), limits: Limits::CALM, calm: false }
@@ -68,7 +69,9 @@ fn the_same_seed_gives_the_same_output_and_another_seed_another() {
 
 #[test]
 fn times_alone_go_the_same_way_as_sound() {
-    for what in [Mishap::Stall(0.060), Mishap::Drop(0.060), Mishap::Restart(44_100), Mishap::SinkReopens] {
+    for what in
+        [Mishap::Stall(0.060), Mishap::Drop(0.060), Mishap::Restart(Format::stereo::<44_100>()), Mishap::SinkReopens]
+    {
         let incident = Some(Incident { every_s: 12.0, what });
         let guest = GuestModel { incident, drift: Drift::of(-200.0), silent_share: 0.2, ..GuestModel::CALM };
         let s = scenario(guest, SinkModel::CALLBACK);

@@ -7,6 +7,7 @@ use scream_rx::bed::meter;
 use scream_rx::bed::sink::SinkModel;
 use scream_rx::resample::{MAX_BLOCK, Resampler};
 use shm_proto::guest_sim::tone::Tone;
+use shm_proto::scream::Format;
 
 /// A second of a tone through the resampler, after it has filled.
 fn resampled(from_hz: u32, to_hz: u32, ratio: f64, hz: f64, amplitude: f64) -> Vec<f32> {
@@ -70,8 +71,8 @@ fn mishaps_leave_no_edge_in_a_tone() {
         (Mishap::Stall(0.025), 0.0),
         (Mishap::Stall(0.060), 0.0),
         (Mishap::Drop(0.020), 0.0),
-        (Mishap::Restart(44_100), 0.0),
-        (Mishap::Restart(96_000), 0.0),
+        (Mishap::Restart(Format::stereo::<44_100>()), 0.0),
+        (Mishap::Restart(Format::stereo::<96_000>()), 0.0),
     ] {
         let incident = Some(Incident { every_s: 15.0, what });
         let guest = GuestModel { incident, silent_share: silence, ..GuestModel::CALM };

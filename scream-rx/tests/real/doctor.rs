@@ -160,6 +160,33 @@ fn two_senders_and_one_and_a_port_that_is_taken() {
     assert!(health == "ok" && found.contains("listens on port"), "{found}");
 }
 
+#[test]
+fn what_the_settings_name_is_what_is_examined() {
+    let _alone = alone();
+    let home = tempfile::tempdir().unwrap();
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let settings = home.path().join("c.toml");
+    let examine = |toml: &str| {
+        std::fs::write(&settings, toml).unwrap();
+        let mut command = scream_rx(home.path());
+        command.args(["doctor", "--json", "--config"]).arg(&settings);
+        let names = ["region", "network"].map(|name| finding(&mut command, name));
+        println!("{toml}: {names:?}");
+        names
+    };
+    let [region, network] = examine(&format!("udp = \"127.0.0.1:{port}\"\n"));
+    assert_eq!(region, None, "nobody asked for the memory");
+    assert!(network.unwrap().1.contains(&format!("nothing came to 127.0.0.1:{port}")));
+    let [region, network] = examine(&format!("auto = true\nport = {port}\nfile = \"/dev/shm/nosuch\"\n"));
+    assert!(region.unwrap().1.contains("nosuch"));
+    assert!(network.unwrap().1.contains(&format!("nothing came to 239.255.77.77:{port}")));
+    let [_, network] = examine("udp = true\ninterface = \"nosuch0\"\n");
+    let (health, found, fix) = network.unwrap();
+    assert!(health == "bad" && found.contains("no interface nosuch0") && fix.contains("lo"), "{found} {fix}");
+    let [region, network] = examine("profile = \"low\"\n");
+    assert!(region.is_some() && network.is_none(), "the memory alone: no port is opened");
+}
+
 /// Set in the process that sends from behind a network of its own.
 const SENDER: &str = "SCREAM_RX_TEST_SENDER";
 

@@ -13,5 +13,7 @@ mod pulse_trouble;
 mod rig;
 #[cfg(feature = "pulse")]
 mod service;
+#[cfg(feature = "pulse")]
+mod soak;
 mod status;
 mod tone;

@@ -211,6 +211,17 @@ impl Recording {
         left_of(&bytes)
     }
 
+    /// Frames that were recorded so far.
+    pub fn frames(&self) -> usize {
+        std::fs::metadata(&self.path).unwrap().len() as usize / 4
+    }
+
+    /// Both channels.
+    pub fn both(&self) -> (Vec<f32>, Vec<f32>) {
+        let bytes = std::fs::read(&self.path).unwrap();
+        (left_of(&bytes), left_of(bytes.get(2..).unwrap_or_default()))
+    }
+
     /// Waits until `seconds` of sound came behind `from`; gives what was recorded since then.
     pub fn wait_for_sound(&self, from: usize, seconds: f64) -> Vec<f32> {
         until("sound at the server's monitor", || {

@@ -6,6 +6,7 @@ mod rig;
 use core::f64::consts::TAU;
 use core::time::Duration;
 use rig::{Run, START, VirtualSink, spread};
+use rx_host::report::Gauge;
 use scream_rx::channels::Layout;
 use scream_rx::intake::State;
 use scream_rx::sink::{SinkFormat, Source};
@@ -59,6 +60,26 @@ fn the_delay_is_constant_whatever_the_clocks_and_nothing_is_missing() {
         assert!((told.p50_ms - mid * 1e3).abs() < 0.2, "told {told:?}, measured {mid}");
     }
     println!("{report}");
+}
+
+#[test]
+fn the_parts_that_are_told_are_those_of_this_stream_and_add_up_to_its_delay() {
+    // The filter is longer where a rate goes up from 44.1 kHz; it looks half its length ahead, and a frame.
+    for (rate_hz, filter_frames) in [(48_000, 33), (44_100, 57), (96_000, 65)] {
+        let mut run = Run::new(sine(440.0).rate_hz(rate_hz), VirtualSink::new(48_000), Wishes::default());
+        run.play(12.0);
+        let p = &run.counters.playout;
+        let [piece, lateness, sink, filter, margin] =
+            [&p.parts.piece_us, &p.parts.lateness_us, &p.parts.sink_us, &p.parts.filter_us, &p.parts.margin_us]
+                .map(Gauge::get);
+        println!("{rate_hz} Hz: {piece} + {lateness} + {sink} + {filter} + {margin}, {} us", p.delay_us.get());
+        let sum = piece + lateness + sink + filter + margin;
+        assert!((sum - p.target_us.get()).abs() <= 3 && (sum - p.delay_us.get()).abs() < 300, "{sum}");
+        assert_eq!((piece, margin), (20_000, 1_000));
+        assert!((filter - filter_frames * 1_000_000 / i64::from(rate_hz)).abs() <= 1, "{filter}");
+        // What the sink holds and the 5 ms it asks for, and at most a step more.
+        assert!((25_000..=25_500).contains(&sink) && lateness >= 3_000, "{sink} {lateness}");
+    }
 }
 
 #[test]

@@ -105,6 +105,12 @@ impl Format {
         Format::check(Guest::new(rate_hz), Guest::new(bits), Guest::new(channels), Guest::new(mask))
     }
 
+    /// Stereo in 32 bits at a rate that is known when the program is built, which is when it is checked.
+    pub const fn stereo<const HZ: u32>() -> Format {
+        const { assert!(HZ >= *RATE_HZ.start() && HZ <= *RATE_HZ.end()) }
+        Format { rate_hz: HZ, bits: SampleBits::Bits32, channels: 2, mask: 0x003 }
+    }
+
     /// The format in the header of a UDP datagram. There the rate code is all there is, so odd rates come out floored.
     ///
     /// # Errors

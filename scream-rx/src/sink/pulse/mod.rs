@@ -2,9 +2,10 @@
 //! rate and the channels of the server's own sink, so nothing is converted twice; the server asks for more early enough
 //! for the delay that was asked for. A server that goes away is waited for.
 //!
-//! `server.rs` is the connection, `playing.rs` one stream on it.
+//! `server.rs` is the connection, `playing.rs` one stream on it, `room.rs` how much the server shall hold.
 
 mod playing;
+mod room;
 mod server;
 
 use super::{Control, Notice, Sink, SinkError, Source};
@@ -31,7 +32,7 @@ pub struct PulseSink {
     pub name: String,
     /// How much the server and its device hold in all.
     pub buffer: Duration,
-    /// In which pieces it asks for more.
+    /// In which pieces it asks for more. Both grow if the server runs empty again and again.
     pub piece: Duration,
     /// A guest that is silent for so long lets the server's device sleep.
     pub rest_after: Duration,

@@ -1,6 +1,7 @@
 //! One stream on the server: writes what the server asks for, and knows where the server is in it.
 
-use super::server::{Device, Server, WIDTH};
+use super::room::{MOST, Room};
+use super::server::{Device, Server, WIDTH, attributes};
 use super::{Lost, TURN};
 use crate::sink::{Control, Notice, SinkFormat, Source};
 use core::cell::Cell;
@@ -42,8 +43,15 @@ pub(super) struct Playing {
     seen: Rc<Seen>,
     bytes_per_s: f64,
     frame_bytes: usize,
+    room: Room,
+    /// Pieces of the room.
+    pieces: u32,
     piece: usize,
     block: Vec<f32>,
+    /// The server ran empty, and where it is was not told since.
+    ran_empty: bool,
+    /// A wish that was sent to the server.
+    wishing: Option<Operation<dyn FnMut(bool)>>,
     place: Option<Place>,
     asked: HostTime,
     asking: Option<Operation<dyn FnMut(bool)>>,
@@ -53,17 +61,29 @@ pub(super) struct Playing {
 }
 
 impl Playing {
-    /// A stream that is ready, in pieces of `piece` bytes.
-    pub(super) fn new(stream: Stream, seen: Rc<Seen>, format: SinkFormat, piece: usize) -> Playing {
+    /// A stream that is ready, that holds the first and asks for it in pieces of the second.
+    pub(super) fn new(
+        stream: Stream,
+        seen: Rc<Seen>,
+        format: SinkFormat,
+        (whole, piece): (Duration, Duration),
+    ) -> Playing {
         let frame_bytes = format.layout.channels() * WIDTH;
-        let piece = (piece / frame_bytes).max(1) * frame_bytes;
+        let pieces = (whole.as_nanos() / piece.as_nanos().max(1)).clamp(1, 64) as u32;
+        let in_bytes = |d: Duration| (attributes(format, d, d).minreq as usize / frame_bytes).max(1) * frame_bytes;
+        let most = in_bytes(MOST.max(whole) / pieces).max(in_bytes(piece));
+        let piece = in_bytes(piece);
         Playing {
             stream,
             seen,
             bytes_per_s: f64::from(format.rate_hz) * frame_bytes as f64,
             frame_bytes,
+            room: Room::new(whole),
+            pieces,
             piece,
-            block: vec![0.0; piece / WIDTH],
+            block: vec![0.0; most / WIDTH],
+            ran_empty: false,
+            wishing: None,
             place: None,
             asked: HostTime::ZERO,
             asking: None,
@@ -100,7 +120,15 @@ impl Playing {
             }
             let underflows = self.seen.underflows.take();
             control.counters.sink.underflows.add(underflows);
-            self.note_place(now);
+            if underflows > 0 {
+                self.ran_empty = true;
+                if let Some(whole) = self.room.ran_empty(now) {
+                    self.hold(whole);
+                }
+            }
+            if self.note_place(now) && core::mem::take(&mut self.ran_empty) {
+                source.stumbled(now);
+            }
             self.ask_for_place(now, underflows > 0);
             // Asked once: each of libpulse's calls asks the system for the number of this process.
             let mut room = self.stream.writable_size().unwrap_or(0);
@@ -197,20 +225,29 @@ impl Playing {
         Ok(())
     }
 
-    /// Takes what the server told of its place.
-    fn note_place(&mut self, now: HostTime) {
+    /// Asks the server to hold `whole` from now on.
+    fn hold(&mut self, whole: Duration) {
+        let wanted = attributes(self.format, whole, whole / self.pieces);
+        let frames = wanted.minreq as usize / self.frame_bytes;
+        self.piece = (frames.max(1) * self.frame_bytes).min(self.block.len() * WIDTH);
+        self.wishing = Some(self.stream.set_buffer_attr(&wanted, |_| ()));
+    }
+
+    /// Takes what the server told of its place, if it told anything.
+    fn note_place(&mut self, now: HostTime) -> bool {
         if !self.seen.timing.take() {
-            return;
+            return false;
         }
-        let Some(t) = self.stream.get_timing_info() else { return };
+        let Some(t) = self.stream.get_timing_info() else { return false };
         // While it does not play, what it tells is no place to count on from.
         if t.read_index_corrupt != 0 || t.playing == 0 {
-            return;
+            return false;
         }
         // The age is told by the wall clock; a step of that would show once, and is kept small.
         let age = Duration::from_micros(t.timestamp.age().0).min(ASK_EVERY);
         let heard = t.read_index as f64 - t.sink_usec.0 as f64 * 1e-6 * self.bytes_per_s;
         self.place = Some(Place { at: now - age, heard });
+        true
     }
 
     fn ask_for_place(&mut self, now: HostTime, at_once: bool) {
@@ -235,15 +272,17 @@ impl Playing {
     fn write_piece(&mut self, source: &mut dyn Source, control: &Control) -> Result<Option<bool>, Lost> {
         let gone = |_| Lost::gone();
         let now = clock::now();
-        let (frames, sounding, last) = match self.delay(now) {
+        let delay = self.delay(now);
+        let Some(block) = self.block.get_mut(..self.piece / WIDTH) else { return Ok(None) };
+        let (frames, sounding, last) = match delay {
             Some(delay) => {
-                let filled = source.fill(&mut self.block, now, delay);
+                let filled = source.fill(block, now, delay);
                 control.counters.sink.frames.add(filled.frames as u64);
                 (filled.frames, filled.sounding, filled.frames * self.frame_bytes < self.piece)
             }
             // The server has not yet told where it is: silence until it does.
             None => {
-                self.block.fill(0.0);
+                block.fill(0.0);
                 (self.piece / self.frame_bytes, false, false)
             }
         };
@@ -268,6 +307,9 @@ impl Playing {
                 return Ok(false);
             }
             self.check_alive(server)?;
+        }
+        if let Some(usual) = self.room.settle() {
+            self.hold(usual);
         }
         let _uncorking = self.stream.uncork(None);
         self.forget_place();

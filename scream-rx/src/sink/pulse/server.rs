@@ -171,16 +171,7 @@ impl Server {
         let _ = about.set_str(properties::MEDIA_NAME, &wish.name);
         let stream = Stream::new_with_proplist(&mut self.context, &wish.name, &spec, Some(&target.map), &mut about);
         let mut stream = stream.ok_or_else(|| Lost::Gone(format!("the sound server refuses {format}")))?;
-        let bytes_per_s = format.rate_hz as usize * format.layout.channels() * WIDTH;
-        let bytes = |d: Duration| (d.as_secs_f64() * bytes_per_s as f64) as u32;
-        let piece = bytes(wish.piece);
-        let buffer = BufferAttr {
-            maxlength: u32::MAX,
-            tlength: bytes(wish.buffer),
-            prebuf: piece,
-            minreq: piece,
-            fragsize: u32::MAX,
-        };
+        let buffer = attributes(format, wish.buffer, wish.piece);
         let flags = FlagSet::ADJUST_LATENCY | FlagSet::AUTO_TIMING_UPDATE;
         // Without a name the server may put it where the user last moved it.
         let device = by_name.then_some(target.name.as_str());
@@ -192,8 +183,16 @@ impl Server {
             state if state.is_good() && s.context.get_state().is_good() => None,
             _ => Some(Err(Lost::Gone(format!("the sound server refuses a stream ({})", s.context.errno())))),
         })?;
-        Ok(ready.map(|()| Playing::new(stream, seen, format, piece as usize)))
+        Ok(ready.map(|()| Playing::new(stream, seen, format, (wish.buffer, wish.piece))))
     }
+}
+
+/// What is asked of the server for a stream that shall hold `whole` and be asked for in pieces of `piece`.
+pub(super) fn attributes(format: SinkFormat, whole: Duration, piece: Duration) -> BufferAttr {
+    let bytes_per_s = format.rate_hz as usize * format.layout.channels() * WIDTH;
+    let bytes = |d: Duration| (d.as_secs_f64() * bytes_per_s as f64) as u32;
+    let (tlength, piece) = (bytes(whole), bytes(piece));
+    BufferAttr { maxlength: u32::MAX, tlength, prebuf: piece, minreq: piece, fragsize: u32::MAX }
 }
 
 /// Counts what the server reports of the stream.
