@@ -41,11 +41,12 @@ testsinks: rust ## check the JACK and PipeWire sinks too, which are not built by
 build: rust ## only build the programs, into target/release
 	$(CARGO) build --release --workspace
 
-bench: rust ## measure: tables on this terminal; benches/results/latest.* and docs/*.svg, and out/bench.html to look at
-	@scripts/packages.sh install build
+bench: rust ## measure (7 minutes): tables here, benches/results/latest.*, README's numbers, docs/*.svg, out/bench.html to look at
+	@scripts/packages.sh install build bench
 	@mkdir -p out benches/results
-	$(CARGO) run --release -p rx-bench -- run --json benches/results/latest.json --markdown benches/results/latest.md --svg benches/results --html out/bench.html
-	@cp benches/results/ring-size-lgmp6-screen-60.svg benches/results/wait-delay.svg docs/
+	$(CARGO) build --release -p scream-rx -p frame-rx -p rx-bench
+	$(RELEASE)/rx-bench run --json benches/results/latest.json --markdown benches/results/latest.md --svg benches/results --html out/bench.html
+	@scripts/bench-readme.sh $(RELEASE)
 
 bench-check: rust ## measure what is the same on every machine, and fail if it got worse (needs seconds)
 	@scripts/packages.sh install build

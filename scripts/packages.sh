@@ -4,7 +4,7 @@
 #   scripts/packages.sh list PURPOSE...      say what is missing (exit 1 if something is)
 #   scripts/packages.sh install PURPOSE...   show what is missing, then install it
 #
-# Purposes: build, run, window, test, sinks. A row is judged by what is on the machine (a command, a library, a file), not by
+# Purposes: build, run, window, test, bench, sinks. A row is judged by what is on the machine (a command, a library, a file), not by
 # the package database, so a machine that got the things another way needs nothing, and no network.
 # Exit: 0 everything is there, 1 something is missing (list), 2 this machine cannot install it (the reason is printed).
 set -eu
@@ -41,6 +41,11 @@ test   | unpacks the kernel of that machine            | command lz4            
 test   | unpacks the kernel of that machine            | command zstd                | -                    | zstd                  | zstd
 test   | links the program inside that machine         | library libc.a              | libc6-dev            | glibc-static          | glibc
 test   | ALSA by way of that sound server              | library alsa-lib/libasound_module_pcm_pulse.so | libasound2-plugins | alsa-plugins-pulseaudio | alsa-plugins
+bench  | counts instructions                           | command valgrind            | valgrind             | valgrind              | valgrind
+bench  | a private sound server                        | sound-server                | pulseaudio           | pulseaudio            | pulseaudio
+bench  | records what the sound server plays           | command parec               | pulseaudio-utils     | pulseaudio-utils      | libpulse
+bench  | a Vulkan driver, in software if need be       | vulkan-driver any           | mesa-vulkan-drivers  | mesa-vulkan-drivers   | vulkan-swrast
+test   | counts instructions                           | command valgrind            | valgrind             | valgrind              | valgrind
 sinks  | JACK, with headers                            | pkg-config jack             | libjack-jackd2-dev   | jack-audio-connection-kit-devel | jack2
 sinks  | PipeWire, with headers                        | pkg-config libpipewire-0.3  | libpipewire-0.3-dev  | pipewire-devel        | libpipewire
 sinks  | reads C headers while PipeWire's crate is built | library libclang.so       | libclang-dev         | clang-devel           | clang

@@ -11,6 +11,8 @@ use crate::progress::Progress;
 use crate::replay;
 use crate::report::{Report, words};
 use crate::stats::Verdict;
+use crate::summary;
+use crate::work;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use rx_host::atomic_file;
@@ -49,13 +51,30 @@ enum Command {
     /// left something open (or a file is not a report of this schema). Exact figures are compared to the last digit,
     /// ratios by their intervals; bare times of two runs are never compared.
     Compare(Compare),
-    /// Shows what a timing file of `scream-rx --dump-timing` says: delay, gaps, steps, how regularly sound came.
+    /// Shows a report in short, as Markdown for a README.
+    Summary {
+        /// The report.
+        #[arg(value_name = "FILE.json")]
+        report: PathBuf,
+    },
+    /// Shows what a recording says: of sound (`scream-rx --dump-timing`) delay, gaps, steps and how regularly it came; of
+    /// pictures (`frame-rx --record`) rates, how much of each was new, sizes and lateness.
+    ///
+    /// Ends with code 2 if there is none, if it is empty, or if it breaks off in the middle of a picture.
     Replay(Replay),
+    /// Does a piece of work so many times, to be counted from outside.
+    #[command(hide = true)]
+    Work {
+        /// Its name.
+        name: String,
+        /// How often.
+        times: u32,
+    },
 }
 
 #[derive(Debug, clap::Args)]
 struct Replay {
-    /// A timing file, or a folder of them.
+    /// A timing file, recorded pictures, or a folder of them.
     #[arg(value_name = "FILE|DIR")]
     path: PathBuf,
     /// Writes all figures to this file as JSON, for `compare`.
@@ -118,7 +137,12 @@ pub fn main() -> anyhow::Result<Exit> {
         Command::List => list(),
         Command::Run(run) => measure(&run),
         Command::Compare(files) => compare_reports(&files),
+        Command::Summary { report } => {
+            print(summary::summary(&compare::read(&report)?))?;
+            Ok(Exit::Done)
+        }
         Command::Replay(what) => show_recordings(&what),
+        Command::Work { name, times } => do_work(&name, times),
     }
 }
 
@@ -210,11 +234,20 @@ fn compare_reports(files: &Compare) -> anyhow::Result<Exit> {
 fn show_recordings(what: &Replay) -> anyhow::Result<Exit> {
     what.json.as_deref().map_or(Ok(()), atomic_file::check)?;
     let mut report = Report::begin(0, false, command());
-    report.cases = replay::replay(&what.path)?;
+    let replayed = replay::replay(&what.path)?;
+    report.cases = replayed.cases;
     report.cases.iter().try_for_each(|case| print(case.table()))?;
     if let Some(path) = &what.json {
         write_json(path, &report)?;
     }
+    replayed.torn.map_or(Ok(Exit::Done), |torn| Err(torn.into()))
+}
+
+fn do_work(name: &str, times: u32) -> anyhow::Result<Exit> {
+    let known = || work::ALL.each_ref().map(|work| work.name).join(", ");
+    let work = work::find(name)
+        .ok_or_else(|| Failure::usage(format!("there is no work {name}"), format!("known are {}", known())))?;
+    (work.run)(times)?;
     Ok(Exit::Done)
 }
 
@@ -276,7 +309,7 @@ mod tests {
     fn an_unknown_case_is_a_usage_error_that_names_the_known_ones() {
         let e = choose(&["copy".into(), "speed".into()], false).unwrap_err();
         assert_eq!((e.exit(), e.to_string()), (Exit::Usage, "there is no case speed".into()));
-        assert!(e.hint().is_some_and(|hint| hint.contains("ring-size, copy, reader, handover, wait, alloc")));
+        assert!(e.hint().is_some_and(|hint| hint.contains("ring-size, copy, reader, handover, wait, audio")));
         assert_eq!(choose(&[], false).unwrap().len(), cases::ALL.len());
     }
 }

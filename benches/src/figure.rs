@@ -38,13 +38,28 @@ pub struct Figure {
     /// The machine was too busy while it was measured: it says nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub disturbed: bool,
+    /// A table of its case shows it already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tabled: bool,
 }
 
 impl Figure {
     /// A figure that is the same in every run.
     pub fn exact(id: impl Into<String>, value: f64, unit: &str, better: Better) -> Figure {
         let (id, unit) = (id.into(), unit.to_owned());
-        Figure { id, unit, value, low: None, high: None, exact: true, better, disturbed: false }
+        Figure { id, unit, value, low: None, high: None, exact: true, better, disturbed: false, tabled: false }
+    }
+
+    /// A figure that is the same in every run but for so much to either side: by what compilers and processors choose.
+    pub fn about(id: impl Into<String>, value: f64, varies: f64, unit: &str, better: Better) -> Figure {
+        let (low, high) = (Some(value - varies), Some(value + varies));
+        Figure { low, high, exact: false, ..Figure::exact(id, value, unit, better) }
+    }
+
+    /// The same, and a table of its case shows it already.
+    #[must_use]
+    pub fn tabled(self) -> Figure {
+        Figure { tabled: true, ..self }
     }
 
     /// A figure that was measured, without an interval: it is shown, and never compared with another run's.
@@ -62,12 +77,22 @@ pub struct Table {
     pub head: Vec<String>,
     /// The rows, as many cells as the head.
     pub rows: Vec<Vec<String>>,
+    /// It stands for its case where there is little room.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_headline: bool,
 }
 
 impl Table {
     /// An empty table.
     pub fn new(title: impl Into<String>, head: &[&str]) -> Table {
-        Table { title: title.into(), head: head.iter().map(|h| (*h).to_owned()).collect(), rows: Vec::new() }
+        let head = head.iter().map(|h| (*h).to_owned()).collect();
+        Table { title: title.into(), head, rows: Vec::new(), is_headline: false }
+    }
+
+    /// The same, and it stands for its case where there is little room.
+    #[must_use]
+    pub fn headline(self) -> Table {
+        Table { is_headline: true, ..self }
     }
 
     /// For a terminal: the first column to the left, the others to the right.

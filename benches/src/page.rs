@@ -38,7 +38,7 @@ pub fn html(report: &Report) -> String {
 }
 
 /// Machine, date and load in one sentence.
-fn conditions(report: &Report) -> String {
+pub fn conditions(report: &Report) -> String {
     let machine = &report.machine;
     let mut text = format!(
         "{} UTC on {}, {} processors, Linux {}; load {} when it began; seed {}.",
@@ -126,7 +126,7 @@ fn tables(case: &CaseReport) -> Vec<Table> {
         table.rows = case.counts.iter().map(cells).collect();
         tables.push(table);
     }
-    if !case.figures.is_empty() {
+    if case.figures.iter().any(|figure| !figure.tabled) {
         let mut table =
             Table::new("Figures (exact ones are the same on every machine)", &["what", "value", "unit", ""]);
         let cells = |f: &crate::figure::Figure| {
@@ -139,7 +139,7 @@ fn tables(case: &CaseReport) -> Vec<Table> {
             };
             vec![f.id.clone(), number(f.value), f.unit.clone(), kind.to_owned()]
         };
-        table.rows = case.figures.iter().map(cells).collect();
+        table.rows = case.figures.iter().filter(|figure| !figure.tabled).map(cells).collect();
         tables.push(table);
     }
     tables.extend(case.tables.iter().cloned());

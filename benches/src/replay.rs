@@ -1,14 +1,15 @@
 //! What a timing file of `scream-rx --dump-timing` says: delay, its spread, steps, gaps, how regularly sound came. Files
-//! are streamed in bounded memory and trusted as little as a guest.
+//! are streamed in bounded memory and trusted as little as a guest. Recorded pictures go to [`recording`].
 
 use crate::figure::{Better, Figure};
+use crate::recording;
 use crate::report::CaseReport;
 use hdrhistogram::Histogram;
 use rx_host::exit::{Explain, Failure};
 use scream_rx::timing::{Fill, Phase, Reader, TimingError, What};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Seek};
 use std::path::{Path, PathBuf};
 
 /// The longest delay that is told apart. Unit: µs. Longer ones count as this.
@@ -158,17 +159,27 @@ fn read(name: &str, from: impl BufRead) -> anyhow::Result<CaseReport> {
     Ok(account.report(name, ended))
 }
 
-/// What `path` says: a timing file, or every timing file of a folder, by name. Other files of a folder are told on
-/// stderr and passed over.
+/// What recordings said.
+#[derive(Debug)]
+pub struct Replayed {
+    /// By name.
+    pub cases: Vec<CaseReport>,
+    /// One of them is torn: what stands before is told.
+    pub torn: Option<Failure>,
+}
+
+/// What `path` says: a timing file, recorded pictures, or every one of a folder, by name. Other files of a folder are
+/// told on stderr and passed over.
 ///
 /// # Errors
 /// [`Failure`] with exit code 2: nothing there, or nothing of it a recording.
-pub fn replay(path: &Path) -> anyhow::Result<Vec<CaseReport>> {
-    let hint = "name a file of `scream-rx --dump-timing`, or a folder of them";
+pub fn replay(path: &Path) -> anyhow::Result<Replayed> {
+    let hint = "name a file of `scream-rx --dump-timing` or a folder of `frame-rx --record`";
     let tried = format!("cannot read {}", path.display());
     let meta = std::fs::metadata(path).or_environment(&tried, hint)?;
     if !meta.is_dir() {
-        return Ok(vec![read_file(path)?]);
+        let (case, torn) = read_file(path)?;
+        return Ok(Replayed { cases: vec![case], torn });
     }
     let mut files: Vec<PathBuf> = std::fs::read_dir(path)
         .or_environment(&tried, hint)?
@@ -177,27 +188,40 @@ pub fn replay(path: &Path) -> anyhow::Result<Vec<CaseReport>> {
         .take(MAX_FILES)
         .collect();
     files.sort();
-    let mut found = Vec::new();
+    let (mut cases, mut torn, mut last) = (Vec::new(), None, None);
     for file in &files {
         match read_file(file) {
-            Ok(report) => found.push(report),
-            Err(e) => rx_host::term::write_lines(&format!("passed over: {e:#}\n")),
+            Ok((case, broken)) => {
+                cases.push(case);
+                torn = torn.or(broken);
+            }
+            Err(e) => {
+                rx_host::term::write_lines(&format!("passed over: {e:#}\n"));
+                last = Some(e);
+            }
         }
     }
-    if found.is_empty() {
-        return Err(Failure::environment(format!("there is no recording in {}", path.display()), hint).into());
+    match last {
+        // The only file there is: what is wrong with it is what is wrong.
+        Some(e) if files.len() == 1 => Err(e),
+        _ if cases.is_empty() => {
+            Err(Failure::environment(format!("there is no recording in {}", path.display()), hint).into())
+        }
+        _ => Ok(Replayed { cases, torn }),
     }
-    Ok(found)
 }
 
-fn read_file(path: &Path) -> anyhow::Result<CaseReport> {
+fn read_file(path: &Path) -> anyhow::Result<(CaseReport, Option<Failure>)> {
     let shown = rx_host::term::printable(&path.display().to_string()).into_owned();
     let file = File::open(path).or_environment(format!("cannot open {shown}"), "see that you may read it")?;
     let meta = file.metadata()?;
     if !meta.is_file() {
         return Err(Failure::environment(format!("{shown} is not a file"), "name a timing file").into());
     }
-    read(&shown, BufReader::new(file))
+    let mut file = BufReader::new(file);
+    let is_pictures = file.fill_buf()?.starts_with(recording::MAGIC);
+    file.rewind()?;
+    if is_pictures { recording::read(&shown, file) } else { Ok((read(&shown, file)?, None)) }
 }
 
 #[cfg(test)]
@@ -258,11 +282,13 @@ mod tests {
     fn a_folder_is_read_by_name_and_a_folder_without_recordings_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("notes.txt"), "hello").unwrap();
+        assert!(replay(dir.path()).unwrap_err().to_string().contains("cannot replay"));
+        std::fs::write(dir.path().join("more.txt"), "").unwrap();
         assert!(replay(dir.path()).unwrap_err().to_string().contains("there is no recording"));
         for name in ["b.csv", "a.csv"] {
             std::fs::write(dir.path().join(name), recording(&[(38, 0)])).unwrap();
         }
-        let names: Vec<String> = replay(dir.path()).unwrap().into_iter().map(|report| report.name).collect();
+        let names: Vec<String> = replay(dir.path()).unwrap().cases.into_iter().map(|report| report.name).collect();
         assert!(names.len() == 2 && names[0].ends_with("a.csv") && names[1].ends_with("b.csv"), "{names:?}");
         assert!(replay(&dir.path().join("none")).is_err());
     }

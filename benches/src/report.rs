@@ -195,6 +195,15 @@ impl CaseReport {
         self.worsen(if wrong == 0 && events > 0 { Verdict::Pass } else { Verdict::Fail });
     }
 
+    /// A goal that no row stands for is kept, or not, or a busy machine left it open.
+    pub fn add_goal(&mut self, is_kept: bool, is_disturbed: bool) {
+        self.worsen(match (is_kept, is_disturbed) {
+            (_, true) => Verdict::Inconclusive,
+            (true, false) => Verdict::Pass,
+            (false, false) => Verdict::Fail,
+        });
+    }
+
     /// Nothing can be said, for this reason.
     pub fn give_up(&mut self, note: impl Into<String>) {
         self.note = Some(note.into());
@@ -217,7 +226,7 @@ impl CaseReport {
             let CountRow { what, events, allocations, .. } = row;
             let _ = writeln!(text, "  {what}: {allocations} allocations in {events}   {}", words(row.verdict));
         }
-        for figure in &self.figures {
+        for figure in self.figures.iter().filter(|figure| !figure.tabled) {
             let Figure { id, value, unit, .. } = figure;
             let busy = if figure.disturbed { "   inconclusive: busy machine" } else { "" };
             let interval = figure.low.zip(figure.high).map_or(String::new(), |(a, b)| format!(" ({a:.3}–{b:.3})"));

@@ -33,7 +33,7 @@ fn what_cannot_be_measured_is_refused_with_a_code_and_a_hint() {
         (&["run", "ring-size", "--mode", "0x1080"][..], 2, "impossible: the width is 0"),
         (&["run", "ring-size", "--mode", "big"], 1, "is not WIDTHxHEIGHT"),
         (&["run", "ring-size", "--mode", "16384x16384", "--format", "rgba16f", "--slots", "8"], 2, "at most 4096 MiB"),
-        (&["run", "ring-size", "--protocol", "lgmp99"], 1, "known are lgmp6, ring"),
+        (&["run", "ring-size", "--protocol", "lgmp99"], 1, "known are lgmp6, lgmp12, ring"),
         (&["run", "speed"], 1, "there is no case speed"),
         (&["compare", other, other], 2, "has schema 1"),
         (&["replay", other], 2, "cannot replay"),

@@ -4,7 +4,7 @@
 //! Where PulseAudio is not installed, PipeWire takes its place, with its own program for PulseAudio's clients: many
 //! desktops have that one instead, and installing the other would take the user's own sound away.
 
-use crate::process::{Running, SOON, run, tied, until};
+use crate::process::{Running, SOON, run, tied, until, until_or_late};
 use crate::{place, require};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,13 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The one that is installed here, or should be.
+    fn here() -> Kind {
+        let has = |kind: Kind| kind.programs().iter().all(|program| require::find(program).is_some());
+        let asked = std::env::var("RX_SOUND_SERVER").is_ok_and(|name| name == "pipewire");
+        if has(Kind::PipeWire) && (asked || !has(Kind::PulseAudio)) { Kind::PipeWire } else { Kind::PulseAudio }
+    }
+
     const fn programs(self) -> &'static [&'static str] {
         match self {
             Kind::PulseAudio => &["pulseaudio"],
@@ -55,17 +62,27 @@ impl PulseRig {
     /// # Panics
     /// If it does not come up, or is not installed and `CI=true`.
     pub fn start() -> Option<PulseRig> {
-        let has = |kind: Kind| kind.programs().iter().all(|program| require::find(program).is_some());
-        let asked = std::env::var("RX_SOUND_SERVER").is_ok_and(|name| name == "pipewire");
-        let kind =
-            if has(Kind::PipeWire) && (asked || !has(Kind::PulseAudio)) { Kind::PipeWire } else { Kind::PulseAudio };
+        let kind = Kind::here();
         if !require::programs(kind.programs()) || !require::programs(&["parec", "pactl"]) {
             return None;
         }
-        Some(PulseRig::start_in(place::folder(), kind))
+        Some(PulseRig::start_in(place::folder(), kind).unwrap_or_else(|why| panic!("{why}")))
     }
 
-    fn start_in(folder: tempfile::TempDir, kind: Kind) -> PulseRig {
+    /// As [`PulseRig::start`], for what is no test.
+    ///
+    /// # Errors
+    /// In words why there is none: what is not installed, or what the server said.
+    pub fn try_start() -> Result<PulseRig, String> {
+        let kind = Kind::here();
+        let mut needed = kind.programs().iter().chain(&["parec", "pactl"]);
+        match needed.find(|program| require::find(program).is_none()) {
+            Some(missing) => Err(format!("{missing} is not installed")),
+            None => PulseRig::start_in(place::folder(), kind),
+        }
+    }
+
+    fn start_in(folder: tempfile::TempDir, kind: Kind) -> Result<PulseRig, String> {
         let dir = folder.path();
         for sub in ["run", "run/pulse", "home/.config/pipewire/pipewire.conf.d", "home/.config/wireplumber/main.lua.d"]
         {
@@ -83,11 +100,15 @@ impl PulseRig {
         };
         // An end of the server also ends the wait.
         let mut up = || if servers.iter_mut().all(Running::is_alive) { there().map(|()| true) } else { Some(false) };
-        let up = until("the sound server", SOON, &mut up, String::new);
+        let up = until_or_late(SOON, &mut up);
         let tails = || servers.iter().map(Running::tail).collect::<String>();
-        assert!(up, "the sound server ended at once\n{}", tails());
+        match up {
+            Some(true) => {}
+            Some(false) => return Err(format!("the sound server ended at once\n{}", tails())),
+            None => return Err(format!("no sound server within {SOON:?}\n{}", tails())),
+        }
         let realtime = servers.iter().all(make_realtime);
-        PulseRig { servers, kind, realtime, folder }
+        Ok(PulseRig { servers, kind, realtime, folder })
     }
 
     /// Which server it is.
@@ -115,7 +136,12 @@ impl PulseRig {
         let PulseRig { servers, folder, kind, .. } = self;
         drop(servers);
         let _ = std::fs::remove_file(socket(folder.path()));
-        PulseRig::start_in(folder, kind)
+        PulseRig::start_in(folder, kind).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// The numbers of the server's processes.
+    pub fn pids(&self) -> Vec<u32> {
+        self.servers.iter().map(Running::pid).collect()
     }
 
     /// Starts to record what the sink plays.
@@ -151,6 +177,11 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// Frames that have come so far.
+    pub fn frames(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |meta| meta.len() / (2 * CHANNELS as u64))
+    }
+
     /// Everything recorded so far, interleaved.
     ///
     /// # Panics

@@ -1,8 +1,12 @@
 //! What is measured. Each case compares us with a named reference, or counts exactly, and knows its goal.
 
 mod allocations;
+mod audio;
 mod copy;
+mod engine;
 mod handover;
+mod input;
+mod present;
 mod reader;
 pub mod ring_size;
 mod wait;
@@ -41,7 +45,7 @@ pub struct Task<'a> {
 }
 
 /// Every case, in the order in which they are run.
-pub const ALL: [Case; 6] = [
+pub const ALL: [Case; 10] = [
     Case {
         name: "ring-size",
         what: "region, slots and readers for every picture: stalls, torn frames, hand-over; and advice",
@@ -76,6 +80,34 @@ pub const ALL: [Case; 6] = [
         goal: "the median delay of sound: at most 0.05 of a 1 ms poll's",
         run: wait::run,
         has_exact: true,
+    },
+    Case {
+        name: "audio",
+        what: "delay, drift, gaps and distortion of the sound: in virtual time, and into a private PulseAudio",
+        goal: "every scenario keeps its limits",
+        run: audio::run,
+        has_exact: true,
+    },
+    Case {
+        name: "present",
+        what: "a picture through the GPU without a window, stage by stage, beside a copy in memory",
+        goal: "none",
+        run: present::run,
+        has_exact: false,
+    },
+    Case {
+        name: "input",
+        what: "a mouse of 1 and 8 kHz through router and pacer: delay, counts, time and instructions of a report",
+        goal: "a mouse of 8 kHz: at most 1 % of a core",
+        run: input::run,
+        has_exact: true,
+    },
+    Case {
+        name: "engine",
+        what: "instructions for a second of sound, a chunk, a look; counted by callgrind where it is installed",
+        goal: "none",
+        run: engine::run,
+        has_exact: false,
     },
     Case {
         name: "alloc",

@@ -1,16 +1,19 @@
 //! LGMP with KVMFR on top: a producer like the stock one, but with any number of frame slots, and the receiver's own
-//! viewer. With the stock number it does what `shm_proto::kvmfr::Producer` does; a test compares them.
+//! viewer. With the stock number it does what `shm_proto::kvmfr::Producer` does; tests compare them.
 
 use super::{Guest, Load, Offered, Protocol, Reader, STAMP_BYTES, Taken, stamp, stamp_of};
-use crate::sizes::{self, B7_ALIGN_BYTES};
 use crate::timeline::Clock;
 use anyhow::Context;
 use shm_proto::kvmfr::producer::picture_spec::FrameNumbers;
 use shm_proto::kvmfr::producer::producer_ms;
-use shm_proto::kvmfr::wire::{self as kvmfr, FRAME_QUEUE, MAX_TIME_MS, POINTER_QUEUE, WRITE_POINTER_BYTES};
-use shm_proto::kvmfr::{Identity, Outcome, PendingFrame, PictureSpec, Viewer};
+use shm_proto::kvmfr::sizes::{self, B7_ALIGN_BYTES, V34_GRAIN_BYTES};
+use shm_proto::kvmfr::wire::{
+    self as kvmfr, FRAME_QUEUE, MAX_SHAPE_BYTES, MAX_TIME_MS, POINTER_QUEUE, Piece, WRITE_POINTER_BYTES,
+};
+use shm_proto::kvmfr::{Identity, Outcome, PendingFrame, PictureSpec, PixelType, Viewer};
 use shm_proto::lgmp::host::{Block, Host, MagicOrder, QueueHandle};
 use shm_proto::lgmp::host_queue::Posted;
+use shm_proto::lgmp::probe::recovery;
 use shm_proto::lgmp::wire as lgmp;
 use shm_proto::raw::pause::pause;
 use shm_proto::{AccessError, Purpose, Region};
@@ -22,13 +25,28 @@ pub(super) static LGMP_6: Lgmp = Lgmp {
     what: "LGMP 6 with KVMFR 20 (Looking Glass B7)",
     lgmp: &lgmp::V6,
     kvmfr: &kvmfr::V20,
-    stock_slots: 2,
+    align_bytes: B7_ALIGN_BYTES,
+    has: |_| true,
     needed_bytes: sizes::b7_needed_bytes,
     documented_mib: |spec| sizes::b7_documented_mib(spec.width, spec.height, spec.pixel_type),
 };
 
-/// Shape buffers and their size, as stock producers have them: they take room.
-const SHAPES: u64 = 3 * 1_048_600;
+/// LGMP 12 with KVMFR 34: development builds from August 2026. One frame at a time is on its way; the buffers beyond are
+/// for drawing.
+pub(super) static LGMP_12: Lgmp = Lgmp {
+    name: "lgmp12",
+    what: "LGMP 12 with KVMFR 34 (Looking Glass from August 2026)",
+    lgmp: &lgmp::V12,
+    kvmfr: &kvmfr::V34,
+    align_bytes: V34_GRAIN_BYTES,
+    // Its pictures have 32 bits for a pixel at most, with HDR too.
+    has: |spec| spec.pixel_type != PixelType::Rgba16F,
+    needed_bytes: sizes::v34_needed_bytes,
+    documented_mib: |spec| sizes::v34_documented_mib(spec.width, spec.height),
+};
+
+/// Shape buffers of stock producers: they take room.
+const SHAPES: u64 = 3;
 /// Steps in which a guest raises its write pointer in virtual time; really, it is each MiB.
 const VIRTUAL_STEPS: u32 = 4;
 /// How often a reader looks again for rows that are on their way.
@@ -45,9 +63,48 @@ pub(super) struct Lgmp {
     what: &'static str,
     lgmp: &'static lgmp::Layout,
     kvmfr: &'static kvmfr::Layout,
-    stock_slots: u32,
+    /// Where pictures begin.
+    align_bytes: u64,
+    /// Whether its producers have such pictures.
+    has: fn(&PictureSpec) -> bool,
     needed_bytes: fn(u64, u32) -> u64,
     documented_mib: fn(&PictureSpec) -> u64,
+}
+
+impl Lgmp {
+    /// Frames that may be on their way at once, of so many slots: as many fewer as with the stock number.
+    fn frames_at_once(&self, slots: u32) -> u32 {
+        let habits = &self.kvmfr.habits;
+        let kept_back = u32::try_from(habits.frame_buffers).unwrap_or(0).saturating_sub(habits.frames_at_once);
+        slots.saturating_sub(kept_back).max(1)
+    }
+
+    /// Everything besides frame slots, in the order and size of a stock producer. The queue of frames.
+    fn furnish(&self, host: &mut Host, slots: u32) -> anyhow::Result<QueueHandle> {
+        let mut frames = None;
+        let cursor_bytes = self.kvmfr.cursor.size as u64;
+        for piece in self.kvmfr.habits.memory {
+            match *piece {
+                Piece::Queue { id: FRAME_QUEUE, length } => {
+                    let length = self.frames_at_once(slots).max(length);
+                    // Some versions have rings of a power of two only.
+                    let longer = [length, length.next_power_of_two()].into_iter();
+                    let made = longer.map(|length| host.add_queue(FRAME_QUEUE, length, MAX_TIME_MS));
+                    frames = made.into_iter().find_map(Result::ok);
+                }
+                Piece::Queue { id, length } => drop(host.add_queue(id, length, MAX_TIME_MS)?),
+                Piece::Cursor => {
+                    let positions = u64::from(self.kvmfr.queue_length(POINTER_QUEUE));
+                    host.allocate(positions * cursor_bytes, 4)?;
+                    host.allocate(SHAPES * (cursor_bytes + u64::from(MAX_SHAPE_BYTES)), 4)?;
+                }
+                Piece::Other { count, bytes, align } => {
+                    (0..count).try_for_each(|_| host.allocate(bytes, align).map(drop))?;
+                }
+            }
+        }
+        frames.context("the queue of frames")
+    }
 }
 
 impl Protocol for Lgmp {
@@ -60,32 +117,32 @@ impl Protocol for Lgmp {
     }
 
     fn stock_slots(&self) -> Option<u32> {
-        Some(self.stock_slots)
+        u32::try_from(self.kvmfr.habits.frame_buffers).ok()
     }
 
     fn needed_bytes(&self, spec: &PictureSpec, slots: u32) -> Option<u64> {
         let bytes = (self.needed_bytes)(spec.bytes(), slots);
         // Every position of LGMP has 32 bits.
-        (bytes <= u64::from(u32::MAX)).then_some(bytes)
+        ((self.has)(spec) && bytes <= u64::from(u32::MAX)).then_some(bytes)
     }
 
     fn documented_mib(&self, spec: &PictureSpec) -> Option<u64> {
-        Some((self.documented_mib)(spec))
+        (self.has)(spec).then(|| (self.documented_mib)(spec))
     }
 
-    fn guest(&self, region: &Region, load: &Load, clock: &dyn Clock) -> anyhow::Result<Box<dyn Guest>> {
+    fn guest(&'static self, region: &Region, load: &Load, clock: &dyn Clock) -> anyhow::Result<Box<dyn Guest>> {
         let user_data = Identity::default().encode(self.kvmfr);
         let ms = producer_ms(clock.now());
         let mut host = Host::start(region, self.lgmp, MagicOrder::Last, 1, &user_data, ms)?;
-        let frames = host.add_queue(FRAME_QUEUE, load.slots, MAX_TIME_MS)?;
-        let pointers = self.kvmfr.queues().find(|(id, _)| *id == POINTER_QUEUE).map_or(0, |(_, length)| length);
-        host.add_queue(POINTER_QUEUE, pointers, MAX_TIME_MS)?;
-        host.allocate(u64::from(pointers) * self.kvmfr.cursor.size as u64 + SHAPES, 4)?;
-        let slot_bytes = load.spec.bytes() + B7_ALIGN_BYTES;
-        let slots = (0..load.slots).map(|_| host.allocate(slot_bytes, B7_ALIGN_BYTES)).collect::<Result<_, _>>()?;
+        if self.kvmfr.habits.recovery_block {
+            host.reserve_tail(recovery::FROM_END);
+        }
+        let frames = self.furnish(&mut host, load.slots)?;
+        let slot_bytes = load.spec.bytes() + self.align_bytes;
+        let slots = (0..load.slots).map(|_| host.allocate(slot_bytes, self.align_bytes)).collect::<Result<_, _>>()?;
         host.open()?;
         let source = vec![0x3C; STEP_BYTES as usize + load.spec.pitch_bytes as usize];
-        Ok(Box::new(LgmpGuest { host, kvmfr: self.kvmfr, frames, slots, slot: 0, serial: 0, load: *load, source }))
+        Ok(Box::new(LgmpGuest { host, protocol: self, frames, slots, slot: 0, serial: 0, load: *load, source }))
     }
 
     fn reader(&self, region: &Region, load: &Load, seed: u64) -> anyhow::Result<Box<dyn Reader>> {
@@ -98,7 +155,7 @@ impl Protocol for Lgmp {
 #[derive(Debug)]
 struct LgmpGuest {
     host: Host,
-    kvmfr: &'static kvmfr::Layout,
+    protocol: &'static Lgmp,
     frames: QueueHandle,
     slots: Vec<Block>,
     slot: usize,
@@ -111,7 +168,7 @@ impl LgmpGuest {
     fn write(&self, clock: &dyn Clock, block: Block, number: u64) -> Result<(), AccessError> {
         let (spec, speeds) = (&self.load.spec, &self.load.speeds);
         let pitch = u64::from(spec.pitch_bytes);
-        let pixels_at = u64::from(block.offset) + B7_ALIGN_BYTES;
+        let pixels_at = u64::from(block.offset) + self.protocol.align_bytes;
         let all = self.host.region().span(pixels_at, spec.bytes())?;
         let pointer = self.host.region().whole().word::<u32>(pixels_at - u64::from(WRITE_POINTER_BYTES))?;
         let steps = if clock.is_real() { spec.height.div_ceil(self.rows_per_step()) } else { VIRTUAL_STEPS };
@@ -155,13 +212,13 @@ impl Guest for LgmpGuest {
         if !queue.has_listeners(region, layout)? {
             return Ok(Offered::NobodyReads);
         }
-        if queue.unfinished(region, layout)? >= self.load.slots {
+        if queue.unfinished(region, layout)? >= self.protocol.frames_at_once(self.load.slots) {
             return Ok(Offered::Full);
         }
-        let offset = B7_ALIGN_BYTES as u32 - WRITE_POINTER_BYTES;
+        let offset = u32::try_from(self.protocol.align_bytes)? - WRITE_POINTER_BYTES;
         let rows = self.load.spec.height;
         let numbers = FrameNumbers { serial: self.serial.wrapping_add(1), format_ver: 1, rows, offset };
-        let header = self.load.spec.encode(self.kvmfr, numbers, &[]);
+        let header = self.load.spec.encode(self.protocol.kvmfr, numbers, &[]);
         // The write pointer first: whoever sees the new header waits for the new pixels.
         region.whole().word::<u32>(u64::from(block.offset + offset))?.store_release(0);
         region.span(u64::from(block.offset), header.bytes().len() as u64)?.copy_from(header.bytes())?;

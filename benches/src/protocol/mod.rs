@@ -5,7 +5,7 @@
 //! how the question "would a third slot help?" is answered.
 
 mod lgmp;
-mod ring;
+pub mod ring;
 
 use crate::timeline::Clock;
 use shm_proto::kvmfr::PictureSpec;
@@ -122,7 +122,7 @@ pub trait Protocol: Debug + Sync {
     ///
     /// # Errors
     /// What the protocol says.
-    fn guest(&self, region: &Region, load: &Load, clock: &dyn Clock) -> anyhow::Result<Box<dyn Guest>>;
+    fn guest(&'static self, region: &Region, load: &Load, clock: &dyn Clock) -> anyhow::Result<Box<dyn Guest>>;
     /// A reader of `region`.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ pub trait Protocol: Debug + Sync {
 }
 
 /// Every protocol.
-pub static ALL: [&dyn Protocol; 2] = [&lgmp::LGMP_6, &ring::RING];
+pub static ALL: [&dyn Protocol; 3] = [&lgmp::LGMP_6, &lgmp::LGMP_12, &ring::RING];
 
 /// The protocol of this name.
 pub fn find(name: &str) -> Option<&'static dyn Protocol> {

@@ -1,7 +1,6 @@
 //! Our own ring: as many slots as one likes, a writer that never waits, and readers that find out when they were lapped.
 
 use super::{Guest, Load, Offered, Protocol, Reader, STAMP_BYTES, Taken, stamp, stamp_of};
-use crate::sizes;
 use crate::timeline::Clock;
 use shm_proto::kvmfr::PictureSpec;
 use shm_proto::ring::{Consumer, Durations, Geometry, Kind, Miss, Producer};
@@ -12,6 +11,12 @@ pub(super) static RING: Ring = Ring;
 
 /// Pieces that a picture is really moved in, so that both protocols pay the same for calls. Unit: bytes.
 const PIECE_BYTES: u64 = 1 << 20;
+
+/// What a ring needs for pictures of this many bytes; nothing where none has so many slots, or so large ones.
+pub fn needed_bytes(picture_bytes: u64, slots: u32) -> Option<u64> {
+    let payload_bytes = u32::try_from(picture_bytes).ok()?;
+    Geometry::new(slots, payload_bytes).ok().map(|geometry| geometry.region_bytes())
+}
 
 #[derive(Debug)]
 pub(super) struct Ring;
@@ -30,14 +35,14 @@ impl Protocol for Ring {
     }
 
     fn needed_bytes(&self, spec: &PictureSpec, slots: u32) -> Option<u64> {
-        sizes::ring_needed_bytes(spec.bytes(), slots).ok()
+        needed_bytes(spec.bytes(), slots)
     }
 
     fn documented_mib(&self, _spec: &PictureSpec) -> Option<u64> {
         None
     }
 
-    fn guest(&self, region: &Region, load: &Load, _clock: &dyn Clock) -> anyhow::Result<Box<dyn Guest>> {
+    fn guest(&'static self, region: &Region, load: &Load, _clock: &dyn Clock) -> anyhow::Result<Box<dyn Guest>> {
         let geometry = Geometry::new(load.slots, u32::try_from(load.spec.bytes())?)?;
         let source = vec![0x3C; PIECE_BYTES as usize];
         Ok(Box::new(RingGuest { producer: Producer::create(region, geometry)?, load: *load, source }))
@@ -124,5 +129,16 @@ impl Reader for RingReader {
 
     fn torn(&self) -> u64 {
         self.consumer.counters().torn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_needs_its_slots_and_one_line_for_each() {
+        assert_eq!(needed_bytes(3840 * 4 * 2160, 3), Some(192 + 3 * (64 + 3840 * 4 * 2160)));
+        assert!(needed_bytes(1 << 40, 2).is_none() && needed_bytes(64, 1).is_none());
     }
 }

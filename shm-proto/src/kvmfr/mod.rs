@@ -9,6 +9,7 @@
 //! | [`message`] | what a viewer may tell the producer |
 //! | [`stream`] | the viewer: one call for the state, one for the newest frame, one for the cursor |
 //! | [`producer`] | a producer like B7, for guests of ours |
+//! | [`sizes`] | how large a region must be for a picture. Pure |
 
 pub mod cursor;
 pub mod damage;
@@ -17,6 +18,7 @@ pub mod message;
 pub mod pixel;
 pub mod producer;
 pub mod session;
+pub mod sizes;
 pub mod state;
 pub mod stream;
 pub mod wire;

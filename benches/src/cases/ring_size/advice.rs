@@ -4,7 +4,7 @@ use super::CellRow;
 use super::reader::Behaviour;
 use super::sweep::Subject;
 use crate::protocol::{self, Protocol};
-use crate::sizes::{MIB, device_mib};
+use shm_proto::kvmfr::sizes::{MIB, device_mib};
 use std::fmt::Write;
 
 /// Shares below this are none. Unit: percent.

@@ -11,8 +11,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Readers join and everything settles before this; nothing counts yet. An LGMP viewer needs a heartbeat or two.
-const WARM_UP: Duration = Duration::from_millis(500);
+/// Readers join and everything settles before this; nothing counts yet. An LGMP viewer needs a heartbeat or two, which come
+/// each 250 ms with LGMP 12.
+const WARM_UP: Duration = Duration::from_millis(800);
 /// How often a guest does what is due besides frames. Source: the wire reference, 2.6.
 const TICK: Duration = Duration::from_millis(10);
 /// How often a guest that must wait looks again. Source: ours; a stock producer sleeps about so long.

@@ -10,14 +10,15 @@ pub mod sweep;
 use super::Task;
 use crate::figure::{HeatMap, Table};
 use crate::mode::{self, Mode};
+use crate::protocol::ring;
 use crate::report::CaseReport;
-use crate::sizes::{self, MIB, device_mib};
 use cell::{Cell, Outcome};
 use reader::Behaviour;
 use rx_host::exit::Failure;
 use serde::{Deserialize, Serialize};
 use shm_proto::Region;
 use shm_proto::kvmfr::PixelType;
+use shm_proto::kvmfr::sizes::{self, MIB, device_mib};
 use shm_proto::scream::{Format, Writer};
 use std::time::Duration;
 use sweep::{Plan, Subject};
@@ -95,7 +96,7 @@ pub(super) fn run(task: &Task<'_>) -> anyhow::Result<CaseReport> {
     if !task.effort.progress.is_stopped() {
         live::measure(&mut report, &live, task)?;
     }
-    report.tables.push(size_table(&plan));
+    report.tables.push(size_table(&plan).headline());
     report.tables.push(scream_table());
     for subject in plan.subjects.iter().take(if plan.subjects.len() > MAX_TABLES { 0 } else { MAX_TABLES }) {
         report.tables.push(subject_table(subject, &report.cells));
@@ -131,16 +132,17 @@ fn rows_of<'r>(subject: &'r Subject, rows: &'r [CellRow]) -> impl Iterator<Item 
 
 fn size_table(plan: &Plan) -> Table {
     let mut table = Table::new(
-        "Region size in MiB (32 and 64 bits for a pixel; manual: what the project says, least: what its program needs)",
+        "region size in MiB (32 and 64 bits for a pixel; manual: what the project says, least: what its program needs)",
         &["size", "B7 manual", "least", "B7 HDR manual", "least", "KVMFR 34 manual", "least", "ring of 3", "HDR"],
     );
     let mut sizes: Vec<(u32, u32)> = plan.subjects.iter().map(|s| (s.mode.width, s.mode.height)).collect();
     sizes.sort_unstable();
     sizes.dedup();
     for (width, height) in sizes {
-        let least = |pixel| device_mib(sizes::b7_needed_bytes(sizes::picture_bytes(width, height, pixel), 2));
+        let least =
+            |pixel| device_mib(sizes::b7_needed_bytes(sizes::picture_bytes(width, height, pixel), sizes::B7_SLOTS));
         let ring = |pixel| {
-            let bytes = sizes::ring_needed_bytes(sizes::picture_bytes(width, height, pixel), 3).unwrap_or(0);
+            let bytes = ring::needed_bytes(sizes::picture_bytes(width, height, pixel), 3).unwrap_or(0);
             bytes.div_ceil(MIB)
         };
         let [sdr, hdr] = [PixelType::Bgra, PixelType::Rgba16F];
@@ -150,7 +152,7 @@ fn size_table(plan: &Plan) -> Table {
             sizes::b7_documented_mib(width, height, hdr),
             least(hdr),
             sizes::v34_documented_mib(width, height),
-            device_mib(sizes::v34_needed_bytes(width, height, 3)),
+            device_mib(sizes::v34_needed_bytes(sizes::v34_picture_bytes(width, height), sizes::V34_SLOTS)),
             ring(sdr),
             ring(hdr),
         ];

@@ -28,7 +28,7 @@ pub struct Sweep {
     /// A pixel format: bgra, rgba, rgba10, rgba16f, bgr32, rgb24; may be repeated [default: bgra and rgba16f].
     #[arg(long = "format", value_name = "NAME")]
     formats: Vec<String>,
-    /// A protocol: lgmp6, ring; may be repeated [default: all].
+    /// A protocol: lgmp6, lgmp12, ring; may be repeated [default: all].
     #[arg(long = "protocol", value_name = "NAME")]
     protocols: Vec<String>,
     /// A number of slots; may be repeated [default: 2, 3, 4, 8, 16].

@@ -3,7 +3,7 @@
 use super::*;
 use crate::protocol::{self, Load, Speeds};
 use crate::timeline::{BEGIN, RealClock};
-use shm_proto::kvmfr::{Begun, Producer, ProducerConfig, Viewer};
+use shm_proto::kvmfr::{Begun, Producer, ProducerConfig, Version, Viewer};
 use shm_proto::lgmp::host::Beat;
 
 fn cell(protocol: &str, slots: u32, behaviour: Behaviour, mode: Mode) -> Cell {
@@ -17,7 +17,7 @@ const FHD: Mode = Mode::new(1920, 1080, 60);
 
 #[test]
 fn the_same_seed_gives_the_same_figures() {
-    for protocol in ["lgmp6", "ring"] {
+    for protocol in ["lgmp6", "lgmp12", "ring"] {
         for behaviour in Behaviour::ALL {
             let cell = cell(protocol, 2, behaviour, Mode::new(3840, 2160, 144));
             let first = play(&cell).unwrap();
@@ -68,36 +68,84 @@ fn more_slots_hold_up_fewer_frames() {
 /// The guest here is the stock producer but for its number of slots: both hand a slow reader the same frames.
 #[test]
 fn with_the_stock_slots_the_guest_waits_exactly_where_the_stock_producer_does() {
-    let cell = cell("lgmp6", 2, Behaviour::KeepsUp, Mode::new(640, 360, 60));
-    let bytes = cell.protocol.needed_bytes(&cell.load.spec, 2).unwrap();
-    let viewer_of = |region: &Region, beat: &mut dyn FnMut(shm_proto::HostTime)| {
-        let mut viewer = Viewer::new(region.clone(), 3).unwrap();
-        let mut now = BEGIN;
-        while !viewer.poll(now).is_live() {
-            now = now + Duration::from_millis(10);
-            beat(now);
-        }
-        viewer
-    };
-    let region = Region::memfd("ours", bytes).unwrap();
-    let mut ours = cell.protocol.guest(&region, &cell.load, &RealClock).unwrap();
-    let _viewer = viewer_of(&region, &mut |_| ours.tick(&RealClock).map(|()| std::thread::yield_now()).unwrap());
-    let our_answers: Vec<bool> =
-        (1..6).map(|n| ours.offer(&RealClock, n).unwrap() == crate::protocol::Offered::Written).collect();
-    let region = Region::memfd("stock", bytes).unwrap();
-    let config = ProducerConfig { align_bytes: sizes::B7_ALIGN_BYTES as u32, ..ProducerConfig::default() };
-    let mut stock = Producer::start(&region, &config, BEGIN).unwrap();
-    let _viewer = viewer_of(&region, &mut |now| assert_eq!(stock.beat(now).unwrap(), Beat::Fine));
-    let stock_answers: Vec<bool> = (1..6)
-        .map(|_| {
-            let begun = stock.begin_frame(&cell.load.spec, &[], BEGIN).unwrap();
-            stock.end_frame().unwrap();
-            begun == Begun::Writing
-        })
-        .collect();
-    assert_eq!(our_answers, stock_answers);
-    assert_eq!(our_answers, [true, true, false, false, false]);
-    assert_eq!(stock.rows_that_fit(&cell.load.spec), 360);
+    for (name, slots, version, expected) in [
+        ("lgmp6", 2, Version::B7, [true, true, false, false, false]),
+        ("lgmp12", 3, Version::Lgmp12, [true, false, false, false, false]),
+    ] {
+        let cell = cell(name, slots, Behaviour::KeepsUp, Mode::new(640, 360, 60));
+        assert_eq!(cell.protocol.stock_slots(), Some(slots));
+        let bytes = cell.protocol.needed_bytes(&cell.load.spec, slots).unwrap();
+        let region = Region::memfd("ours", bytes).unwrap();
+        let clock = Standing::default();
+        let mut ours = cell.protocol.guest(&region, &cell.load, &clock).unwrap();
+        let _viewer = viewer_of(&region, &mut |now| {
+            clock.0.set(now);
+            ours.tick(&clock).unwrap();
+        });
+        let our_answers: Vec<bool> =
+            (1..6).map(|n| ours.offer(&clock, n).unwrap() == crate::protocol::Offered::Written).collect();
+        let region = Region::memfd("stock", bytes).unwrap();
+        let align_bytes = sizes::B7_ALIGN_BYTES as u32;
+        let config = ProducerConfig { version, align_bytes, ..ProducerConfig::default() };
+        let mut stock = Producer::start(&region, &config, BEGIN).unwrap();
+        let _viewer = viewer_of(&region, &mut |now| assert_eq!(stock.beat(now).unwrap(), Beat::Fine));
+        let stock_answers: Vec<bool> = (1..6)
+            .map(|_| {
+                let begun = stock.begin_frame(&cell.load.spec, &[], BEGIN).unwrap();
+                stock.end_frame().unwrap();
+                begun == Begun::Writing
+            })
+            .collect();
+        assert_eq!((&our_answers, &our_answers[..]), (&stock_answers, &expected[..]), "{name}");
+        assert_eq!(stock.rows_that_fit(&cell.load.spec), 360, "{name}");
+    }
+}
+
+/// A clock that stands where it was put; whoever sleeps by it moves it.
+#[derive(Default)]
+struct Standing(std::cell::Cell<shm_proto::HostTime>);
+
+impl crate::timeline::Clock for Standing {
+    fn now(&self) -> shm_proto::HostTime {
+        self.0.get().max(BEGIN)
+    }
+
+    fn sleep_until(&self, at: shm_proto::HostTime) {
+        self.0.set(at);
+    }
+
+    fn is_real(&self) -> bool {
+        false
+    }
+}
+
+fn viewer_of(region: &Region, beat: &mut dyn FnMut(shm_proto::HostTime)) -> Viewer {
+    let mut viewer = Viewer::new(region.clone(), 3).unwrap();
+    let mut now = BEGIN;
+    while !viewer.poll(now).is_live() {
+        now = now + Duration::from_millis(10);
+        assert!(now.since(BEGIN) < Duration::from_secs(5), "no session: {:?}", viewer.state());
+        beat(now);
+    }
+    viewer
+}
+
+#[test]
+fn a_region_holds_as_many_chunks_of_scream_as_its_table_says() {
+    for (rate_hz, bits, channels, chunk_bytes, at_1_mib, at_2_mib) in [
+        (44_100, 16, 2, 3528, 297, 594),
+        (48_000, 16, 2, 3840, 273, 546),
+        (48_000, 24, 2, 5760, 182, 364),
+        (48_000, 32, 2, 7680, 136, 273),
+        (48_000, 16, 6, 11_520, 91, 182),
+        (48_000, 16, 8, 15_360, 68, 136),
+        (96_000, 32, 8, 61_440, 17, 34),
+        (192_000, 32, 8, 122_880, 8, 17),
+    ] {
+        let format = Format::new(rate_hz, bits, channels, 0).unwrap();
+        let slots = |mib| Writer::header_for(format, mib * MIB).unwrap().max_chunks;
+        assert_eq!((format.chunk_bytes(), slots(1), slots(2)), (chunk_bytes, at_1_mib, at_2_mib), "{format:?}");
+    }
 }
 
 /// The formula is not smaller than what the code takes, for any number of slots and any picture.
