@@ -136,7 +136,8 @@ pub struct SelftestArgs {
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 #[command(next_help_heading = "Keyboard and mouse")]
 pub struct InputArgs {
-    /// The way to the guest: auto, spice:ADDR, qmp:PATH or none [default: auto, SPICE at 127.0.0.1:5900 at the first click]
+    /// The way to the guest: auto, usbhid:ADDR, spice-usb:ADDR, spice:ADDR, qmp:PATH or none [default: auto, SPICE at
+    /// 127.0.0.1:5900 at the first click]
     #[arg(long, value_name = "WAY")]
     pub input: Option<InputChoice>,
     /// Keys that take the input back, or give it: names joined by +, or KEY@MILLISECONDSms [default: leftctrl+rightctrl]
@@ -345,6 +346,8 @@ mod tests {
             "--rotate auto",
             "--input spice:127.0.0.1:5930 --release-chord scrolllock --spice-password-file p --input-stats",
             "--input qmp:/run/vm/qmp.sock --release-chord rightctrl@500ms",
+            "--input usbhid:unix:/run/vm/usb.sock",
+            "--input spice-usb:127.0.0.1:5930",
             "--input none",
             "-v demo",
             "demo --tour --seconds 60",

@@ -5,6 +5,7 @@ use super::{App, Loop, size_of};
 use crate::feed::Told;
 use crate::input::capture::Handle;
 use crate::input::frame::POSITION_MAX;
+use crate::input::sink::Leds;
 use crate::input::{Code, InputFrame, Motion, Position, Wheel};
 use crate::picture::Size;
 use crate::view::{self, Scale};
@@ -47,12 +48,14 @@ pub struct WindowInput {
     rest: [f64; 4],
     /// Where the pointer is in the guest's picture.
     place: Option<Position>,
+    /// The guest's lamps when they were looked at last.
+    leds: Leds,
 }
 
 impl WindowInput {
     /// A source of `handle`'s thread, or of none.
     pub fn new(handle: Option<Handle>) -> WindowInput {
-        WindowInput { handle, is_grabbed: false, is_locked: false, rest: [0.0; 4], place: None }
+        WindowInput { handle, is_grabbed: false, is_locked: false, rest: [0.0; 4], place: None, leds: Leds::default() }
     }
 
     /// Whether the guest has the input, and the window's own keys are silent.
@@ -140,6 +143,20 @@ impl WindowInput {
         whole as i32
     }
 
+    /// What to say of the guest's lamps, if they changed while it has the input.
+    pub fn lamps(&mut self) -> Option<String> {
+        let leds = self.handle.as_ref()?.stats().leds();
+        let was = core::mem::replace(&mut self.leds, leds);
+        if !self.is_grabbed || was == leds {
+            return None;
+        }
+        let lamps = [("Caps Lock", was.caps, leds.caps), ("Num Lock", was.num, leds.num)];
+        let lamps = lamps.into_iter().chain([("Scroll Lock", was.scroll, leds.scroll)]);
+        let changed = lamps.filter(|(_, was, is)| was != is);
+        let words = changed.map(|(name, _, is)| format!("{name} {}", if is { "on" } else { "off" }));
+        Some(format!("guest: {}", words.collect::<Vec<_>>().join(", ")))
+    }
+
     /// Brings the pointer in line with who has the input.
     pub fn apply(&mut self, window: &Window) {
         let Some(handle) = &self.handle else { return };
@@ -174,6 +191,9 @@ fn code_of(button: MouseButton) -> Option<Code> {
         MouseButton::Middle => Code::MIDDLE,
         MouseButton::Back => Code::SIDE,
         MouseButton::Forward => Code::EXTRA,
+        // Wayland gives Linux's own number, X11 that of the button behind the first nine.
+        MouseButton::Other(number @ 0x110..=0x11f) => return Code::new(number),
+        MouseButton::Other(number @ 10..=20) => return Code::new(Code::FORWARD.number() + number - 10),
         MouseButton::Other(_) => return None,
     })
 }

@@ -384,6 +384,9 @@ impl ApplicationHandler<Told> for App {
         }
         if let Some(window) = &self.window {
             self.input.apply(window);
+            if let Some(lamps) = self.input.lamps() {
+                self.say(lamps);
+            }
         }
         match self.turn() {
             Ok(wake) => event_loop.set_control_flow(match wake {

@@ -36,13 +36,18 @@ impl fmt::Display for Endpoint {
 /// The way to the guest, as typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum InputChoice {
-    /// SPICE where QEMU usually listens, tried when the user first wants the guest to have the input.
+    /// SPICE where QEMU usually listens, tried when the user first wants the guest to have the input: a virtual USB
+    /// device if the machine has a place for one, else the inputs channel.
     #[default]
     Auto,
     /// None: the picture only.
     None,
     /// The inputs channel of a SPICE server.
     Spice(Endpoint),
+    /// A virtual USB device through a SPICE server; its inputs channel while the guest has no driver for that.
+    SpiceUsb(Endpoint),
+    /// A virtual USB device through the socket of a `usb-redir` device.
+    UsbHid(Endpoint),
     /// A QMP monitor's Unix socket.
     Qmp(PathBuf),
 }
@@ -51,7 +56,7 @@ pub enum InputChoice {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// No way to a guest has this name.
-    #[error("`{0}` is none of auto, none, spice:ADDR, qmp:PATH")]
+    #[error("`{0}` is none of auto, none, spice:ADDR, spice-usb:ADDR, usbhid:ADDR, qmp:PATH")]
     Kind(String),
     /// Neither a path nor a port of this machine.
     #[error("`{0}` is neither a socket's path (with a /) nor HOST:PORT with 127.0.0.1, [::1] or localhost")]
@@ -62,6 +67,7 @@ impl FromStr for Endpoint {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Endpoint, AddressError> {
+        let text = text.strip_prefix("unix:").unwrap_or(text);
         if text.contains('/') {
             return Ok(Endpoint::Unix(PathBuf::from(text)));
         }
@@ -84,6 +90,8 @@ impl FromStr for InputChoice {
             ("auto", None) => Ok(InputChoice::Auto),
             ("none", None) => Ok(InputChoice::None),
             ("spice", Some(address)) => address.parse().map(InputChoice::Spice),
+            ("spice-usb", Some(address)) => address.parse().map(InputChoice::SpiceUsb),
+            ("usbhid", Some(address)) => address.parse().map(InputChoice::UsbHid),
             ("qmp", Some(path)) if path.contains('/') => Ok(InputChoice::Qmp(PathBuf::from(path))),
             ("qmp", Some(path)) => Err(AddressError::Address(path.to_owned())),
             _ => Err(AddressError::Kind(text.to_owned())),
@@ -97,6 +105,8 @@ impl fmt::Display for InputChoice {
             InputChoice::Auto => f.write_str("auto"),
             InputChoice::None => f.write_str("none"),
             InputChoice::Spice(endpoint) => write!(f, "spice:{endpoint}"),
+            InputChoice::SpiceUsb(endpoint) => write!(f, "spice-usb:{endpoint}"),
+            InputChoice::UsbHid(endpoint) => write!(f, "usbhid:{endpoint}"),
             InputChoice::Qmp(path) => write!(f, "qmp:{}", path.display()),
         }
     }
@@ -151,17 +161,37 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_written_alike() {
-        for text in ["auto", "none", "spice:127.0.0.1:5900", "spice:[::1]:5901", "spice:/run/a/spice.sock", "qmp:./q"] {
+        for text in [
+            "auto",
+            "none",
+            "spice:127.0.0.1:5900",
+            "spice:[::1]:5901",
+            "spice:/run/a/spice.sock",
+            "spice-usb:/s",
+            "usbhid:127.0.0.1:1",
+            "usbhid:./u",
+            "qmp:./q",
+        ] {
             assert_eq!(text.parse::<InputChoice>().unwrap().to_string(), text);
         }
+        let unix = Endpoint::Unix(PathBuf::from("/run/u"));
+        assert_eq!("usbhid:unix:/run/u".parse(), Ok(InputChoice::UsbHid(unix)));
         assert_eq!("spice:localhost:5900".parse(), Ok(InputChoice::Spice(USUAL_SPICE)));
     }
 
     #[test]
     fn what_is_not_on_this_machine_or_makes_no_sense_is_refused() {
-        for text in
-            ["", "spice", "vnc:1", "spice:192.168.1.2:5900", "spice:example.org:1", "spice:127.0.0.1:0", "qmp:x"]
-        {
+        for text in [
+            "",
+            "spice",
+            "vnc:1",
+            "spice:192.168.1.2:5900",
+            "spice:example.org:1",
+            "spice:127.0.0.1:0",
+            "qmp:x",
+            "usbhid",
+            "usbhid:10.0.0.1:1",
+        ] {
             assert!(text.parse::<InputChoice>().is_err(), "{text}");
         }
     }

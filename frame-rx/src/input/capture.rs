@@ -7,9 +7,10 @@ use super::chord::Chord;
 use super::pacer::{Overflow, Pacer};
 use super::qmp::QmpSink;
 use super::router::{Act, Router, SourceId};
-use super::sink::{News, Sink, SinkError};
-use super::spice::{Password, SpiceSink};
+use super::sink::{DESCRIPTORS, Leds, News, Sink, SinkError};
+use super::spice::{self, Password, SpiceSink};
 use super::stats::{InputStats, SinkState};
+use super::usbhid::UsbHidSink;
 use super::wire::{Patience, Wire, timespec};
 use super::{CodeSet, InputFrame};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -96,6 +97,7 @@ pub struct Capture {
     retry: Duration,
     /// The user asked for the guest before there was a way to it.
     wants_guest: bool,
+    told_leds: Leds,
     said: String,
 }
 
@@ -105,7 +107,7 @@ impl fmt::Debug for Capture {
     }
 }
 
-/// Both ends. `tell` is called by the thread when [`Handle::is_grabbed`] or what the sink takes has changed.
+/// Both ends. `tell` is called by the thread when [`Handle::is_grabbed`] the guest's lamps or what the sink takes has changed.
 ///
 /// # Errors
 /// When the process has no descriptor left.
@@ -133,6 +135,7 @@ pub fn connect(settings: InputSettings, stop: &Stop, tell: Box<dyn Fn() + Send>)
         connects_at,
         retry: RETRY.0,
         wants_guest: false,
+        told_leds: Leds::default(),
         said: String::new(),
         settings,
     };
@@ -286,7 +289,8 @@ impl Capture {
         sink.pump(now, &mut |news| match news {
             News::Stopped => is_running = false,
             News::Running => is_running = true,
-            News::Caps | News::Leds(_) => {}
+            News::Leds(leds) => self.stats.set_leds(leds),
+            News::Caps => {}
         })?;
         let due = sink.due();
         match (self.is_running, is_running) {
@@ -297,6 +301,9 @@ impl Capture {
                 self.router.sink_up();
             }
             _ => {}
+        }
+        if is_running != self.is_running {
+            self.stats.set_state(if is_running { SinkState::Ready } else { SinkState::Waiting });
         }
         self.is_running = is_running;
         Ok(due)
@@ -356,14 +363,15 @@ impl Capture {
         }
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         let caps = self.sink.as_ref().map(|sink| sink.caps());
         let now = [
             (&self.shared.grabbed, self.router.is_grabbed()),
             (&self.shared.motion, caps.is_some_and(|c| c.motion)),
             (&self.shared.position, caps.is_some_and(|c| c.position)),
         ];
-        let mut is_new = false;
+        let leds = self.stats.leds();
+        let mut is_new = core::mem::replace(&mut self.told_leds, leds) != leds;
         for (place, value) in now {
             is_new |= place.swap(value, Ordering::Relaxed) != value;
         }
@@ -376,18 +384,14 @@ impl Capture {
         let left = timespec(until.since(clock::now()));
         let sink = self.sink.as_ref().map(|sink| sink.descriptors()).unwrap_or_default();
         let flags = |writes| if writes { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-        let bell = PollFd::from_borrowed_fd(self.heard.as_fd(), PollFlags::IN);
+        let bell = (self.heard.as_fd(), false);
+        // The bell, and in the places that no descriptor of the sink has once more the bell.
+        let mut polled: [_; DESCRIPTORS + 1] = core::array::from_fn(|n| {
+            let (fd, writes) = sink.get(n).copied().flatten().unwrap_or(bell);
+            PollFd::from_borrowed_fd(fd, flags(writes))
+        });
         // Interrupted or not: the loop looks at everything anyway.
-        let _ = match sink {
-            [None, None] => poll(&mut [bell], Some(&left)),
-            [Some((fd, w)), None] | [None, Some((fd, w))] => {
-                poll(&mut [bell, PollFd::from_borrowed_fd(fd, flags(w))], Some(&left))
-            }
-            [Some((a, w)), Some((b, v))] => {
-                let first = PollFd::from_borrowed_fd(a, flags(w));
-                poll(&mut [bell, first, PollFd::from_borrowed_fd(b, flags(v))], Some(&left))
-            }
-        };
+        let _ = poll(&mut polled, Some(&left));
     }
 
     /// The guest releases everything before the connection ends.
@@ -418,7 +422,9 @@ pub fn look(choice: &InputChoice, patience: &Patience) -> Result<(), SinkError> 
     let endpoint = match choice {
         InputChoice::None => return Ok(()),
         InputChoice::Auto => USUAL_SPICE,
-        InputChoice::Spice(endpoint) => endpoint.clone(),
+        InputChoice::Spice(endpoint) | InputChoice::SpiceUsb(endpoint) | InputChoice::UsbHid(endpoint) => {
+            endpoint.clone()
+        }
         InputChoice::Qmp(path) => Endpoint::Unix(path.clone()),
     };
     Wire::connect(&endpoint, patience).map(drop)
@@ -432,7 +438,12 @@ pub fn look(choice: &InputChoice, patience: &Patience) -> Result<(), SinkError> 
 /// [`SinkError`].
 pub fn open(settings: &InputSettings, patience: &Patience) -> Result<Box<dyn Sink>, SinkError> {
     Ok(match &settings.choice {
-        InputChoice::Auto => Box::new(SpiceSink::connect(&USUAL_SPICE, &settings.password, patience)?),
+        InputChoice::Auto => spice::usb::connect(&USUAL_SPICE, &settings.password, patience)?.0,
+        InputChoice::SpiceUsb(endpoint) => match spice::usb::connect(endpoint, &settings.password, patience)? {
+            (sink, true) => sink,
+            (_, false) => return Err(SinkError::Missing("usbredir channel (give it a usb-redir device on spicevmc)")),
+        },
+        InputChoice::UsbHid(endpoint) => Box::new(UsbHidSink::connect(endpoint, patience)?),
         InputChoice::Spice(endpoint) => Box::new(SpiceSink::connect(endpoint, &settings.password, patience)?),
         InputChoice::Qmp(path) => Box::new(QmpSink::connect(path, patience)?),
         InputChoice::None => return Err(SinkError::Missing("way that was asked for")),

@@ -21,6 +21,7 @@ pub mod router;
 pub mod sink;
 pub mod spice;
 pub mod stats;
+pub mod usbhid;
 pub mod wire;
 
 pub use codes::{Code, CodeSet};

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::input::frame::{Motion, Position};
-use crate::input::sink::News;
+use crate::input::sink::{DESCRIPTORS, News};
 use std::os::fd::BorrowedFd;
 
 /// A sink that remembers what a guest would.
@@ -70,8 +70,8 @@ impl Sink for Guest {
         Ok(())
     }
 
-    fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; 2] {
-        [None, None]
+    fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; DESCRIPTORS] {
+        [None; DESCRIPTORS]
     }
 }
 

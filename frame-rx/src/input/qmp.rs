@@ -8,7 +8,7 @@ use super::Code;
 use super::address::Endpoint;
 use super::frame::{Edge, Position};
 use super::keymap;
-use super::sink::{Caps, Move, News, Sent, Sink, SinkError, Step};
+use super::sink::{Caps, DESCRIPTORS, Move, News, Sent, Sink, SinkError, Step};
 use super::wire::{Patience, Wire};
 use core::fmt::Write;
 use core::time::Duration;
@@ -278,8 +278,8 @@ impl Sink for QmpSink {
         Ok(())
     }
 
-    fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; 2] {
-        [Some(self.wire.descriptor()), None]
+    fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; DESCRIPTORS] {
+        [Some(self.wire.descriptor()), None, None]
     }
 
     fn due(&self) -> Option<HostTime> {

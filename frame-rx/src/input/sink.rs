@@ -73,9 +73,9 @@ pub enum News {
     Leds(Leds),
     /// [`Sink::caps`] changed.
     Caps,
-    /// The machine does not run, and what is sent is lost.
+    /// The machine does not run, or its guest does not listen yet: what is sent is lost.
     Stopped,
-    /// The machine runs again.
+    /// The machine runs and its guest listens.
     Running,
 }
 
@@ -137,7 +137,9 @@ impl SinkError {
             SinkError::Garbage(_) | SinkError::TooLarge { .. } => "see that the address and the kind of server match",
             SinkError::Closed | SinkError::Silent => "see that no other client uses it, and that the VM runs",
             SinkError::Stopped => "start it again",
-            SinkError::Io(_) => "start the VM, with -spice unix=on,addr=PATH or -qmp unix:PATH,server=on,wait=off",
+            SinkError::Io(_) => {
+                "start the VM, with -spice unix=on,addr=PATH, -qmp unix:PATH,server=on,wait=off or -device usb-redir"
+            }
         }
     }
 
@@ -146,6 +148,9 @@ impl SinkError {
         matches!(self, SinkError::WrongPassword | SinkError::SaslOnly | SinkError::TlsOnly | SinkError::Untrusted(_))
     }
 }
+
+/// Descriptors that a sink may have.
+pub const DESCRIPTORS: usize = 3;
 
 /// One way to the guest, connected. No call blocks.
 pub trait Sink: Send {
@@ -170,7 +175,7 @@ pub trait Sink: Send {
     fn pump(&mut self, now: HostTime, tell: &mut dyn FnMut(News)) -> Result<(), SinkError>;
 
     /// The descriptors to wait for, and whether each also has something to write.
-    fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; 2];
+    fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; DESCRIPTORS];
 
     /// When [`Sink::pump`] is due without any descriptor being ready.
     fn due(&self) -> Option<HostTime> {

@@ -1,5 +1,6 @@
 //! What the way to the guest counts. Only counts and times: never which key.
 
+use super::sink::Leds;
 use core::sync::atomic::{AtomicU8, Ordering};
 use rx_host::report::{Counter, Figures, Histogram};
 use std::sync::Arc;
@@ -17,10 +18,13 @@ pub enum SinkState {
     Ready = 2,
     /// It needs the user: a wrong password, a socket that is not trusted.
     Refused = 3,
+    /// Connected, but the machine stands still, or its guest does not listen yet.
+    Waiting = 4,
 }
 
 impl SinkState {
-    const ALL: [SinkState; 4] = [SinkState::None, SinkState::Connecting, SinkState::Ready, SinkState::Refused];
+    const ALL: [SinkState; 5] =
+        [SinkState::None, SinkState::Connecting, SinkState::Ready, SinkState::Refused, SinkState::Waiting];
 
     /// In one word.
     pub fn name(self) -> &'static str {
@@ -29,6 +33,7 @@ impl SinkState {
             SinkState::Connecting => "connecting",
             SinkState::Ready => "ready",
             SinkState::Refused => "refused",
+            SinkState::Waiting => "waiting",
         }
     }
 }
@@ -63,6 +68,8 @@ pub struct InputStats {
     /// From the stamp of an event to the end of the call that sent it.
     pub added: Histogram,
     state: AtomicU8,
+    /// Bit 0 Scroll Lock, 1 Num Lock, 2 Caps Lock.
+    leds: AtomicU8,
 }
 
 impl InputStats {
@@ -81,6 +88,18 @@ impl InputStats {
         SinkState::ALL.get(usize::from(self.state.load(Ordering::Relaxed))).copied().unwrap_or_default()
     }
 
+    /// Remembers the guest's lamps.
+    pub fn set_leds(&self, leds: Leds) {
+        let bits = u8::from(leds.scroll) | u8::from(leds.num) << 1 | u8::from(leds.caps) << 2;
+        self.leds.store(bits, Ordering::Relaxed);
+    }
+
+    /// The guest's lamps as last told.
+    pub fn leds(&self) -> Leds {
+        let bits = self.leds.load(Ordering::Relaxed);
+        Leds { scroll: bits & 1 != 0, num: bits & 2 != 0, caps: bits & 4 != 0 }
+    }
+
     /// Adds its figures.
     pub fn figures(&self, f: &mut Figures) {
         f.count("input_reports", self.reports.get())
@@ -97,6 +116,14 @@ impl InputStats {
             .count("input_captures", self.captures.get())
             .spread_us("input_added", &self.added.summary());
         f.text("input_sink", self.state().name());
+        f.text("input_lamps", &self.lamps());
+    }
+
+    /// The names of the guest's lamps that are lit, with commas between.
+    fn lamps(&self) -> String {
+        let leds = self.leds();
+        let lamps = [("caps", leds.caps), ("num", leds.num), ("scroll", leds.scroll)];
+        lamps.iter().filter(|(_, is_lit)| *is_lit).map(|(name, _)| *name).collect::<Vec<_>>().join(",")
     }
 
     /// The same in lines for people.

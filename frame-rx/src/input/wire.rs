@@ -164,9 +164,14 @@ impl Wire {
         Ok(())
     }
 
+    /// How many bytes can be sent now.
+    pub fn room(&self) -> usize {
+        OUT_MAX.saturating_sub(self.outgoing.len())
+    }
+
     /// Whether so many bytes can be sent now.
     pub fn has_room(&self, bytes: usize) -> bool {
-        self.outgoing.len() + bytes <= OUT_MAX
+        bytes <= self.room()
     }
 
     /// Sends whole messages, or keeps what does not fit.

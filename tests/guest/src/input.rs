@@ -1,8 +1,9 @@
 //! What arrives at the machine's keyboards and mice, told by lines on the console:
 //!
-//! `RIG-READY` devices are open · `RIG-DEVICE name` one more is · `RIG-KEY code value` a key or button, unless only sums
-//! are asked for · `RIG-SUM dx dy wheel hwheel wheel120 hwheel120 abs_x abs_y keys held` whenever it has been quiet for
-//! a moment, with all that came so far and how many keys are held. Source of the layout: Linux, `input.h`, 64 bits.
+//! `RIG-READY` devices are open · `RIG-DEVICE name` one more is · `RIG-GONE` one is not any more, and with it all that was
+//! held on it · `RIG-KEY code value` a key or button, unless only sums are asked for · `RIG-SUM dx dy wheel hwheel wheel120 hwheel120 abs_x abs_y keys held` whenever it has been quiet for
+//! a moment, with all that came so far and how many keys are held · `RIG-DROPPED` the kernel lost events of a device, since
+//! this was too slow to read them, and what it holds is not known. Source of the layout: Linux, `input.h`, 64 bits.
 
 use crate::machine;
 use crate::simulate::Clock;
@@ -17,12 +18,16 @@ use std::time::Duration;
 
 /// Bytes of one event: two times of 64 bits, type, code, value.
 const EVENT: usize = 24;
+const EV_SYN: u16 = 0;
+const SYN_DROPPED: u16 = 3;
 const EV_KEY: u16 = 1;
 const EV_REL: u16 = 2;
 const EV_ABS: u16 = 3;
 const EV_LED: u16 = 0x11;
 /// Sums are told when nothing came for so long.
 const QUIET: Duration = Duration::from_millis(50);
+/// Between two looks for new devices.
+const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Default)]
 struct Seen {
@@ -30,11 +35,12 @@ struct Seen {
     sums: [i64; 6],
     place: [i32; 2],
     keys: u64,
-    held: BTreeSet<u16>,
+    /// By the number of the device: two keyboards may hold the same key.
+    held: BTreeSet<(usize, u16)>,
 }
 
 impl Seen {
-    fn take(&mut self, bytes: &[u8], tells_keys: bool) {
+    fn take(&mut self, device: usize, bytes: &[u8], tells_keys: bool) {
         let [.., a, b, c, d, e, f, g, h] = *bytes else { return };
         let (kind, code) = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
         let value = i32::from_le_bytes([e, f, g, h]);
@@ -42,9 +48,9 @@ impl Seen {
             EV_KEY if value < 2 => {
                 self.keys += 1;
                 if value == 1 {
-                    self.held.insert(code)
+                    self.held.insert((device, code))
                 } else {
-                    self.held.remove(&code)
+                    self.held.remove(&(device, code))
                 };
                 if tells_keys {
                     println!("RIG-KEY {code} {value}");
@@ -62,6 +68,10 @@ impl Seen {
                 };
                 self.sums[place] += i64::from(value);
             }
+            EV_SYN if code == SYN_DROPPED => {
+                self.held.retain(|(other, _)| *other != device);
+                println!("RIG-DROPPED");
+            }
             EV_ABS if code < 2 => self.place[usize::from(code)] = value,
             EV_LED if tells_keys => println!("RIG-LED {code} {value}"),
             _ => {}
@@ -76,12 +86,13 @@ impl Seen {
 }
 
 struct Device {
+    number: usize,
     path: PathBuf,
     file: File,
 }
 
 /// Opens devices that were not there before.
-fn open_new(devices: &mut Vec<Device>) {
+fn open_new(devices: &mut Vec<Device>, next: &mut usize) {
     let Ok(entries) = fs::read_dir("/dev/input") else { return };
     for path in entries.flatten().map(|e| e.path()) {
         let is_event = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("event"));
@@ -94,7 +105,8 @@ fn open_new(devices: &mut Vec<Device>) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let name = fs::read_to_string(format!("/sys/class/input/{name}/device/name")).unwrap_or_default();
         println!("RIG-DEVICE {}", name.trim());
-        devices.push(Device { path, file: File::from(fd) });
+        devices.push(Device { number: *next, path, file: File::from(fd) });
+        *next += 1;
     }
 }
 
@@ -103,10 +115,14 @@ pub fn report(clock: &Clock, tells_keys: bool, length: Option<Duration>) -> anyh
     machine::load_modules().context("the modules of the kernel")?;
     let start = clock.now();
     let (mut devices, mut seen) = (Vec::new(), Seen::default());
-    let (mut is_ready, mut is_told) = (false, true);
+    let mut look = start;
+    let (mut is_ready, mut is_told, mut next) = (false, true, 0);
     let mut bytes = [0; EVENT * 64];
     while length.is_none_or(|length| clock.now().since(start) < length) {
-        open_new(&mut devices);
+        if clock.now() >= look {
+            open_new(&mut devices, &mut next);
+            look = clock.now() + LOOK;
+        }
         if !is_ready && !devices.is_empty() && clock.now().since(start) > Duration::from_secs(1) {
             // Devices come one after the other; whoever waits for one by name waits for its own line.
             println!("RIG-READY");
@@ -120,16 +136,23 @@ pub fn report(clock: &Clock, tells_keys: bool, length: Option<Duration>) -> anyh
             is_told = true;
         }
         devices.retain_mut(|device| {
-            loop {
+            let is_there = loop {
                 match device.file.read(&mut bytes) {
-                    Ok(0) => return false,
+                    Ok(0) => break false,
                     Ok(n) => {
-                        bytes[..n].chunks_exact(EVENT).for_each(|event| seen.take(event, tells_keys));
+                        bytes[..n].chunks_exact(EVENT).for_each(|e| seen.take(device.number, e, tells_keys));
                         is_told = false;
                     }
-                    Err(e) => return e.kind() == std::io::ErrorKind::WouldBlock,
+                    Err(e) => break e.kind() == std::io::ErrorKind::WouldBlock,
                 }
+            };
+            if !is_there {
+                // The kernel released everything, and whoever reads too late is told only that the device went.
+                seen.held.retain(|(number, _)| *number != device.number);
+                println!("RIG-GONE");
+                is_told = false;
             }
+            is_there
         });
     }
     Ok(seen.line())

@@ -14,6 +14,9 @@ const SIZE_MAX: u32 = 1 << 20;
 /// Bytes of a message that are kept; nothing that matters here is longer.
 const KEPT: usize = 256;
 
+/// Longest message of a channel whose messages are kept whole. Unit: bytes. spice-server reads 64 KiB at once.
+const WHOLE_MAX: u32 = 96 << 10;
+
 /// Looks at the stream between two looks at anything else.
 const ROUNDS: u32 = 256;
 
@@ -58,6 +61,10 @@ impl Message {
 #[derive(Debug)]
 pub(super) struct Channel {
     wire: Wire,
+    /// A message on its way out.
+    message: Vec<u8>,
+    size_max: u32,
+    kept: usize,
     /// Bytes of a message still to be passed over.
     skip: usize,
     /// Acknowledge after so many messages; 0 for never.
@@ -69,7 +76,25 @@ pub(super) struct Channel {
 
 impl Channel {
     pub fn new(wire: Wire) -> Channel {
-        Channel { wire, skip: 0, ack_window: 0, unacknowledged: 0, has_more: false }
+        Channel {
+            wire,
+            message: Vec::with_capacity(1 << 10),
+            size_max: SIZE_MAX,
+            kept: KEPT,
+            skip: 0,
+            ack_window: 0,
+            unacknowledged: 0,
+            has_more: false,
+        }
+    }
+
+    /// The same, with messages kept whole: their bodies are a stream.
+    pub fn keeping_all(self) -> Channel {
+        Channel { size_max: WHOLE_MAX, kept: WHOLE_MAX as usize, ..self }
+    }
+
+    pub fn room(&self) -> usize {
+        self.wire.room().saturating_sub(HEADER)
     }
 
     pub fn has_room(&self, bytes: usize) -> bool {
@@ -86,14 +111,12 @@ impl Channel {
 
     /// Sends one message, header and body together.
     pub fn send(&mut self, kind: u16, body: &[u8], now: HostTime) -> Result<(), SinkError> {
-        let mut bytes = [0; HEADER + 16];
-        let end = HEADER + body.len();
         let size = u32::try_from(body.len()).map_err(|_| SinkError::Garbage("own message"))?;
-        let room = bytes.get_mut(..end).ok_or(SinkError::Garbage("own message"))?;
-        room[..2].copy_from_slice(&kind.to_le_bytes());
-        room[2..HEADER].copy_from_slice(&size.to_le_bytes());
-        room[HEADER..].copy_from_slice(body);
-        self.wire.send(room, now)
+        self.message.clear();
+        self.message.extend_from_slice(&kind.to_le_bytes());
+        self.message.extend_from_slice(&size.to_le_bytes());
+        self.message.extend_from_slice(body);
+        self.wire.send(&self.message, now)
     }
 
     /// The next message that is not answered here; nothing if none has come whole, or if a server that talks without
@@ -153,18 +176,20 @@ impl Channel {
 
     fn check_size(&self) -> Result<(), SinkError> {
         match self.header() {
-            Some((_, size)) if size > SIZE_MAX => Err(SinkError::TooLarge { got: size.into(), max: SIZE_MAX.into() }),
+            Some((_, size)) if size > self.size_max => {
+                Err(SinkError::TooLarge { got: size.into(), max: self.size_max.into() })
+            }
             _ => Ok(()),
         }
     }
 
     fn take(&mut self) -> Option<Message> {
         let (kind, size) = self.header()?;
-        let size = usize::try_from(size.min(SIZE_MAX + 1)).ok()?;
-        if size > SIZE_MAX as usize {
+        if size > self.size_max {
             return None;
         }
-        let kept = size.min(KEPT);
+        let size = usize::try_from(size).ok()?;
+        let kept = size.min(self.kept);
         let body = self.wire.incoming().get(HEADER..HEADER + kept)?.to_vec();
         self.wire.consume(HEADER + kept);
         self.skip = size - kept;

@@ -46,13 +46,13 @@ const CHANNEL_NOT_AVAILABLE: u32 = 9;
 /// Blocks, but not longer than `patience`.
 pub(super) fn link(
     to: &Endpoint,
-    kind: u8,
+    (kind, id): (u8, u8),
     session: u32,
     password: &Password,
     patience: &Patience,
 ) -> Result<Channel, SinkError> {
     let mut wire = Wire::connect(to, patience)?;
-    wire.send(&hello(kind, session), clock::now())?;
+    wire.send(&hello(kind, id, session), clock::now())?;
     let reply = read_reply(&mut wire, patience)?;
     check_caps(&reply)?;
     let key = reply.get(KEY_AT..KEY_AT + KEY_BYTES).ok_or(SinkError::Garbage("link reply"))?;
@@ -66,15 +66,15 @@ pub(super) fn link(
     Ok(Channel::new(wire))
 }
 
-fn hello(kind: u8, session: u32) -> Vec<u8> {
+fn hello(kind: u8, id: u8, session: u32) -> Vec<u8> {
     let common = AUTH_SELECTION | AUTH_TICKET | MINI_HEADER;
-    // The only own capability asked for: none of the main channel's, scan codes on the inputs channel.
+    // The only own capability asked for: none of the other channels', scan codes on the inputs channel.
     let own: u32 = if kind == super::kind::INPUTS { 1 } else { 0 };
     let mut bytes = MAGIC.to_vec();
     for word in [MAJOR, MINOR, 18 + 4 * 2, session] {
         bytes.extend_from_slice(&word.to_le_bytes());
     }
-    bytes.extend_from_slice(&[kind, 0]);
+    bytes.extend_from_slice(&[kind, id]);
     for word in [1, 1, 18, common, own] {
         bytes.extend_from_slice(&word.to_le_bytes());
     }

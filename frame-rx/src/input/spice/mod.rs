@@ -6,12 +6,13 @@
 
 mod channel;
 mod link;
+pub mod usb;
 
 use super::Code;
 use super::address::Endpoint;
 use super::frame::Edge;
 use super::keymap;
-use super::sink::{Caps, Leds, Move, News, Sent, Sink, SinkError, Step};
+use super::sink::{Caps, DESCRIPTORS, Leds, Move, News, Sent, Sink, SinkError, Step};
 use super::wire::Patience;
 use channel::{Channel, Message};
 use core::time::Duration;
@@ -42,6 +43,7 @@ impl fmt::Debug for Password {
 mod kind {
     pub const MAIN: u8 = 1;
     pub const INPUTS: u8 = 3;
+    pub const USB: u8 = 9;
 }
 
 /// Messages of the main channel.
@@ -89,7 +91,16 @@ pub struct SpiceSink {
     outstanding: u32,
     mode: u16,
     leds: Leds,
+    is_told: bool,
     leds_wrong_until: HostTime,
+}
+
+/// A sink, and what else its server has.
+struct Opened {
+    sink: SpiceSink,
+    session: u32,
+    /// The numbers of its usbredir channels.
+    usb: Vec<u8>,
 }
 
 impl SpiceSink {
@@ -100,24 +111,38 @@ impl SpiceSink {
     /// # Errors
     /// [`SinkError`].
     pub fn connect(to: &Endpoint, password: &Password, patience: &Patience) -> Result<SpiceSink, SinkError> {
+        SpiceSink::open(to, password, patience).map(|opened| opened.sink)
+    }
+
+    fn open(to: &Endpoint, password: &Password, patience: &Patience) -> Result<Opened, SinkError> {
         let now = rx_host::clock::now;
-        let mut main = link::link(to, kind::MAIN, 0, password, patience)?;
+        let mut main = link::link(to, (kind::MAIN, 0), 0, password, patience)?;
         let init = main.wait_for(main_message::INIT, patience)?;
         let (session, mode) = (init.u32_at(0)?, init.u32_at(12)?);
         main.send(main_message::ATTACH_CHANNELS, &[], now())?;
         let list = main.wait_for(main_message::CHANNELS_LIST, patience)?;
-        if !list.body().iter().skip(4).step_by(2).any(|kind| *kind == kind::INPUTS) {
+        let channels = || list.body().get(4..).unwrap_or_default().chunks_exact(2);
+        if !channels().any(|channel| channel[0] == kind::INPUTS) {
             return Err(SinkError::Missing("inputs channel"));
         }
-        let mut inputs = link::link(to, kind::INPUTS, session, password, patience)?;
+        let usb = channels().filter(|channel| channel[0] == kind::USB).map(|channel| channel[1]).collect();
+        let mut inputs = link::link(to, (kind::INPUTS, 0), session, password, patience)?;
         let leds = leds_of(inputs.wait_for(inputs_message::INIT, patience)?.u16_at(0)?);
         let mode = u16::try_from(mode).map_err(|_| SinkError::Garbage("mouse mode"))?;
-        let mut sink =
-            SpiceSink { main, inputs, buttons: 0, outstanding: 0, mode, leds, leds_wrong_until: HostTime::ZERO };
+        let mut sink = SpiceSink {
+            main,
+            inputs,
+            buttons: 0,
+            outstanding: 0,
+            mode,
+            leds,
+            is_told: false,
+            leds_wrong_until: HostTime::ZERO,
+        };
         if sink.mode != MODE_RELATIVE {
             sink.main.send(main_message::MOUSE_MODE_REQUEST, &MODE_RELATIVE.to_le_bytes(), now())?;
         }
-        Ok(sink)
+        Ok(Opened { sink, session, usb })
     }
 
     /// The guest's lamps as last told.
@@ -219,6 +244,9 @@ impl Sink for SpiceSink {
     }
 
     fn pump(&mut self, now: HostTime, tell: &mut dyn FnMut(News)) -> Result<(), SinkError> {
+        if !core::mem::replace(&mut self.is_told, true) {
+            tell(News::Leds(self.leds));
+        }
         for _ in 0..MESSAGES {
             let Some(message) = self.main.next(now)? else { break };
             self.hear_main(&message, tell)?;
@@ -230,8 +258,8 @@ impl Sink for SpiceSink {
         Ok(())
     }
 
-    fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; 2] {
-        [Some(self.main.descriptor()), Some(self.inputs.descriptor())]
+    fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; DESCRIPTORS] {
+        [Some(self.main.descriptor()), Some(self.inputs.descriptor()), None]
     }
 
     fn due(&self) -> Option<HostTime> {
