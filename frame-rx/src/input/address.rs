@@ -45,13 +45,15 @@ pub enum InputChoice {
     Spice(Endpoint),
     /// A QMP monitor's Unix socket.
     Qmp(PathBuf),
+    /// A virtual keyboard and mouse of the host, for QEMU's `input-linux` to take.
+    Uinput,
 }
 
 /// Why an address was not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// No way to a guest has this name.
-    #[error("`{0}` is none of auto, none, spice:ADDR, qmp:PATH")]
+    #[error("`{0}` is none of auto, none, spice:ADDR, qmp:PATH, uinput")]
     Kind(String),
     /// Neither a path nor a port of this machine.
     #[error("`{0}` is neither a socket's path (with a /) nor HOST:PORT with 127.0.0.1, [::1] or localhost")]
@@ -83,6 +85,7 @@ impl FromStr for InputChoice {
         match text.split_once(':').map_or((text, None), |(kind, rest)| (kind, Some(rest))) {
             ("auto", None) => Ok(InputChoice::Auto),
             ("none", None) => Ok(InputChoice::None),
+            ("uinput", None) => Ok(InputChoice::Uinput),
             ("spice", Some(address)) => address.parse().map(InputChoice::Spice),
             ("qmp", Some(path)) if path.contains('/') => Ok(InputChoice::Qmp(PathBuf::from(path))),
             ("qmp", Some(path)) => Err(AddressError::Address(path.to_owned())),
@@ -96,6 +99,7 @@ impl fmt::Display for InputChoice {
         match self {
             InputChoice::Auto => f.write_str("auto"),
             InputChoice::None => f.write_str("none"),
+            InputChoice::Uinput => f.write_str("uinput"),
             InputChoice::Spice(endpoint) => write!(f, "spice:{endpoint}"),
             InputChoice::Qmp(path) => write!(f, "qmp:{}", path.display()),
         }
@@ -151,7 +155,9 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_written_alike() {
-        for text in ["auto", "none", "spice:127.0.0.1:5900", "spice:[::1]:5901", "spice:/run/a/spice.sock", "qmp:./q"] {
+        for text in
+            ["auto", "none", "uinput", "spice:127.0.0.1:5900", "spice:[::1]:5901", "spice:/run/a/spice.sock", "qmp:./q"]
+        {
             assert_eq!(text.parse::<InputChoice>().unwrap().to_string(), text);
         }
         assert_eq!("spice:localhost:5900".parse(), Ok(InputChoice::Spice(USUAL_SPICE)));
