@@ -11,8 +11,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# What the machines of tests/tests/input.rs have: PS/2, virtio and USB. Kernels have some of them built in.
-modules="evdev atkbd psmouse i8042 libps2 serio vivaldi-fmap virtio virtio_ring virtio_pci virtio_pci_legacy_dev
+# What the machines of tests/tests/input.rs have: PS/2, virtio and USB; and uinput, with which tests/tests/evdev.rs makes
+# devices of its own. Kernels have some of them built in.
+modules="evdev uinput input-leds atkbd psmouse i8042 libps2 serio vivaldi-fmap virtio virtio_ring virtio_pci virtio_pci_legacy_dev
 virtio_pci_modern_dev virtio_input usb-common usbcore xhci-hcd xhci-pci ehci-hcd ehci-pci uhci-hcd hid hid-generic usbhid"
 
 with_input=${1:-}
@@ -27,7 +28,10 @@ case $with_input in
 	;;
 input)
 	names="linux-image-amd64 linux-image-generic"
-	[ ! -f target/vm/input/vmlinuz ] || exit 0
+	# Fetched anew when other modules are wanted than last time.
+	if [ -f target/vm/input/vmlinuz ] && [ "$(cat target/vm/input/wanted 2>/dev/null)" = "$modules" ]; then
+		exit 0
+	fi
 	;;
 *)
 	echo "usage: scripts/kernel.sh [input]" >&2
@@ -108,4 +112,5 @@ for packed in target/vm/input/*.ko.*; do
 	*.zst) zstd -q --rm -d "$packed" ;;
 	esac
 done
+printf '%s\n' "$modules" >target/vm/input/wanted
 mv "$kernel" target/vm/input/vmlinuz

@@ -5,6 +5,8 @@ use crate::gpu::present::PresentChoice;
 use crate::gpu::scene::Filter;
 use crate::input::address::InputChoice;
 use crate::input::chord::Chord;
+use crate::input::evdev::rule::Rule;
+use crate::input::keylist::KeyList;
 use crate::view::Scale;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -62,8 +64,12 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Send pictures through the whole way and compare what is on the GPU with what was sent
     Selftest(SelftestArgs),
-    /// List GPUs and monitors
-    Devices,
+    /// Give the guest keyboard and mouse without showing a picture
+    Input(ForwardArgs),
+    /// Give a VM's `input-linux` a keyboard and mouse that are never unplugged
+    InputProxy(ForwardArgs),
+    /// List GPUs, monitors, keyboards and mice
+    Devices(DevicesArgs),
     /// Say how much shared memory display modes need
     Size(SizeArgs),
     /// Print the settings as a file, or where each comes from
@@ -86,7 +92,7 @@ pub enum Command {
 /// How to run.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 pub struct RunArgs {
-    /// The shared memory's file, or a kvmfr device [default: /dev/shm/looking-glass, as Looking Glass's manual has it]
+    /// The shared memory's file, or a kvmfr device [default: /dev/shm/looking-glass]
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Read settings from this file [default: ~/.config/frame-rx/config.toml, if it is there]
@@ -136,8 +142,8 @@ pub struct SelftestArgs {
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 #[command(next_help_heading = "Keyboard and mouse")]
 pub struct InputArgs {
-    /// The way to the guest: auto, usbhid:ADDR, spice-usb:ADDR, spice:ADDR, qmp:PATH or none [default: auto, SPICE at
-    /// 127.0.0.1:5900 at the first click]
+    /// The way to the guest: auto, usbhid:ADDR, spice-usb:ADDR, spice:ADDR, qmp:PATH, uinput or none [default: auto, SPICE
+    /// at 127.0.0.1:5900 at the first click]
     #[arg(long, value_name = "WAY")]
     pub input: Option<InputChoice>,
     /// Keys that take the input back, or give it: names joined by +, or KEY@MILLISECONDSms [default: leftctrl+rightctrl]
@@ -146,9 +152,56 @@ pub struct InputArgs {
     /// The SPICE server's password is the first line of this file [default: no password]
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub spice_password_file: Option<PathBuf>,
+    /// Take this keyboard or mouse from the host [default: none, the window's]
+    ///
+    /// It is read while the program runs, for the chord, and kept from the host while the guest has the input. May be
+    /// repeated. auto (every keyboard, mouse and tablet that is hardware), a path (a link in /dev/input/by-id is best), or
+    /// one or more of class=CLASS, id=VENDOR:PRODUCT and name=PART, joined by commas; `frame-rx devices` lists them all.
+    #[arg(long, value_name = "DEVICE")]
+    pub evdev: Vec<Rule>,
+    /// Keys that never go to the guest: names joined by commas, usual or none [default: usual, power, sleep, brightness]
+    #[arg(long, value_name = "KEYS", hide_short_help = true)]
+    pub keep_on_host: Option<KeyList>,
+    /// Give the guest the input as soon as there is a way to it, without a click or the chord
+    #[arg(long, hide_short_help = true)]
+    pub take_at_start: bool,
     /// Tell delays, counts and losses of the input at the end
     #[arg(long, hide_short_help = true)]
     pub input_stats: bool,
+}
+
+/// What to forward, and how long.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+pub struct ForwardArgs {
+    /// Read settings from this file [default: ~/.config/frame-rx/config.toml, if it is there]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub config: Option<PathBuf>,
+    /// Keyboard and mouse.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// End after so many seconds
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<Seconds>,
+    /// Write figures (counts, microseconds) to this JSON file at the end
+    #[arg(long, value_name = "FILE")]
+    pub stats: Option<PathBuf>,
+}
+
+/// What to list.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+pub struct DevicesArgs {
+    /// Print JSON
+    #[arg(long, conflicts_with_all = ["live", "udev_rules"])]
+    pub json: bool,
+    /// Say which keyboard or mouse is used, while they are: press a key or move it (Ctrl-C ends it)
+    #[arg(long, conflicts_with = "udev_rules")]
+    pub live: bool,
+    /// Print udev rules that let whoever sits at the machine read these devices
+    #[arg(long)]
+    pub udev_rules: bool,
+    /// Only these keyboards and mice, as for `run` [default: all; for --udev-rules auto]
+    #[arg(long, value_name = "DEVICE")]
+    pub evdev: Vec<Rule>,
 }
 
 /// How to show.
@@ -294,6 +347,9 @@ pub struct DoctorArgs {
     /// The way by which the guest is to get keyboard and mouse, as for `run` [default: auto]
     #[arg(long, value_name = "WAY")]
     pub input: Option<InputChoice>,
+    /// Keyboards and mice that are to be read, as for `run` [default: auto]
+    #[arg(long, value_name = "DEVICE")]
+    pub evdev: Vec<Rule>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -356,6 +412,12 @@ mod tests {
             "doctor --json -f x",
             "doctor --input qmp:/run/vm/qmp.sock",
             "devices",
+            "devices --json --evdev class=mouse",
+            "devices --live",
+            "devices --udev-rules --evdev id=046d:c08b",
+            "--evdev auto --evdev /dev/input/by-id/x --keep-on-host usual,capslock --take-at-start",
+            "input --evdev name=Logitech --input spice:/run/s --seconds 5 --stats s.json",
+            "input-proxy --evdev auto --take-at-start",
             "size 1920x1080 1440p",
             "config --explain --scale fit",
             "completions bash",
@@ -382,6 +444,9 @@ mod tests {
             "-f a doctor",
             "--input spice:192.168.0.1:5900",
             "--input telnet:x",
+            "--evdev event3",
+            "--keep-on-host hyper",
+            "devices --json --live",
             "--release-chord hyper",
             "--hashes h.txt",
             "--record-limit 1G",

@@ -1,7 +1,8 @@
-//! `frame-rx doctor` and `frame-rx devices`: what is wrong and how to mend it; which GPUs and monitors there are.
+//! `frame-rx doctor`: what is wrong and how to mend it.
 
-use crate::app::{self, monitors};
+use crate::app;
 use crate::cli::DoctorArgs;
+use crate::devices;
 use crate::gpu::{self, GpuError, GpuKind};
 use crate::guest::GuestInfo;
 use crate::input::address::{InputChoice, USUAL_SPICE};
@@ -39,6 +40,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     doctor.add(checks::shared_memory()).add(checks::groups()).add(checks::kvmfr());
     doctor.add(gpu_finding(&gpu::list())).add(display_finding());
     doctor.add(input_finding(&args.input.clone().unwrap_or_default())?);
+    doctor.extend(devices::findings(&args.evdev, args.input.as_ref()));
     doctor.extend(checks::limits());
     if args.json {
         exit::print(format!("{:#}\n", doctor.to_json()))?;
@@ -46,25 +48,6 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
         exit::print(doctor.table())?;
     }
     Ok(doctor.exit())
-}
-
-/// Prints GPUs and monitors.
-///
-/// # Errors
-/// When stdout does not take it.
-pub fn devices() -> anyhow::Result<Exit> {
-    let numbered =
-        |lines: Vec<String>| lines.into_iter().enumerate().map(|(i, l)| format!("  {} {l}\n", i + 1)).collect();
-    let gpus: String = match gpu::list() {
-        gpus if gpus.is_empty() => format!("  none: {}\n", GpuError::NoDriver.hint()),
-        gpus => numbered(gpus.iter().map(ToString::to_string).collect()),
-    };
-    let monitors: String = match monitors::list() {
-        Ok(lines) => numbered(lines),
-        Err(why) => format!("  none: {why}\n"),
-    };
-    exit::print(format!("GPUs (--gpu NAME)\n{gpus}monitors (--output NAME or number)\n{monitors}"))?;
-    Ok(Exit::Done)
 }
 
 /// Who wrote into the file last, by its own words; nothing if nobody did, or nobody that is understood.
@@ -106,6 +89,7 @@ fn input_finding(choice: &InputChoice) -> io::Result<Finding> {
     let patience = Patience::new(LOOK, &Stop::new()?);
     Ok(match capture::look(choice, &patience) {
         Ok(()) if *choice == InputChoice::None => Finding::ok("input", "none is wanted"),
+        Ok(()) if *choice == InputChoice::Uinput => Finding::ok("input", "a virtual keyboard and mouse can be made"),
         Ok(()) => Finding::ok("input", format!("something listens at {}", place(choice))),
         Err(e) => Finding::warn("input", format!("no way to the guest at {}: {e}", place(choice)), hint(choice, &e)),
     })

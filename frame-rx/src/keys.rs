@@ -28,12 +28,14 @@ pub enum Action {
     Filter,
     /// The window's frame away, or back.
     Borderless,
+    /// Keyboard and mouse to the guest, or back.
+    Input,
 }
 
 /// An action, its name in the settings, its key unless the settings say otherwise, and what it does.
 struct Row(Action, &'static str, &'static str, &'static str);
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 12] = [
     Row(Action::FullScreen, "full-screen", "F", "full screen, or a window again"),
     Row(Action::Quit, "quit", "Q", "end"),
     Row(Action::Figures, "figures", "D", "figures over the picture"),
@@ -45,6 +47,7 @@ const ROWS: [Row; 11] = [
     Row(Action::Scale, "scale", "C", "next way to fill the window"),
     Row(Action::Filter, "filter", "X", "next way to make pixels in between"),
     Row(Action::Borderless, "borderless", "B", "the window's frame away, or back"),
+    Row(Action::Input, "input", "I", "keyboard and mouse to the guest, or back"),
 ];
 
 /// The name of the key to hold, and of the one that works alone.

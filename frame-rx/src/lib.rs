@@ -16,6 +16,7 @@ pub mod cli;
 pub mod cursor;
 pub mod damage;
 pub mod demo;
+pub mod devices;
 pub mod doctor;
 pub mod feed;
 pub mod gpu;

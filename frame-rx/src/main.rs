@@ -3,10 +3,11 @@
 
 use clap::CommandFactory;
 use frame_rx::app::{Beside, Loop};
-use frame_rx::cli::{Cli, Command, ConfigArgs, KeepArgs, RunArgs, SizeArgs};
+use frame_rx::cli::{Cli, Command, ConfigArgs, ForwardArgs, KeepArgs, RunArgs, SizeArgs};
 use frame_rx::headless::{Headless, Keeping, explain_gpu};
 use frame_rx::input::capture::{self, Handle};
 use frame_rx::input::stats::InputStats;
+use frame_rx::input::uinput;
 use frame_rx::link::{self, FeedEnd};
 use frame_rx::offscreen::Offscreen;
 use frame_rx::picture::Size;
@@ -14,16 +15,17 @@ use frame_rx::record::{self, Recorded, Recorder};
 use frame_rx::settings::{self, Settings};
 use frame_rx::slots::Supply;
 use frame_rx::stats::{self, FeedStats, ScreenStats};
-use frame_rx::{demo, doctor, selftest, size};
+use frame_rx::{demo, devices, doctor, selftest, size};
 use rx_host::exit::{self, Exit, Explain, Failure};
-use rx_host::signals::Signals;
-use rx_host::{cli, log};
+use rx_host::signals::{Signals, Woken};
+use rx_host::{cli, clock, log};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 fn main() -> ExitCode {
     exit::run("frame-rx", || {
@@ -34,7 +36,9 @@ fn main() -> ExitCode {
             Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),
             Command::Selftest(args) => selftest::run(&args),
-            Command::Devices => doctor::devices(),
+            Command::Input(args) => forward(&args, false),
+            Command::InputProxy(args) => forward(&args, true),
+            Command::Devices(args) => devices::run(&args),
             Command::Size(args) => print_sizes(&args),
             Command::Config(args) => print_config(&args),
             Command::Keys { config } => print_keys(config),
@@ -63,6 +67,36 @@ fn show(args: &RunArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// Gives the guest keyboard and mouse until the end, without a picture.
+fn forward(args: &ForwardArgs, is_proxy: bool) -> anyhow::Result<Exit> {
+    let settings = settings::forward(args, is_proxy).map_err(settings::explain)?;
+    settings.end.check_files()?;
+    if is_proxy && let Err(error) = uinput::look() {
+        let hint = error.hint();
+        return Err(Failure::environment("there can be no virtual keyboard", hint).because(error).into());
+    }
+    let signals = Signals::install()?;
+    let Some(input) = spawn_input(&settings, Box::new(|| {}), &signals)? else {
+        return Err(Failure::usage("there is no input to forward", "leave out --input none").into());
+    };
+    let after = settings.end.after.unwrap_or(Duration::MAX);
+    let begun = clock::now();
+    while !matches!(signals.wait(after.saturating_sub(clock::now().since(begun)).min(DAY)), Woken::Stop) {
+        if clock::now().since(begun) >= after {
+            break;
+        }
+    }
+    signals.stop().request();
+    let stats = input.join();
+    tell_input(&settings, &stats);
+    if let Some(path) = &settings.end.stats {
+        let mut figures = stats::empty();
+        stats.figures(&mut figures);
+        stats::write(&figures, path)?;
+    }
+    Ok(Exit::Done)
+}
+
 fn without_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> {
     let screen = Offscreen::open(&settings.show.gpu).map_err(explain_gpu)?;
     let gpu = screen.info().to_string();
@@ -77,48 +111,72 @@ fn without_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> 
     });
     let keeping = Keeping { recorder, hashes: hashes.transpose()? };
     let mut headless = Headless::new(screen, link, settings.end.clone(), keeping);
+    // Without a window there is input from devices only.
+    let wants_input = !settings.input.evdev.is_empty();
+    let input = if wants_input { spawn_input(settings, Box::new(|| {}), signals)? } else { None };
     let thread = spawn_feed(feed_end)?;
     let ran = headless.run(signals);
     signals.stop().request();
     exit::join(thread);
+    let input = input.map(Forwarding::join);
     ran.map_err(explain_gpu)?;
     let done = headless.finish()?;
     let hash = done.hash.map(|hash| format!("{hash:016x}"));
     let recorded = recording.map(Recording::finish);
-    report(settings, &feed, &done.stats, (None, recorded), [("gpu", Some(gpu)), ("picture_hash", hash)])
+    report(settings, &feed, &done.stats, (input.as_deref(), recorded), [("gpu", Some(gpu)), ("picture_hash", hash)])
 }
 
 fn with_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> {
     let event_loop = Loop::new()?;
     let (feed_end, link) = link::connect(&settings.file, Supply::Three, event_loop.teller(), signals.stop());
     let feed = link.feed.clone();
-    let (input, input_thread) = spawn_input(settings, &event_loop, signals)?;
+    let input = spawn_input(settings, event_loop.waker(), signals)?;
     let thread = spawn_feed(feed_end)?;
     let (recorder, recording) = begin_recording(&settings.keep)?;
-    let beside = Beside { input: input.clone(), recorder };
+    let beside = Beside { input: input.as_ref().map(|input| input.handle.clone()), recorder };
     let done = event_loop.run(link, settings.show.clone(), settings.end.clone(), beside, signals.stop());
     signals.stop().request();
     exit::join(thread);
-    if let Some(thread) = input_thread {
-        exit::join(thread);
-    }
+    let input = input.map(Forwarding::join);
     let recorded = recording.map(Recording::finish);
-    let input = input.as_ref().map(|handle| &**handle.stats());
-    report(settings, &feed, &done?.stats, (input, recorded), [("gpu", None), ("picture_hash", None)])
+    report(settings, &feed, &done?.stats, (input.as_deref(), recorded), [("gpu", None), ("picture_hash", None)])
+}
+
+/// Longest wait of a forwarding without an end.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The threads that send keyboard and mouse to the guest.
+struct Forwarding {
+    handle: Handle,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Forwarding {
+    /// Waits until the guest has released everything; a stop was asked for.
+    fn join(self) -> Arc<InputStats> {
+        self.threads.into_iter().for_each(exit::join);
+        self.handle.stats().clone()
+    }
 }
 
 /// Starts what sends keyboard and mouse to the guest, if that is wanted.
 fn spawn_input(
     settings: &Settings,
-    event_loop: &Loop,
+    tell: Box<dyn Fn() + Send>,
     signals: &Signals,
-) -> Result<(Option<Handle>, Option<JoinHandle<()>>), Failure> {
-    let Some(input) = settings.input.open()? else { return Ok((None, None)) };
-    let hint = "end other programs: the system allows no more of them";
-    let (capture, handle) =
-        capture::connect(input, signals.stop(), event_loop.waker()).or_environment("cannot start the input", hint)?;
+) -> Result<Option<Forwarding>, Failure> {
+    let Some(input) = settings.input.open()? else { return Ok(None) };
+    let (tried, hint) = ("cannot start the input", "end other programs: the system allows no more of them");
+    let (capture, handle) = capture::connect(input, signals.stop(), tell).or_environment(tried, hint)?;
+    let mut threads = Vec::new();
+    if let Some(watchdog) = capture.watchdog() {
+        let stop = signals.stop().clone();
+        let thread = thread::Builder::new().name("watchdog".into()).spawn(move || watchdog.run(&stop));
+        threads.push(thread.or_environment(tried, hint)?);
+    }
     let thread = thread::Builder::new().name("input".into()).spawn(move || capture.run());
-    Ok((Some(handle), Some(thread.or_environment("cannot start the input", hint)?)))
+    threads.push(thread.or_environment(tried, hint)?);
+    Ok(Some(Forwarding { handle, threads }))
 }
 
 fn spawn_feed(feed: FeedEnd) -> Result<JoinHandle<()>, Failure> {
@@ -151,6 +209,12 @@ fn begin_recording(keep: &KeepArgs) -> Result<(Option<Recorder>, Option<Recordin
     Ok((Some(recorder), Some(Recording { thread, recorded })))
 }
 
+fn tell_input(settings: &Settings, input: &InputStats) {
+    for line in input.lines().iter().filter(|_| settings.input.stats) {
+        eprintln!("{line}");
+    }
+}
+
 fn report(
     settings: &Settings,
     feed: &FeedStats,
@@ -161,10 +225,8 @@ fn report(
     for line in stats::lines(feed, screen) {
         tracing::debug!("{line}");
     }
-    if let Some(input) = input.filter(|_| settings.input.stats) {
-        for line in input.lines() {
-            eprintln!("{line}");
-        }
+    if let Some(input) = input {
+        tell_input(settings, input);
     }
     if let Some(path) = &settings.end.stats {
         let mut figures = stats::figures(feed, screen);

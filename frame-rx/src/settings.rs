@@ -1,13 +1,14 @@
 //! From flags and the settings file to settings that cannot be wrong. After this nobody parses again.
 
-use crate::cli::{EndArgs, InputArgs, KeepArgs, RunArgs, ShowArgs, Turn};
+use crate::cli::{EndArgs, ForwardArgs, InputArgs, KeepArgs, RunArgs, ShowArgs, Turn};
 use crate::gpu::GpuChoice;
 use crate::gpu::present::PresentChoice;
 use crate::gpu::scene::Filter;
 use crate::input::address::InputChoice;
 use crate::input::capture::InputSettings;
 use crate::input::chord::Chord;
-use crate::input::router::usual_keep;
+use crate::input::evdev::rule::Rule;
+use crate::input::keylist::KeyList;
 use crate::input::spice::Password;
 use crate::keys::Keys;
 use crate::picture::{Rotation, Size};
@@ -99,6 +100,12 @@ pub struct Input {
     pub password_file: Option<PathBuf>,
     /// Whether figures are told at the end.
     pub stats: bool,
+    /// Devices of the host that are read.
+    pub evdev: Vec<Rule>,
+    /// What never goes to the guest.
+    pub keep: KeyList,
+    /// Whether the guest gets the input without being given it.
+    pub take_at_start: bool,
 }
 
 /// What the settings file may say.
@@ -124,6 +131,11 @@ pub struct Low {
     #[serde(deserialize_with = "parsed")]
     release_chord: Option<Chord>,
     spice_password_file: Option<PathBuf>,
+    #[serde(deserialize_with = "all_parsed")]
+    evdev: Option<Vec<Rule>>,
+    #[serde(deserialize_with = "parsed")]
+    keep_on_host: Option<KeyList>,
+    take_at_start: Option<bool>,
     borderless: Option<bool>,
     screenshots: Option<PathBuf>,
     keys: Option<BTreeMap<String, String>>,
@@ -146,11 +158,21 @@ const GPU: About = About { name: "gpu", why: "hardware before software" };
 
 const INPUT: About = About { name: "input", why: "SPICE where QEMU usually listens, at the first click" };
 const CHORD: About = About { name: "release-chord", why: "on every keyboard, and used together by no program" };
+const EVDEV: About = About { name: "evdev", why: "what the window hears is enough for most" };
+const KEEP: About = About { name: "keep-on-host", why: "power, sleep and brightness are the host's" };
+const TAKE: About = About { name: "take-at-start", why: "nobody is locked out unasked" };
 const PASSWORD: About = About { name: "spice-password-file", why: "no password" };
 
 /// Something that says itself what it can be read from.
 fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(d: D) -> Result<Option<T>, D::Error> {
     rx_host::settings::units::from_text(d).map(Some)
+}
+
+/// A list of such things.
+fn all_parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(d: D) -> Result<Option<Vec<T>>, D::Error> {
+    let texts = Vec::<String>::deserialize(d)?;
+    let all: Result<Vec<T>, _> = texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect();
+    all.map(Some)
 }
 
 /// A value that writes itself, as reports show it.
@@ -265,7 +287,37 @@ fn input(l: &mut Layers, args: &InputArgs, low: &Low) -> Input {
     let (typed, file) = (args.release_chord.clone(), low.release_chord.clone());
     let chord = l.pick(&CHORD, typed.map(Text), file.map(Text), Text(Chord::default())).0;
     let password_file = l.pick_optional(&PASSWORD, args.spice_password_file.clone(), low.spice_password_file.clone());
-    Input { choice, chord, password_file, stats: args.input_stats }
+    let texts = |rules: &[Rule]| rules.iter().cloned().map(Text).collect::<Vec<_>>();
+    let typed = (!args.evdev.is_empty()).then(|| texts(&args.evdev));
+    let evdev = l.pick(&EVDEV, typed, low.evdev.as_deref().map(texts), Vec::new()).into_iter().map(|t| t.0).collect();
+    let (typed, file) = (args.keep_on_host.clone(), low.keep_on_host.clone());
+    let keep = l.pick(&KEEP, typed.map(Text), file.map(Text), Text(KeyList::default())).0;
+    let take_at_start = l.pick_switch(&TAKE, args.take_at_start, low.take_at_start);
+    Input { choice, chord, password_file, stats: args.input_stats, evdev, keep, take_at_start }
+}
+
+/// Settings of `input`, or, if `is_proxy`, of `input-proxy`: all hardware is read if no device is named.
+///
+/// # Errors
+/// [`SettingsError`].
+pub fn forward(args: &ForwardArgs, is_proxy: bool) -> Result<Settings, SettingsError> {
+    let end = EndArgs { seconds: args.seconds, stats: args.stats.clone(), ..EndArgs::default() };
+    let run = RunArgs { config: args.config.clone(), input: args.input.clone(), end, ..RunArgs::default() };
+    let (mut settings, _) = Settings::from_args(&run)?;
+    if settings.input.evdev.is_empty() {
+        settings.input.evdev.push(Rule::Auto);
+    }
+    if is_proxy {
+        settings.input.choice = InputChoice::Uinput;
+    }
+    Ok(settings)
+}
+
+/// Where it is remembered that the release chord was used once; nothing without a home.
+fn trial_mark() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
+    let state = state.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".local/state")));
+    state.map(|state| state.join("frame-rx/release-chord-used"))
 }
 
 impl Input {
@@ -278,8 +330,15 @@ impl Input {
             return Ok(None);
         }
         let password = self.password_file.as_deref().map(read_password).transpose()?.unwrap_or_default();
-        let (choice, chord) = (self.choice.clone(), self.chord.clone());
-        Ok(Some(InputSettings { choice, chord, keep: usual_keep(), password }))
+        Ok(Some(InputSettings {
+            choice: self.choice.clone(),
+            chord: self.chord.clone(),
+            keep: self.keep.keys(),
+            password,
+            devices: self.evdev.clone(),
+            takes_at_start: self.take_at_start,
+            trial_mark: trial_mark(),
+        }))
     }
 }
 
@@ -446,6 +505,19 @@ mod tests {
         assert_eq!(again.input, s.input);
         assert!(from("", "release-chord = \"hyper\"").unwrap_err().to_string().contains("config.toml:1"));
         assert_eq!(from("--input none", "").unwrap().0.input.open().unwrap(), None);
+    }
+
+    #[test]
+    fn devices_and_keys_of_the_host_are_read_from_flags_and_file() {
+        let file = "evdev = [\"class=mouse\", \"/dev/input/by-id/k\"]\nkeep-on-host = \"usual,capslock\"\ntake-at-start = true\n";
+        let (s, layers) = from("", file).unwrap();
+        assert_eq!((s.input.evdev.len(), s.input.take_at_start), (2, true));
+        assert_eq!(from("", &layers.to_toml()).unwrap().0.input, s.input);
+        let (over, _) = from("--evdev auto", file).unwrap();
+        assert_eq!(over.input.evdev, [Rule::Auto]);
+        let error = from("", "evdev = [\"event3\"]").unwrap_err().to_string();
+        assert!(error.contains("config.toml:1") && error.contains("`event3` is none of auto"), "{error}");
+        assert!(from("", "keep-on-host = \"hyper\"").is_err());
     }
 
     #[test]

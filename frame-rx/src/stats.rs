@@ -123,10 +123,15 @@ pub struct ScreenStats {
     pub draw: Histogram,
 }
 
+/// Figures without a picture, for what a run without one adds.
+pub fn empty() -> Figures {
+    Figures::new("frame-rx", env!("CARGO_PKG_VERSION"), SCHEMA)
+}
+
 /// All figures.
 pub fn figures(feed: &FeedStats, screen: &ScreenStats) -> Figures {
     let passed = feed.passed();
-    let mut f = Figures::new("frame-rx", env!("CARGO_PKG_VERSION"), SCHEMA);
+    let mut f = empty();
     for (stage, late) in Stage::ALL.iter().zip(&screen.late) {
         f.count(&format!("late_by_{}", stage.name()), late.get());
     }

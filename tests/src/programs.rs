@@ -23,11 +23,15 @@ pub fn target_folder() -> PathBuf {
     }
 }
 
-/// The release binary `name` of this workspace, built first if it is not up to date.
+/// The release binary `name` of this workspace, built first if it is not up to date; or, if `RX_PROGRAMS` names a folder,
+/// the binary that lies there, as it is.
 ///
 /// # Panics
 /// If the build fails.
 pub fn release(name: &str) -> PathBuf {
+    if let Some(folder) = std::env::var_os("RX_PROGRAMS") {
+        return workspace().join(folder).join(name);
+    }
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -36,6 +40,30 @@ pub fn release(name: &str) -> PathBuf {
     let path = target_folder().join("release").join(name);
     assert!(path.is_file(), "{} is not among the programs built", path.display());
     path
+}
+
+/// The libraries that `program` is linked with, the loader included, at the places where it looks for them.
+///
+/// # Panics
+/// If `ldd` does not tell.
+pub fn libraries(program: &Path) -> Vec<PathBuf> {
+    let done = process::run("ldd", Command::new("ldd").arg(program), process::SOON);
+    assert!(done.status.success(), "{}", done.err.join("\n"));
+    // `libm.so.6 => /lib/x86_64-linux-gnu/libm.so.6 (0x...)`, or the loader's path alone.
+    let paths = done.out.iter().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
+    paths.map(PathBuf::from).collect()
+}
+
+/// The bytes of `program` without what only a debugger needs, where `strip` is installed.
+///
+/// # Panics
+/// If it cannot be read.
+pub fn stripped(program: &Path) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("program");
+    let strip = Command::new("strip").arg("-o").arg(&out).arg(program).output();
+    let is_done = strip.is_ok_and(|done| done.status.success());
+    std::fs::read(if is_done { &out } else { program }).expect("a program")
 }
 
 /// The program of the test VM, linked statically, built first if it is not up to date.

@@ -79,6 +79,13 @@ const WORDS: &[Words] = &[
         reason: "a new nix may touch one file",
     },
     Words {
+        words: &["input_linux"],
+        text: Text::Product,
+        within: &[],
+        except: &["frame-rx/src/input/evdev/node.rs", "frame-rx/src/input/uinput.rs"],
+        reason: "another binding to evdev may touch two files",
+    },
+    Words {
         words: &["Instant::now", "SystemTime::now", "clock_gettime"],
         text: Text::Product,
         within: &[],

@@ -16,6 +16,7 @@ impl App {
             Action::Quit => return event_loop.exit(),
             Action::Borderless => return self.toggle_frame(),
             Action::Screenshot => return self.take_screenshot(),
+            Action::Input => return self.input.toggle(),
             _ => {}
         }
         let Some(painter) = &mut self.painter else { return };
@@ -27,7 +28,7 @@ impl App {
             Action::Figures => painter.show_figures(),
             Action::Timings => painter.show_timings(),
             Action::Help => painter.show_help(&self.hotkeys.keys().help()),
-            Action::FullScreen | Action::Quit | Action::Borderless | Action::Screenshot => return,
+            Action::FullScreen | Action::Quit | Action::Borderless | Action::Screenshot | Action::Input => return,
         };
         self.say(notice);
         self.set_title();

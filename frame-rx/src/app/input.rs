@@ -63,6 +63,15 @@ impl WindowInput {
         self.is_grabbed
     }
 
+    /// By a key of the window: the guest gets the input, or gives it back.
+    pub fn toggle(&self) {
+        match &self.handle {
+            Some(handle) if handle.is_grabbed() => handle.give_back(),
+            Some(handle) => handle.take(),
+            None => {}
+        }
+    }
+
     /// Something happened to the window, which shows a picture of size `picture` (or none).
     pub fn window_event(
         &mut self,

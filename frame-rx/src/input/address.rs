@@ -50,13 +50,15 @@ pub enum InputChoice {
     UsbHid(Endpoint),
     /// A QMP monitor's Unix socket.
     Qmp(PathBuf),
+    /// A virtual keyboard and mouse of the host, for QEMU's `input-linux` to take.
+    Uinput,
 }
 
 /// Why an address was not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// No way to a guest has this name.
-    #[error("`{0}` is none of auto, none, spice:ADDR, spice-usb:ADDR, usbhid:ADDR, qmp:PATH")]
+    #[error("`{0}` is none of auto, none, spice:ADDR, spice-usb:ADDR, usbhid:ADDR, qmp:PATH, uinput")]
     Kind(String),
     /// Neither a path nor a port of this machine.
     #[error("`{0}` is neither a socket's path (with a /) nor HOST:PORT with 127.0.0.1, [::1] or localhost")]
@@ -89,6 +91,7 @@ impl FromStr for InputChoice {
         match text.split_once(':').map_or((text, None), |(kind, rest)| (kind, Some(rest))) {
             ("auto", None) => Ok(InputChoice::Auto),
             ("none", None) => Ok(InputChoice::None),
+            ("uinput", None) => Ok(InputChoice::Uinput),
             ("spice", Some(address)) => address.parse().map(InputChoice::Spice),
             ("spice-usb", Some(address)) => address.parse().map(InputChoice::SpiceUsb),
             ("usbhid", Some(address)) => address.parse().map(InputChoice::UsbHid),
@@ -104,6 +107,7 @@ impl fmt::Display for InputChoice {
         match self {
             InputChoice::Auto => f.write_str("auto"),
             InputChoice::None => f.write_str("none"),
+            InputChoice::Uinput => f.write_str("uinput"),
             InputChoice::Spice(endpoint) => write!(f, "spice:{endpoint}"),
             InputChoice::SpiceUsb(endpoint) => write!(f, "spice-usb:{endpoint}"),
             InputChoice::UsbHid(endpoint) => write!(f, "usbhid:{endpoint}"),
@@ -164,6 +168,7 @@ mod tests {
         for text in [
             "auto",
             "none",
+            "uinput",
             "spice:127.0.0.1:5900",
             "spice:[::1]:5901",
             "spice:/run/a/spice.sock",

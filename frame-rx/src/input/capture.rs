@@ -2,29 +2,41 @@
 //!
 //! Nothing it does depends on the window's thread: the release chord is looked for here.
 
+mod desk;
+mod handle;
+mod watchdog;
+
+use self::desk::{Desk, OTHERS, POLLED};
+use self::handle::{Event, Shared};
 use super::address::{Endpoint, InputChoice, USUAL_SPICE};
 use super::chord::Chord;
+use super::evdev::rule::Rule;
 use super::pacer::{Overflow, Pacer};
 use super::qmp::QmpSink;
 use super::router::{Act, Router, SourceId};
-use super::sink::{DESCRIPTORS, Leds, News, Sink, SinkError};
+use super::sink::{Leds, News, Sink, SinkError, Step};
 use super::spice::{self, Password, SpiceSink};
 use super::stats::{InputStats, SinkState};
 use super::usbhid::UsbHidSink;
 use super::wire::{Patience, Wire, timespec};
-use super::{CodeSet, InputFrame};
-use core::sync::atomic::{AtomicBool, Ordering};
+use super::{CodeSet, uinput::UinputSink};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, bounded};
 use rustix::event::{PollFd, PollFlags, poll};
 use rx_host::clock;
 use rx_host::signals::{Stop, StopOnDrop};
 use shm_proto::HostTime;
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::Arc;
+
+pub use self::desk::TRIAL;
+pub use self::handle::Handle;
+pub use self::watchdog::{SILENCE, Watchdog};
 
 /// Events of the window that may wait for the thread.
 const EVENTS: usize = 1024;
@@ -49,33 +61,12 @@ pub struct InputSettings {
     pub keep: CodeSet,
     /// The SPICE server's password.
     pub password: Password,
-}
-
-/// What the window tells.
-#[derive(Clone, Copy, Debug)]
-enum Event {
-    Frame(InputFrame),
-    Take,
-    GiveBack,
-    FocusLost,
-}
-
-/// What the thread tells the window.
-#[derive(Debug, Default)]
-struct Shared {
-    grabbed: AtomicBool,
-    motion: AtomicBool,
-    position: AtomicBool,
-    overflow: AtomicBool,
-}
-
-/// The window's end.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    events: Sender<Event>,
-    bell: Arc<UnixStream>,
-    shared: Arc<Shared>,
-    stats: Arc<InputStats>,
+    /// The host's devices that are read; none if all comes from the window.
+    pub devices: Vec<Rule>,
+    /// Whether the guest gets the input as soon as there is a way to it.
+    pub takes_at_start: bool,
+    /// The file that remembers that the release chord was used once.
+    pub trial_mark: Option<PathBuf>,
 }
 
 /// The thread's end. [`Capture::run`] is its whole life.
@@ -99,6 +90,7 @@ pub struct Capture {
     wants_guest: bool,
     told_leds: Leds,
     said: String,
+    desk: Desk,
 }
 
 impl fmt::Debug for Capture {
@@ -119,7 +111,9 @@ pub fn connect(settings: InputSettings, stop: &Stop, tell: Box<dyn Fn() + Send>)
     let (shared, stats) = (Arc::<Shared>::default(), InputStats::new());
     let now = clock::now();
     // What is not asked for by name is not disturbed before the user wants it: a server has one client at a time.
-    let connects_at = (settings.choice != InputChoice::Auto).then_some(now);
+    let connects_at = (settings.choice != InputChoice::Auto || settings.takes_at_start).then_some(now);
+    let mut router = Router::new(settings.chord.clone(), settings.keep);
+    let desk = Desk::new(&settings.devices, settings.trial_mark.clone(), &mut router);
     let capture = Capture {
         events,
         heard,
@@ -127,68 +121,28 @@ pub fn connect(settings: InputSettings, stop: &Stop, tell: Box<dyn Fn() + Send>)
         stats: stats.clone(),
         stop: stop.clone(),
         tell,
-        router: Router::new(settings.chord.clone(), settings.keep),
+        router,
         pacer: Pacer::new(stats.clone()),
         acts: Vec::with_capacity(2048),
         sink: None,
         is_running: true,
         connects_at,
         retry: RETRY.0,
-        wants_guest: false,
+        wants_guest: settings.takes_at_start,
         told_leds: Leds::default(),
         said: String::new(),
+        desk,
         settings,
     };
     Ok((capture, Handle { events: sender, bell: Arc::new(rung), shared, stats }))
 }
 
-impl Handle {
-    /// A report of the window. Never blocks.
-    pub fn frame(&self, frame: InputFrame) {
-        self.tell(Event::Frame(frame));
-    }
-
-    /// The user wants the guest to have the input.
-    pub fn take(&self) {
-        self.tell(Event::Take);
-    }
-
-    /// The user wants the input back.
-    pub fn give_back(&self) {
-        self.tell(Event::GiveBack);
-    }
-
-    /// The window hears no key any more.
-    pub fn focus_lost(&self) {
-        self.tell(Event::FocusLost);
-    }
-
-    /// Whether the guest has the input.
-    pub fn is_grabbed(&self) -> bool {
-        self.shared.grabbed.load(Ordering::Relaxed)
-    }
-
-    /// Whether the sink takes places and no relative motion.
-    pub fn wants_position(&self) -> bool {
-        self.shared.position.load(Ordering::Relaxed) && !self.shared.motion.load(Ordering::Relaxed)
-    }
-
-    /// What is counted.
-    pub fn stats(&self) -> &Arc<InputStats> {
-        &self.stats
-    }
-
-    fn tell(&self, event: Event) {
-        if self.events.try_send(event).is_err() {
-            // The thread releases everything: a lost release must not leave a key down.
-            self.shared.overflow.store(true, Ordering::Relaxed);
-        }
-        // A bell that is full of rings is rung already.
-        let _ = (&*self.bell).write(&[1]);
-    }
-}
-
 impl Capture {
+    /// What ends the process should the thread hang with devices in its hands; nothing without devices.
+    pub fn watchdog(&self) -> Option<Watchdog> {
+        self.desk.has_devices().then(|| Watchdog::new(&self.desk.beat))
+    }
+
     /// Works until a stop is asked for; then the guest is told to release everything.
     ///
     /// Blocks.
@@ -196,7 +150,9 @@ impl Capture {
         let _end_together = StopOnDrop(self.stop.clone());
         while !self.stop.is_requested() {
             let now = clock::now();
+            self.desk.beat.turn();
             self.hear(now);
+            self.desk.serve(now, &mut self.router, &mut self.acts, &self.stats);
             self.router.tick(now, &mut self.acts);
             let wake = self.serve(now);
             self.publish();
@@ -215,11 +171,14 @@ impl Capture {
                     self.stats.reports.inc();
                     self.router.frame(now, SourceId::WINDOW, &frame, &mut self.acts);
                 }
-                Event::Take => self.take(now),
+                Event::Take => self.router.take(now, &mut self.acts),
                 Event::GiveBack => self.router.give_back(now, &mut self.acts),
                 Event::FocusLost => {
-                    self.wants_guest = false;
-                    self.router.give_back_at_once(now, &mut self.acts);
+                    // The window had the keys, unless a keyboard is grabbed.
+                    if !self.desk.has_keyboard() {
+                        self.wants_guest = false;
+                        self.router.give_back_at_once(now, &mut self.acts);
+                    }
                     self.router.source_gone(now, SourceId::WINDOW, &mut self.acts);
                 }
             }
@@ -231,21 +190,14 @@ impl Capture {
         }
     }
 
-    fn take(&mut self, now: HostTime) {
-        if self.sink.is_none() {
-            self.wants_guest = true;
-            self.connects_at = self.connects_at.or(Some(now));
-        }
-        self.router.take(now, &mut self.acts);
-    }
-
     /// Does what the router decided and looks after the sink. When to come back.
     fn serve(&mut self, now: HostTime) -> HostTime {
         self.act();
         if self.sink.is_none() && self.connects_at.is_some_and(|at| now >= at) {
             self.open();
         }
-        let mut wake = [self.router.due(), self.connects_at.filter(|_| self.sink.is_none())];
+        let mut wake =
+            [self.router.due(), self.connects_at.filter(|_| self.sink.is_none()), self.desk.due(clock::now())];
         let far = now + SLEEP;
         let served = self.pump(clock::now());
         // What came may have changed who has the input.
@@ -263,17 +215,40 @@ impl Capture {
 
     fn act(&mut self) {
         for n in 0..self.acts.len() {
-            match self.acts.get(n) {
-                Some(Act::Send(at, step)) => {
-                    if self.pacer.push(*at, *step) == Err(Overflow) {
-                        self.router.forget_sent();
-                    }
+            match self.acts.get(n).copied() {
+                Some(Act::Send(at, step)) => self.send(at, step),
+                Some(Act::Grab) => {
+                    self.stats.captures.inc();
+                    self.desk.grab(clock::now());
                 }
-                Some(Act::Grab) => self.stats.captures.inc(),
-                Some(Act::Ungrab) | None => {}
+                Some(Act::Ungrab) => {
+                    self.desk.ungrab(&mut self.router);
+                    self.tell_trial();
+                }
+                Some(Act::Want) => {
+                    self.wants_guest = true;
+                    self.connects_at = self.connects_at.or_else(|| Some(clock::now()));
+                }
+                None => {}
             }
         }
         self.acts.clear();
+    }
+
+    fn send(&mut self, at: HostTime, step: Step) {
+        if self.pacer.push(at, step) == Err(Overflow) {
+            self.router.forget_sent();
+        }
+    }
+
+    /// Until the chord was used once, the host gets its devices back by itself: why, and what ends that.
+    fn tell_trial(&mut self) {
+        if self.desk.has_devices() && self.router.is_on_trial() {
+            let chord = &self.settings.chord;
+            tracing::info!(
+                "input: the host has its devices back; until {chord} was used once, after {TRIAL:?} each time"
+            );
+        }
     }
 
     fn run_pacer(&mut self, now: HostTime) -> Result<Option<HostTime>, SinkError> {
@@ -285,14 +260,18 @@ impl Capture {
 
     fn pump(&mut self, now: HostTime) -> Result<Option<HostTime>, SinkError> {
         let Some(sink) = &mut self.sink else { return Ok(None) };
-        let mut is_running = self.is_running;
+        let (mut is_running, mut lamps) = (self.is_running, None);
         sink.pump(now, &mut |news| match news {
             News::Stopped => is_running = false,
             News::Running => is_running = true,
-            News::Leds(leds) => self.stats.set_leds(leds),
+            News::Leds(leds) => lamps = Some(leds),
             News::Caps => {}
         })?;
         let due = sink.due();
+        if let Some(leds) = lamps {
+            self.stats.set_leds(leds);
+            self.desk.set_leds(leds);
+        }
         match (self.is_running, is_running) {
             (true, false) => self.router.sink_down(now),
             (false, true) => {
@@ -380,18 +359,22 @@ impl Capture {
         }
     }
 
-    fn wait(&self, until: HostTime) {
+    fn wait(&mut self, until: HostTime) {
         let left = timespec(until.since(clock::now()));
         let sink = self.sink.as_ref().map(|sink| sink.descriptors()).unwrap_or_default();
-        let flags = |writes| if writes { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-        let bell = (self.heard.as_fd(), false);
-        // The bell, and in the places that no descriptor of the sink has once more the bell.
-        let mut polled: [_; DESCRIPTORS + 1] = core::array::from_fn(|n| {
-            let (fd, writes) = sink.get(n).copied().flatten().unwrap_or(bell);
-            PollFd::from_borrowed_fd(fd, flags(writes))
+        let bell = || PollFd::from_borrowed_fd(self.heard.as_fd(), PollFlags::IN);
+        let mut fds: [PollFd<'_>; POLLED] = core::array::from_fn(|_| bell());
+        for ((fd, writes), place) in sink.into_iter().flatten().zip(&mut fds[1..OTHERS]) {
+            let flags = if writes { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+            *place = PollFd::from_borrowed_fd(fd, flags);
+        }
+        let n = self.desk.fill(&mut fds, OTHERS);
+        // Interrupted or not: the loop looks at everything else anyway.
+        let ready = poll(&mut fds[..n], Some(&left)).ok().map(|_| {
+            let devices = fds[OTHERS..n].iter().enumerate();
+            devices.filter(|(_, fd)| !fd.revents().is_empty()).fold(0, |bits, (place, _)| bits | 1 << place)
         });
-        // Interrupted or not: the loop looks at everything anyway.
-        let _ = poll(&mut polled, Some(&left));
+        self.desk.note(ready);
     }
 
     /// The guest releases everything before the connection ends.
@@ -426,6 +409,7 @@ pub fn look(choice: &InputChoice, patience: &Patience) -> Result<(), SinkError> 
             endpoint.clone()
         }
         InputChoice::Qmp(path) => Endpoint::Unix(path.clone()),
+        InputChoice::Uinput => return super::uinput::look(),
     };
     Wire::connect(&endpoint, patience).map(drop)
 }
@@ -446,6 +430,7 @@ pub fn open(settings: &InputSettings, patience: &Patience) -> Result<Box<dyn Sin
         InputChoice::UsbHid(endpoint) => Box::new(UsbHidSink::connect(endpoint, patience)?),
         InputChoice::Spice(endpoint) => Box::new(SpiceSink::connect(endpoint, &settings.password, patience)?),
         InputChoice::Qmp(path) => Box::new(QmpSink::connect(path, patience)?),
+        InputChoice::Uinput => Box::new(UinputSink::create()?),
         InputChoice::None => return Err(SinkError::Missing("way that was asked for")),
     })
 }

@@ -2,8 +2,8 @@
 //! released on every way out, and a lost sink comes back by itself.
 
 use super::*;
-use crate::input::Code;
-use std::io::{BufRead, BufReader};
+use crate::input::{Code, InputFrame};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -55,16 +55,22 @@ struct Rig {
 
 impl Rig {
     fn start() -> Rig {
+        let rig = Rig::start_with(InputSettings::default());
+        rig.take();
+        rig
+    }
+
+    /// With a way to the guest, and whoever has the input at first.
+    fn start_with(settings: InputSettings) -> Rig {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("q");
         let (lines, hang_up) = monitor(&path);
         let stop = Stop::new().unwrap();
-        let settings = InputSettings { choice: InputChoice::Qmp(path), ..InputSettings::default() };
+        let settings = InputSettings { choice: InputChoice::Qmp(path), ..settings };
         let (capture, handle) = connect(settings, &stop, Box::new(|| {})).unwrap();
         let thread = std::thread::spawn(move || capture.run());
         let rig = Rig { _folder: folder, handle, stop, thread, lines, hang_up };
         rig.wait_for(|| rig.handle.stats().connections.get() == 1);
-        rig.take();
         rig
     }
 
@@ -136,6 +142,28 @@ fn the_chord_works_while_the_window_does_nothing() {
         rig.key(number, false);
     }
     rig.wait_for(|| !rig.handle.is_grabbed());
+    rig.end();
+}
+
+/// No device of the machine is meant: it is the rest of the way that is looked at.
+#[test]
+fn with_devices_the_guest_gets_the_input_at_the_start_if_asked_for_and_the_chord_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("state/frame-rx/release-chord-used");
+    let rig = Rig::start_with(InputSettings {
+        devices: vec!["class=keys,name=there is none".parse().unwrap()],
+        takes_at_start: true,
+        trial_mark: Some(mark.clone()),
+        ..InputSettings::default()
+    });
+    rig.wait_for(|| rig.handle.is_grabbed());
+    assert!(!mark.exists());
+    for is_down in [true, false] {
+        for number in [29, 97] {
+            rig.key(number, is_down);
+        }
+    }
+    rig.wait_for(|| !rig.handle.is_grabbed() && mark.exists());
     rig.end();
 }
 

@@ -75,8 +75,7 @@ impl FromStr for Chord {
         let mut keys = [None; KEYS];
         let mut count = 0;
         for name in names.split('+').map(str::trim) {
-            let code = alias(name).or_else(|| keymap::named(name));
-            let code = code.ok_or_else(|| ChordError::Unknown { name: name.to_owned() })?;
+            let code = code_named(name).ok_or_else(|| ChordError::Unknown { name: name.to_owned() })?;
             let place = keys.get_mut(count).ok_or(ChordError::Keys)?;
             *place = Some(code);
             count += 1;
@@ -90,6 +89,11 @@ impl FromStr for Chord {
         }
         Ok(Chord { keys, hold })
     }
+}
+
+/// The key or button of this name, or of a short one (`lctrl`, `altgr`, `super`).
+pub fn code_named(name: &str) -> Option<Code> {
+    alias(name).or_else(|| keymap::named(name))
 }
 
 fn alias(name: &str) -> Option<Code> {

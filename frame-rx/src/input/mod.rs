@@ -13,14 +13,18 @@ pub mod capture;
 
 pub mod chord;
 pub mod codes;
+pub mod evdev;
 pub mod frame;
+pub mod keylist;
 pub mod keymap;
 pub mod pacer;
 pub mod qmp;
 pub mod router;
+pub mod session;
 pub mod sink;
 pub mod spice;
 pub mod stats;
+pub mod uinput;
 pub mod usbhid;
 pub mod wire;
 

@@ -60,6 +60,8 @@ pub enum Act {
     Grab,
     /// Sources shall let the host have its events.
     Ungrab,
+    /// The user wants the guest to have the input, and there is no way to it: one is to be found.
+    Want,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,6 +70,8 @@ struct Source {
     down: CodeSet,
     /// Sent to the guest and not released.
     sent: CodeSet,
+    /// The host hears it, too: nothing of it is sent.
+    is_silent: bool,
 }
 
 /// See the module.
@@ -127,6 +131,13 @@ impl Router {
         self.sources.iter().any(|s| !s.sent.is_empty())
     }
 
+    /// Whether nothing that a source reports is sent, since the host hears it as well: it is watched for the chord only.
+    pub fn set_silent(&mut self, source: SourceId, is_silent: bool) {
+        if let Some(index) = self.index(source) {
+            self.sources[index].is_silent = is_silent;
+        }
+    }
+
     /// When [`Router::tick`] is due.
     pub fn due(&self) -> Option<HostTime> {
         let phase = match self.phase {
@@ -141,7 +152,7 @@ impl Router {
     pub fn frame(&mut self, now: HostTime, source: SourceId, frame: &InputFrame, acts: &mut Vec<Act>) {
         let Some(index) = self.index(source) else { return };
         let moved = Move { motion: frame.motion, position: frame.position, wheel: frame.wheel };
-        if self.phase == Phase::Guest && moved != Move::default() {
+        if self.phase == Phase::Guest && moved != Move::default() && !self.sources[index].is_silent {
             acts.push(Act::Send(frame.at, Step::Move(moved)));
         }
         for edge in frame.edges() {
@@ -153,14 +164,16 @@ impl Router {
 
     fn edge(&mut self, now: HostTime, at: HostTime, index: usize, edge: Edge, acts: &mut Vec<Act>) {
         let Edge { code, is_down } = edge;
+        let was_down = self.down().contains(code);
         let source = &mut self.sources[index];
         let is_new = if is_down { source.down.insert(code) } else { source.down.remove(code) };
         let down = self.down();
-        if is_new && self.watch.edge(now, code, is_down, &down) {
+        // One key may be told by two sources, a device and the window: the chord counts it once.
+        if down.contains(code) != was_down && self.watch.edge(now, code, is_down, &down) {
             return self.toggle(now, acts);
         }
         if is_down {
-            let stays = self.keep.contains(code) || self.watch.is_alone(code);
+            let stays = self.keep.contains(code) || self.watch.is_alone(code) || self.sources[index].is_silent;
             if is_new && self.phase == Phase::Guest && !stays {
                 let is_first = !self.sources.iter().any(|s| s.sent.contains(code));
                 self.sources[index].sent.insert(code);
@@ -200,9 +213,13 @@ impl Router {
 
     /// The user wants the guest to have the input.
     pub fn take(&mut self, now: HostTime, acts: &mut Vec<Act>) {
-        if self.phase == Phase::Host && self.has_sink {
-            self.phase = Phase::Arming { until: now + NEUTRAL_WAIT };
-            self.settle(acts);
+        match (self.phase, self.has_sink) {
+            (Phase::Host, true) => {
+                self.phase = Phase::Arming { until: now + NEUTRAL_WAIT };
+                self.settle(acts);
+            }
+            (Phase::Host, false) => acts.push(Act::Want),
+            _ => {}
         }
     }
 

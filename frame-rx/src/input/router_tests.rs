@@ -52,6 +52,7 @@ impl Rig {
             Act::Send(_, Step::Move(_)) => "move".to_owned(),
             Act::Grab => "grab".to_owned(),
             Act::Ungrab => "ungrab".to_owned(),
+            Act::Want => "want".to_owned(),
         };
         self.acts.drain(..).map(text).collect()
     }
@@ -227,4 +228,40 @@ fn a_window_that_lost_the_keyboard_gives_back_at_once() {
     rig.key(56, true);
     rig.router.give_back_at_once(rig.now, &mut rig.acts);
     assert_eq!((rig.told(), rig.router.phase()), (vec!["56+".into(), "56-".into(), "ungrab".into()], Phase::Host));
+}
+
+#[test]
+fn a_device_that_the_host_hears_too_sends_nothing_but_has_the_chord() {
+    let mut rig = Rig::captured();
+    rig.router.set_silent(SECOND, true);
+    rig.key_of(SECOND, A, true);
+    let motion = InputFrame::new(rig.now).with_motion(crate::input::Motion { dx: 1, dy: 0 });
+    rig.router.frame(rig.now, SECOND, &motion, &mut rig.acts);
+    rig.key_of(SECOND, A, false);
+    assert_eq!(rig.told(), Vec::<String>::new());
+    for (number, is_down) in [(LEFT_CTRL, true), (RIGHT_CTRL, true), (LEFT_CTRL, false), (RIGHT_CTRL, false)] {
+        rig.key_of(SECOND, number, is_down);
+    }
+    assert_eq!((rig.told(), rig.router.phase()), (vec!["ungrab".to_owned()], Phase::Host));
+}
+
+#[test]
+fn a_chord_that_a_device_and_the_window_both_tell_counts_once() {
+    let mut rig = Rig::new("leftctrl+rightctrl");
+    for is_down in [true, false] {
+        for number in [LEFT_CTRL, RIGHT_CTRL] {
+            rig.key_of(SECOND, number, is_down);
+            rig.key(number, is_down);
+        }
+    }
+    assert_eq!((rig.told(), rig.router.phase()), (vec!["grab".to_owned()], Phase::Guest));
+}
+
+#[test]
+fn a_chord_without_a_way_to_the_guest_asks_for_one() {
+    let mut rig = Rig::new("scrolllock");
+    rig.router.sink_down(rig.now);
+    rig.key(70, true);
+    rig.key(70, false);
+    assert_eq!((rig.told(), rig.router.phase()), (vec!["want".to_owned()], Phase::Host));
 }

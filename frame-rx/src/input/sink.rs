@@ -120,6 +120,9 @@ pub enum SinkError {
     /// The program ends.
     #[error("the program ends")]
     Stopped,
+    /// There are no virtual devices without `/dev/uinput`.
+    #[error("/dev/uinput cannot be opened: {0}")]
+    Uinput(io::Error),
     /// The system's own words.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -137,6 +140,9 @@ impl SinkError {
             SinkError::Garbage(_) | SinkError::TooLarge { .. } => "see that the address and the kind of server match",
             SinkError::Closed | SinkError::Silent => "see that no other client uses it, and that the VM runs",
             SinkError::Stopped => "start it again",
+            SinkError::Uinput(_) => {
+                "load the module (sudo modprobe uinput) and see packaging/udev/71-frame-rx-input.rules"
+            }
             SinkError::Io(_) => {
                 "start the VM, with -spice unix=on,addr=PATH, -qmp unix:PATH,server=on,wait=off or -device usb-redir"
             }

@@ -65,6 +65,12 @@ pub struct InputStats {
     pub losses: Counter,
     /// Times the guest got the input.
     pub captures: Counter,
+    /// Devices that came.
+    pub plugs: Counter,
+    /// Devices that went.
+    pub unplugs: Counter,
+    /// From the kernel's stamp of a device's report to when it was read.
+    pub heard: Histogram,
     /// From the stamp of an event to the end of the call that sent it.
     pub added: Histogram,
     state: AtomicU8,
@@ -114,6 +120,9 @@ impl InputStats {
             .count("input_connections", self.connections.get())
             .count("input_losses", self.losses.get())
             .count("input_captures", self.captures.get())
+            .count("input_devices_plugged", self.plugs.get())
+            .count("input_devices_unplugged", self.unplugs.get())
+            .spread_us("input_heard", &self.heard.summary())
             .spread_us("input_added", &self.added.summary());
         f.text("input_sink", self.state().name());
         f.text("input_lamps", &self.lamps());
@@ -128,11 +137,13 @@ impl InputStats {
 
     /// The same in lines for people.
     pub fn lines(&self) -> Vec<String> {
-        let s = self.added.summary();
         let us = |ns: u64| format!("{:.0} us", ns as f64 / 1e3);
-        let added = match s.count {
-            0 => "-".to_owned(),
-            _ => format!("median {}, 99 % within {}, at most {}", us(s.p50), us(s.p99), us(s.max)),
+        let spread = |histogram: &Histogram| {
+            let s = histogram.summary();
+            match s.count {
+                0 => "-".to_owned(),
+                _ => format!("median {}, 99 % within {}, at most {}", us(s.p50), us(s.p99), us(s.max)),
+            }
         };
         vec![
             format!(
@@ -154,7 +165,13 @@ impl InputStats {
                 self.unknown.get(),
                 self.resyncs.get()
             ),
-            format!("input delay     {added}"),
+            format!(
+                "input devices   {} came, {} went; read after {}",
+                self.plugs.get(),
+                self.unplugs.get(),
+                spread(&self.heard)
+            ),
+            format!("input delay     {}", spread(&self.added)),
         ]
     }
 }

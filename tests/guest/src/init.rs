@@ -4,12 +4,13 @@
 //! `RIG-PANIC` it went wrong, with the reason. After the last two the machine powers itself off.
 //!
 //! The kernel's command line says what to do: `rig.N=TASK,NAME=VALUE,...` runs TASK with the options `--NAME VALUE` on
-//! the N-th ivshmem device; `rig.input=keys` (or `sums`) instead tells what arrives at the machine's keyboards and mice;
-//! `rig.dead_man_s=N` powers off after N seconds, whatever happens.
+//! the N-th ivshmem device; `rig.input=keys` (or `devices`, `sums`) instead tells what arrives at the machine's keyboards
+//! and mice; `rig.dead_man_s=N` powers off after N seconds, whatever happens.
 
 use crate::cli::Cli;
+use crate::input::{self, Tells};
+use crate::machine;
 use crate::simulate::{self, Clock, Simulator};
-use crate::{input, machine};
 use anyhow::{Context, bail};
 use clap::Parser;
 use std::sync::atomic::AtomicBool;
@@ -38,7 +39,7 @@ fn work() -> anyhow::Result<String> {
     let length = dead_man.map(Duration::from_secs);
     let clock = Clock::start();
     if let Some((_, what)) = words.iter().find(|(name, _)| name == "input") {
-        return input::report(&clock, what == "keys", length);
+        return input::report(&clock, Tells::named(what), length);
     }
     let mut simulators: Vec<Box<dyn Simulator>> = Vec::new();
     for (n, device) in machine::ivshmem_devices()?.iter().enumerate() {

@@ -1,10 +1,12 @@
 //! What arrives at the machine's keyboards and mice, told by lines on the console:
 //!
-//! `RIG-READY` devices are open · `RIG-DEVICE name` one more is · `RIG-GONE` one is not any more, and with it all that was
-//! held on it · `RIG-KEY code value` a key or button, unless only sums are asked for · `RIG-SUM dx dy wheel hwheel wheel120 hwheel120 abs_x abs_y keys held` whenever it has been quiet for
+//! `RIG-READY` devices are open · `RIG-DEVICE name` one more is · `RIG-GONE name` one is not any more, and with it all that
+//! was held on it · `RIG-KEY code value` a key or button, unless only sums are asked for; with the device's name behind it if
+//! that was asked for · `RIG-SUM dx dy wheel hwheel wheel120 hwheel120 abs_x abs_y keys held` whenever it has been quiet for
 //! a moment, with all that came so far and how many keys are held · `RIG-DROPPED` the kernel lost events of a device, since
 //! this was too slow to read them, and what it holds is not known. Source of the layout: Linux, `input.h`, 64 bits.
 
+use crate::control::Control;
 use crate::machine;
 use crate::simulate::Clock;
 use anyhow::Context;
@@ -29,31 +31,56 @@ const QUIET: Duration = Duration::from_millis(50);
 /// Between two looks for new devices.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// What is told of each key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tells {
+    /// That it came.
+    Keys,
+    /// And from which device.
+    Devices,
+    /// Sums only.
+    Sums,
+}
+
+impl Tells {
+    /// As the kernel's command line has it.
+    pub fn named(name: &str) -> Tells {
+        match name {
+            "keys" => Tells::Keys,
+            "devices" => Tells::Devices,
+            _ => Tells::Sums,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Seen {
     /// dx, dy, wheel, horizontal wheel, the same two in 1/120.
     sums: [i64; 6],
     place: [i32; 2],
     keys: u64,
-    /// By the number of the device: two keyboards may hold the same key.
-    held: BTreeSet<(usize, u16)>,
+    /// By device and code.
+    held: BTreeSet<(PathBuf, u16)>,
 }
 
 impl Seen {
-    fn take(&mut self, device: usize, bytes: &[u8], tells_keys: bool) {
+    fn take(&mut self, bytes: &[u8], from: (&PathBuf, &str), tells: Tells) {
         let [.., a, b, c, d, e, f, g, h] = *bytes else { return };
         let (kind, code) = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
         let value = i32::from_le_bytes([e, f, g, h]);
         match kind {
             EV_KEY if value < 2 => {
                 self.keys += 1;
+                let key = (from.0.clone(), code);
                 if value == 1 {
-                    self.held.insert((device, code))
+                    self.held.insert(key)
                 } else {
-                    self.held.remove(&(device, code))
+                    self.held.remove(&key)
                 };
-                if tells_keys {
-                    println!("RIG-KEY {code} {value}");
+                match tells {
+                    Tells::Keys => println!("RIG-KEY {code} {value}"),
+                    Tells::Devices => println!("RIG-KEY {code} {value} {}", from.1),
+                    Tells::Sums => {}
                 }
             }
             EV_REL => {
@@ -69,11 +96,11 @@ impl Seen {
                 self.sums[place] += i64::from(value);
             }
             EV_SYN if code == SYN_DROPPED => {
-                self.held.retain(|(other, _)| *other != device);
+                self.held.retain(|(path, _)| path != from.0);
                 println!("RIG-DROPPED");
             }
             EV_ABS if code < 2 => self.place[usize::from(code)] = value,
-            EV_LED if tells_keys => println!("RIG-LED {code} {value}"),
+            EV_LED if tells != Tells::Sums => println!("RIG-LED {code} {value}"),
             _ => {}
         }
     }
@@ -86,13 +113,13 @@ impl Seen {
 }
 
 struct Device {
-    number: usize,
     path: PathBuf,
+    name: String,
     file: File,
 }
 
 /// Opens devices that were not there before.
-fn open_new(devices: &mut Vec<Device>, next: &mut usize) {
+fn open_new(devices: &mut Vec<Device>) {
     let Ok(entries) = fs::read_dir("/dev/input") else { return };
     for path in entries.flatten().map(|e| e.path()) {
         let is_event = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("event"));
@@ -105,24 +132,25 @@ fn open_new(devices: &mut Vec<Device>, next: &mut usize) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let name = fs::read_to_string(format!("/sys/class/input/{name}/device/name")).unwrap_or_default();
         println!("RIG-DEVICE {}", name.trim());
-        devices.push(Device { number: *next, path, file: File::from(fd) });
-        *next += 1;
+        devices.push(Device { path, name: name.trim().to_owned(), file: File::from(fd) });
     }
 }
 
 /// Tells what arrives, for `length` or for ever.
-pub fn report(clock: &Clock, tells_keys: bool, length: Option<Duration>) -> anyhow::Result<String> {
+pub fn report(clock: &Clock, tells: Tells, length: Option<Duration>) -> anyhow::Result<String> {
     machine::load_modules().context("the modules of the kernel")?;
     let start = clock.now();
     let (mut devices, mut seen) = (Vec::new(), Seen::default());
     let mut look = start;
-    let (mut is_ready, mut is_told, mut next) = (false, true, 0);
+    let (mut is_ready, mut is_told) = (false, true);
+    let mut control = Control::open();
     let mut bytes = [0; EVENT * 64];
     while length.is_none_or(|length| clock.now().since(start) < length) {
         if clock.now() >= look {
-            open_new(&mut devices, &mut next);
+            open_new(&mut devices);
             look = clock.now() + LOOK;
         }
+        control.serve();
         if !is_ready && !devices.is_empty() && clock.now().since(start) > Duration::from_secs(1) {
             // Devices come one after the other; whoever waits for one by name waits for its own line.
             println!("RIG-READY");
@@ -136,24 +164,30 @@ pub fn report(clock: &Clock, tells_keys: bool, length: Option<Duration>) -> anyh
             is_told = true;
         }
         devices.retain_mut(|device| {
-            let is_there = loop {
-                match device.file.read(&mut bytes) {
-                    Ok(0) => break false,
-                    Ok(n) => {
-                        bytes[..n].chunks_exact(EVENT).for_each(|e| seen.take(device.number, e, tells_keys));
-                        is_told = false;
-                    }
-                    Err(e) => break e.kind() == std::io::ErrorKind::WouldBlock,
-                }
-            };
+            let is_there = read(device, &mut bytes, &mut seen, tells, &mut is_told);
             if !is_there {
-                // The kernel released everything, and whoever reads too late is told only that the device went.
-                seen.held.retain(|(number, _)| *number != device.number);
-                println!("RIG-GONE");
+                // The kernel lifts the keys of a device that goes, but may say so to nobody.
+                seen.held.retain(|(path, _)| *path != device.path);
                 is_told = false;
+                println!("RIG-GONE {}", device.name);
             }
             is_there
         });
     }
     Ok(seen.line())
+}
+
+/// Takes in what a device has. Whether it is still there.
+fn read(device: &mut Device, bytes: &mut [u8], seen: &mut Seen, tells: Tells, is_told: &mut bool) -> bool {
+    loop {
+        match device.file.read(bytes) {
+            Ok(0) => return false,
+            Ok(n) => {
+                let from = (&device.path, device.name.as_str());
+                bytes[..n].chunks_exact(EVENT).for_each(|event| seen.take(event, from, tells));
+                *is_told = false;
+            }
+            Err(e) => return e.kind() == std::io::ErrorKind::WouldBlock,
+        }
+    }
 }

@@ -1,0 +1,111 @@
+//! What the host asks of the machine while it runs, line by line on the second serial port:
+//!
+//! `run ID PROGRAM ARGUMENTS` starts a program that writes to the console · `signal ID NUMBER` sends it one ·
+//! `led NAME CODE VALUE` switches a lamp of the device whose name ends so, as a guest's own kernel would · `leds` tells
+//! `RIG-LED lamp brightness` for each. A program that ended is told: `RIG-ENDED ID status`.
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::process::{Child, Command};
+
+/// The second serial port.
+const PORT: &str = "/dev/ttyS1";
+const EV_LED: u16 = 0x11;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Control {
+    port: Option<File>,
+    text: String,
+    children: BTreeMap<String, Child>,
+}
+
+impl Control {
+    /// Without the port nothing is asked.
+    pub fn open() -> Control {
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let port = rustix::fs::open(PORT, flags, Mode::empty()).ok().map(File::from);
+        Control { port, text: String::new(), children: BTreeMap::new() }
+    }
+
+    /// Does what was asked since the last call. Never waits.
+    pub fn serve(&mut self) {
+        let mut bytes = [0; 1024];
+        while let Some(Ok(n @ 1..)) = self.port.as_mut().map(|port| port.read(&mut bytes)) {
+            self.text.push_str(&String::from_utf8_lossy(&bytes[..n]));
+        }
+        while let Some((line, rest)) = self.text.split_once('\n') {
+            let (line, rest) = (line.trim().to_owned(), rest.to_owned());
+            self.text = rest;
+            if let Err(e) = self.obey(&line) {
+                println!("RIG-PANIC {line}: {e:#}");
+            }
+        }
+        self.children.retain(|id, child| match child.try_wait() {
+            Ok(Some(status)) => {
+                println!("RIG-ENDED {id} {status}");
+                false
+            }
+            _ => true,
+        });
+    }
+
+    fn obey(&mut self, line: &str) -> anyhow::Result<()> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["run", id, program, arguments @ ..] => {
+                let child = Command::new(program).args(arguments).spawn()?;
+                self.children.insert((*id).to_owned(), child);
+            }
+            ["signal", id, number] => {
+                let child = self.children.get(*id).ok_or_else(|| anyhow::anyhow!("no such program"))?;
+                let signal = match *number {
+                    "9" => Signal::KILL,
+                    "15" => Signal::TERM,
+                    other => anyhow::bail!("no signal {other}"),
+                };
+                if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                    kill_process(pid, signal)?;
+                }
+            }
+            ["led", name @ .., code, value] => switch(&name.join(" "), code.parse()?, value.parse()?)?,
+            ["leds"] => tell_leds()?,
+            [] => {}
+            _ => anyhow::bail!("not understood"),
+        }
+        Ok(())
+    }
+}
+
+/// Writes an event to the device, as a user of its lamps does. The kernel stamps it.
+fn switch(name: &str, code: u16, value: i32) -> anyhow::Result<()> {
+    for entry in fs::read_dir("/sys/class/input")?.flatten() {
+        let node = entry.file_name().to_string_lossy().into_owned();
+        let is_named = fs::read_to_string(entry.path().join("device/name")).is_ok_and(|n| n.trim().ends_with(name));
+        if !node.starts_with("event") || !is_named {
+            continue;
+        }
+        let mut bytes = Vec::new();
+        for (kind, code, value) in [(EV_LED, code, value), (0, 0, 0)] {
+            bytes.extend([0; 16]);
+            bytes.extend(kind.to_le_bytes());
+            bytes.extend(code.to_le_bytes());
+            bytes.extend(value.to_le_bytes());
+        }
+        File::options().write(true).open(format!("/dev/input/{node}"))?.write_all(&bytes)?;
+        return Ok(());
+    }
+    anyhow::bail!("no device {name}")
+}
+
+fn tell_leds() -> anyhow::Result<()> {
+    for entry in fs::read_dir("/sys/class/leds")?.flatten() {
+        let lit = fs::read_to_string(entry.path().join("brightness"))?;
+        let name = fs::read_to_string(entry.path().join("device/name")).unwrap_or_default();
+        println!("RIG-LED {} {} {}", name.trim(), entry.file_name().to_string_lossy(), lit.trim());
+    }
+    Ok(())
+}
