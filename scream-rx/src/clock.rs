@@ -17,8 +17,9 @@ const FIRST_BIN_S: f64 = 0.5;
 const MAX_BINS: usize = 120;
 /// Bins before their slope is believed.
 const MIN_BINS: usize = 4;
-/// Arrivals before the clock is of any use. With more, a sound would have had its time before it is begun.
-const PRIMED_AFTER: u32 = 2;
+/// From the first arrival to one with which the clock is of use: two chunks, or the datagrams of two ticks. With more, a
+/// sound would have had its time before it is begun. Unit: seconds.
+const PRIMED_AFTER_S: f64 = 0.015;
 /// Arrivals that must agree before the clock is set anew.
 const MIN_AGREEING: u32 = 3;
 /// After so long without an arrival a late one is the end of a pause, not of a stall. Unit: seconds.
@@ -59,6 +60,7 @@ pub struct GuestClock {
     bin: Option<(f64, Point)>,
     line: Line,
     arrivals: u32,
+    first_s: f64,
     last_s: f64,
     late: Run,
     behind: Run,
@@ -129,6 +131,7 @@ impl GuestClock {
             bin: None,
             line: Line::default(),
             arrivals: 0,
+            first_s: 0.0,
             last_s: 0.0,
             late: Run::default(),
             behind: Run::default(),
@@ -145,6 +148,7 @@ impl GuestClock {
         self.arrivals = self.arrivals.saturating_add(1);
         let pause_s = at_s - core::mem::replace(&mut self.last_s, at_s);
         if self.arrivals == 1 {
+            self.first_s = at_s;
             self.restart(p, 0.0);
             return Arrival { late_s: 0.0, restarted: true };
         }
@@ -247,7 +251,7 @@ impl GuestClock {
 
     /// Whether enough was seen to say anything.
     pub fn is_primed(&self) -> bool {
-        self.arrivals >= PRIMED_AFTER
+        self.arrivals > 1 && self.last_s - self.first_s >= PRIMED_AFTER_S
     }
 
     /// When the guest played (or will play) `frame`. Unit: seconds.

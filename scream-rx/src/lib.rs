@@ -23,6 +23,7 @@ pub mod desk;
 pub mod doctor;
 pub mod drift;
 pub mod ending;
+pub mod grain;
 pub mod handover;
 pub mod intake;
 pub mod origin;

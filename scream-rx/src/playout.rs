@@ -179,6 +179,9 @@ impl Playout {
             if observed.restarted {
                 target.forget_lateness(stream.last_arrival_s());
             }
+            if observed.lost > 0 {
+                target.lost(stream.last_arrival_s(), observed.lost as f64 / f64::from(stream.format().rate_hz()));
+            }
         }
     }
 
@@ -203,7 +206,7 @@ impl Playout {
             return false;
         }
         if !core::mem::replace(&mut self.settled, true) {
-            self.target.settle(now_s);
+            self.target.settle(now_s, stream.ticks_s());
         }
         let position = self.wanted_position(stream, heard_s);
         let guest_hz = f64::from(stream.format().rate_hz());
@@ -282,7 +285,8 @@ impl Playout {
         let silence = if wish_s.abs() > 0.001 { stream.quiet_ahead(before, most) } else { 0 };
         let silence_s = silence as f64 / guest_hz;
         let error_s = if silence > 0 { wish_s } else { error_s };
-        let situation = Situation { error_s, in_gap, silence_s, bit_perfect: self.bit_perfect };
+        let lost = self.gap.frames > self.gap.late_frames;
+        let situation = Situation { error_s, in_gap, lost, silence_s, bit_perfect: self.bit_perfect };
         let (moved_s, counter) = match self.steer.step(now_s, situation) {
             Step::None => return 0.0,
             Step::Trim(s) => {

@@ -29,6 +29,8 @@ pub struct Situation {
     pub error_s: f64,
     /// Something is being made up.
     pub in_gap: bool,
+    /// It will never come.
+    pub lost: bool,
     /// So much of what comes next is digital silence, after as much of it as counts; 0 if not. Unit: seconds.
     pub silence_s: f64,
     /// The pitch must not be changed.
@@ -85,6 +87,10 @@ impl Steer {
                 return self.moved(now_s, Step::Trim(trim_s));
             }
         }
+        if s.lost && s.error_s > IN_GAP_S {
+            // What is lost may as well be left out.
+            return self.moved(now_s, Step::Splice(s.error_s));
+        }
         let starting = now_s - self.started_s < START_S;
         if now_s - self.moved_s < if starting { START_EVERY_S } else { EVERY_S } {
             return Step::None;
@@ -108,7 +114,7 @@ impl Steer {
 mod tests {
     use super::*;
 
-    const OFF: Situation = Situation { error_s: 0.0, in_gap: false, silence_s: 0.0, bit_perfect: false };
+    const OFF: Situation = Situation { error_s: 0.0, in_gap: false, lost: false, silence_s: 0.0, bit_perfect: false };
 
     /// When the first step comes and what it is, if `situation` lasts from second 10 on; asked each 5 ms, started at 0.
     fn first(situation: Situation) -> Option<(f64, Step)> {
@@ -130,6 +136,8 @@ mod tests {
             (off(-0.050), Some((10.205, Step::Splice(-0.050)))),
             (Situation { in_gap: true, ..off(-0.003) }, Some((10.0, Step::Splice(-0.003)))),
             (Situation { in_gap: true, ..off(0.003) }, None),
+            (Situation { in_gap: true, lost: true, ..off(0.003) }, Some((10.0, Step::Splice(0.003)))),
+            (Situation { in_gap: true, lost: true, ..off(0.001) }, None),
             (Situation { silence_s: 0.015, ..off(0.050) }, Some((10.0, Step::Trim(0.015)))),
             (Situation { silence_s: 0.015, ..off(0.003) }, Some((10.0, Step::Trim(0.003)))),
             (Situation { silence_s: 0.015, ..off(-0.050) }, Some((10.0, Step::Trim(-0.050)))),

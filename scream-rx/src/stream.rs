@@ -9,6 +9,7 @@ use crate::channels::{Layout, MaskVerdict, Matrix};
 use crate::clock::GuestClock;
 use crate::conceal::Concealer;
 use crate::convert;
+use crate::grain::Grain;
 use crate::resample::{CannotResample, MAX_BLOCK, Resampler};
 use crate::sink::SinkFormat;
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -86,6 +87,7 @@ pub struct Stream {
     /// What lies in `data`, in the numbers of the guest; in order.
     segments: VecDeque<core::ops::Range<u64>>,
     clock: GuestClock,
+    grain: Grain,
     concealer: Concealer,
     resampler: Resampler,
     scratch: Vec<f32>,
@@ -93,6 +95,8 @@ pub struct Stream {
     origin: i64,
     fed: i64,
     last_arrival_s: f64,
+    /// The frame behind the last one that was heard of, there or not.
+    heard_to: u64,
     /// The largest piece that came at once. Unit: frames.
     largest: u32,
     /// How many frames of digital silence were taken last, and how many are to be put in.
@@ -164,6 +168,8 @@ fn join(
         sink,
         segments: VecDeque::with_capacity(MAX_ARRIVALS),
         clock: GuestClock::new(rate_hz),
+        grain: Grain::default(),
+        heard_to: 0,
         concealer: Concealer::new(channels, rate_hz),
         scratch: vec![0.0; resampler.max_input().max(MAX_BLOCK) * channels],
         resampler,
@@ -236,6 +242,8 @@ pub struct Observed {
     pub arrived: bool,
     /// The guest was away or skipped: its clock was set anew.
     pub restarted: bool,
+    /// Frames that never came: the numbers went on without them.
+    pub lost: u64,
 }
 
 /// What became of the frames that were asked for.
@@ -290,7 +298,11 @@ impl Stream {
             let end = start.saturating_add(u64::from(frames));
             let at_s = at.signed_ns_since(epoch) as f64 * 1e-9;
             let arrival = self.clock.observe(at_s, end);
-            observed = Observed { arrived: true, restarted: observed.restarted | arrival.restarted };
+            observed.arrived = true;
+            observed.restarted |= arrival.restarted;
+            observed.lost += if self.heard_to > 0 { start.saturating_sub(self.heard_to) } else { 0 };
+            self.heard_to = end;
+            self.grain.came(at_s, f64::from(frames) / f64::from(self.format.rate_hz()));
             let late_s = (self.clock.is_primed() && !arrival.restarted).then_some(arrival.late_s);
             heard(Came { at_s, late_s, start, frames, stored, quiet });
             self.last_arrival_s = at_s;
@@ -364,6 +376,11 @@ impl Stream {
     /// The length of the pieces in which its sound comes. Unit: seconds.
     pub fn piece_s(&self) -> f64 {
         f64::from(self.largest) / f64::from(self.format.rate_hz())
+    }
+
+    /// By how much its pieces may be late because of the guest's ticks alone, as far as its first arrivals tell. Unit: seconds.
+    pub fn ticks_s(&self) -> f64 {
+        self.grain.late_s()
     }
 
     /// From now on samples are passed on as they are, if both sides have the same rate.

@@ -5,6 +5,7 @@
 //! when the last minutes were calm: while nothing plays at once, else by less than anybody hears.
 
 use crate::drift::MAX_GROWTH;
+use std::collections::VecDeque;
 
 /// How much safety is bought with delay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,8 +70,13 @@ const OUTLIER_S: f64 = 0.030;
 const WAKE_S: f64 = 0.5;
 /// How long the guest's clock is found when sound begins. Unit: seconds.
 const FINDING_S: f64 = 0.6;
-/// A raise this young is taken back when it turns out that the guest skipped. Unit: seconds.
+/// A raise this young is taken back when it turns out that the guest skipped, or that something was lost on the way; and so
+/// long lateness is only heard of, not believed. Unit: seconds.
 const UNDO_S: f64 = 1.5;
+/// Arrivals that are heard of at most.
+const MAX_RECENT: usize = 1024;
+/// What was lost makes all that follows late by so much of itself at least.
+const LOST_PART: f64 = 0.75;
 /// The largest lateness that is paid for. Unit: seconds.
 const LONGEST_S: f64 = BINS as f64 * BIN_S;
 /// Added on top of everything. Unit: seconds.
@@ -183,6 +189,10 @@ impl Parts {
 pub struct Target {
     wishes: Wishes,
     memory: Memory,
+    /// When pieces came lately, and how late.
+    recent: VecDeque<(f64, f64)>,
+    /// The goal is a guess, to be given up as soon as more is known.
+    guessed: bool,
     /// The reserve held now, and the one that it moves to.
     reserve_s: f64,
     goal_s: f64,
@@ -207,6 +217,8 @@ impl Target {
         Target {
             wishes,
             memory: Memory::new(),
+            recent: VecDeque::with_capacity(MAX_RECENT),
+            guessed: false,
             reserve_s,
             goal_s: reserve_s,
             reviewed_s: None,
@@ -226,7 +238,15 @@ impl Target {
         if self.is_rare(now_s, late_s) || late_s.is_nan() {
             return;
         }
-        self.memory.add(now_s, late_s);
+        let full = self.recent.len() == MAX_RECENT;
+        while let Some((at_s, late_s)) = self.recent.front().copied().filter(|r| full || now_s - r.0 > UNDO_S) {
+            self.recent.pop_front();
+            self.memory.add(at_s, late_s);
+            if full {
+                break;
+            }
+        }
+        self.recent.push_back((now_s, late_s));
         if now_s - *self.reviewed_s.get_or_insert(now_s) >= REVIEW_S {
             self.reviewed_s = Some(now_s);
             self.review(now_s);
@@ -235,6 +255,9 @@ impl Target {
 
     fn review(&mut self, now_s: f64) {
         let Some(learned_s) = self.learned_s(now_s) else { return };
+        if core::mem::take(&mut self.guessed) {
+            self.goal_s = learned_s + HEADROOM_S;
+        }
         if learned_s > self.goal_s {
             self.goal_s = learned_s + HEADROOM_S;
             self.troubled_s = now_s;
@@ -276,12 +299,15 @@ impl Target {
         if self.wishes.fixed_s.is_some() { 0.0 } else { self.goal_s - self.reserve_s }
     }
 
-    /// Sound is about to begin: the moment to come down from what was needed once.
+    /// Sound is about to begin: the moment to come down from what was needed once. While nothing is known of lateness, the
+    /// guest's ticks make `ticks_s` of it.
     ///
     /// Real-time safe.
-    pub fn settle(&mut self, now_s: f64) {
+    pub fn settle(&mut self, now_s: f64, ticks_s: f64) {
         if let Some(learned_s) = self.learned_s(now_s) {
             self.goal_s = learned_s + HEADROOM_S;
+        } else if ticks_s > self.goal_s {
+            (self.goal_s, self.guessed) = (ticks_s, true);
         }
         self.reserve_s = self.goal_s;
         self.began_s = now_s;
@@ -300,7 +326,7 @@ impl Target {
         if finding || late_s.is_nan() || self.is_rare(now_s, late_s) {
             return;
         }
-        self.troubled_s = now_s;
+        (self.troubled_s, self.guessed) = (now_s, false);
         let wanted_s = (late_s + 0.002).min(LONGEST_S);
         if wanted_s > self.reserve_s {
             if self.raised.is_none_or(|(_, at_s)| now_s - at_s > UNDO_S) {
@@ -326,12 +352,26 @@ impl Target {
 
     /// The guest skipped, or was away: what looked like lateness was none.
     pub fn forget_lateness(&mut self, now_s: f64) {
+        self.undo(now_s);
+        self.memory.clear();
+        self.recent.clear();
+    }
+
+    /// It turned out that `lost_s` of sound never came. What came after it only looked late until that was known.
+    ///
+    /// Real-time safe.
+    pub fn lost(&mut self, now_s: f64, lost_s: f64) {
+        self.undo(now_s);
+        self.recent.retain(|(_, late_s)| *late_s < lost_s * LOST_PART);
+    }
+
+    /// Takes back what was raised a moment ago.
+    fn undo(&mut self, now_s: f64) {
         if let Some((before_s, at_s)) = self.raised.take()
             && now_s - at_s < UNDO_S
         {
             (self.reserve_s, self.goal_s) = (before_s, before_s);
         }
-        self.memory.clear();
     }
 
     /// Right after taking frames the sink had `queued_s` of sound before it.
@@ -405,7 +445,7 @@ mod tests {
         assert_eq!(t.reserve_s, 0.003, "it gets there slowly");
         let growth = t.glide(1.0);
         assert!((growth - MAX_GROWTH).abs() < 1e-12 && t.to_go_s() > 0.011);
-        t.settle(now_s);
+        t.settle(now_s, 0.0);
         let reserve_s = t.delay_s(0.0, 0.0) - MARGIN_S;
         assert!((0.015..0.016).contains(&reserve_s), "{reserve_s}");
     }
@@ -454,6 +494,35 @@ mod tests {
     }
 
     #[test]
+    fn what_was_lost_was_not_late() {
+        let mut t = target(Profile::Balanced);
+        let now_s = chunks(&mut t, 0.0, 1.0, |_| 0.001);
+        t.gap(now_s, 0.004);
+        assert!(t.reserve_s > 0.008);
+        let now_s = chunks(&mut t, now_s, 0.01, |_| 0.007);
+        t.lost(now_s, 0.006);
+        assert_eq!((t.reserve_s, t.goal_s), (0.003, 0.003), "the raise is taken back");
+        let now_s = chunks(&mut t, now_s, 1.0, |_| 0.001);
+        assert!(t.learned_s(now_s).unwrap() < 0.003, "and nothing was learned of it");
+        t.gap(now_s, 0.004);
+        t.lost(now_s + 2.0, 0.006);
+        assert!(t.reserve_s > 0.008, "what was raised long ago had another reason");
+    }
+
+    #[test]
+    fn slow_ticks_are_reckoned_with_until_lateness_is_known() {
+        let mut t = target(Profile::Balanced);
+        t.settle(0.0, 0.010);
+        assert_eq!(t.reserve_s, 0.010);
+        let now_s = chunks(&mut t, 0.0, 0.45, |_| 0.0);
+        assert_eq!(t.goal_s, 0.010);
+        let now_s = chunks(&mut t, now_s, 0.2, |_| 0.0);
+        assert_eq!(t.goal_s, 0.003, "given up as soon as it is known to be too much");
+        t.settle(now_s, 0.010);
+        assert_eq!(t.reserve_s, 0.003, "what is known counts, not what might be");
+    }
+
+    #[test]
     fn the_users_wish_holds_within_what_is_possible() {
         let fixed = |ms: f64| Wishes { fixed_s: Some(ms / 1000.0), ..Wishes::default() };
         for (wish_ms, expected_ms) in [(60.0, 60.0), (5.0, 31.0), (900.0, 200.0)] {
@@ -473,12 +542,12 @@ mod tests {
         assert_eq!(need_ms(&t), 20.5, "small changes move nothing");
         t.sink(0.0101);
         assert_eq!(need_ms(&t), 20.5);
-        t.settle(0.0);
+        t.settle(0.0, 0.0);
         t.sink(0.0101);
         assert_eq!(need_ms(&t), 20.5, "it was that much until now");
-        t.settle(0.0);
+        t.settle(0.0, 0.0);
         assert_eq!(need_ms(&t), 10.5);
-        t.settle(0.0);
+        t.settle(0.0, 0.0);
         assert_eq!(need_ms(&t), 10.5, "nothing was learned in between");
     }
 

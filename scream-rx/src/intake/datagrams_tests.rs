@@ -89,21 +89,20 @@ fn worst_step(samples: &[f32], hz: f64) -> f64 {
 }
 
 #[test]
-fn datagrams_are_played_without_a_gap_once_the_guests_ticks_are_known() {
-    for (tick_us, drift_ppm, most_ms) in [(10_000, 0.0, 48.0), (10_000, 300.0, 48.0), (15_625, -200.0, 64.0)] {
+fn datagrams_are_played_without_a_gap_from_the_first_on() {
+    for (tick_us, drift_ppm, most_ms) in [(10_000, 0.0, 43.0), (10_000, 300.0, 43.0), (15_625, -200.0, 49.0)] {
         let pacing = Pacing { tick: Duration::from_micros(tick_us), drift_ppm, ..Pacing::CALM };
         let mut rig = Rig::new(usual(pacing));
-        rig.play(5_000);
-        let gaps = rig.gaps();
+        rig.play(1_000);
         let sound = rig.play(20_000);
         let target_ms = rig.counters.playout.target_us.get() as f64 / 1e3;
-        println!(
-            "ticks of {tick_us} us, {drift_ppm} ppm: {gaps} gaps at first, then {}; {target_ms:.1} ms",
-            rig.gaps() - gaps
-        );
-        // The reserve of the first minute is for a calm guest: at most one more gap teaches the rest of the ticks.
-        assert!(rig.gaps() <= gaps + 1, "{tick_us}");
+        println!("ticks of {tick_us} us, {drift_ppm} ppm: {} gaps; {target_ms:.1} ms", rig.gaps());
+        assert_eq!((rig.gaps(), rig.counters.playout.starts.get()), (0, 1), "{tick_us}");
+        // A datagram, a tick, the sink's 25 ms, the filter and the margin; about the same once the lateness itself is known.
         assert!(target_ms < most_ms, "{target_ms} ms");
+        rig.play(40_000);
+        let later_ms = rig.counters.playout.target_us.get() as f64 / 1e3;
+        assert!(rig.gaps() == 0 && later_ms <= target_ms + 1.0, "{later_ms} ms after {target_ms} ms");
         assert!(worst_step(&sound, 440.0) < 2e-4, "{}", worst_step(&sound, 440.0));
         assert_eq!(rig.counters.intake.datagrams_lost.get(), 0);
     }
@@ -125,9 +124,9 @@ fn the_piece_that_is_told_is_a_datagram_and_the_parts_add_up() {
 }
 
 #[test]
-fn a_lost_datagram_costs_a_moment_and_little_delay() {
+fn a_lost_datagram_costs_a_moment_and_no_delay() {
     let mut rig = Rig::new(usual(Pacing::CALM));
-    rig.play(20_000);
+    rig.play(50_000);
     let before = rig.counters.playout.delay_us.get();
     let gaps = rig.gaps();
     for lost in [1, 2] {
@@ -135,17 +134,19 @@ fn a_lost_datagram_costs_a_moment_and_little_delay() {
         rig.play(10_000);
     }
     assert_eq!(rig.counters.intake.datagrams_lost.get(), 3);
-    assert!(rig.gaps() - gaps <= 4, "{} gaps", rig.gaps() - gaps);
     let after = rig.counters.playout.delay_us.get();
-    // Whoever runs dry takes more reserve: about as much as was lost, three times 6 ms.
-    assert!((after - before).abs() < 18_000, "{before} us before, {after} us after");
-    assert!(rig.counters.playout.moves.get() <= 2, "at most one step in each gap");
+    let moves = rig.counters.playout.moves.get();
+    println!("{} gaps, {moves} moves, {before} us before, {after} us after", rig.gaps() - gaps);
+    // What follows a loss looks late at first; when it is known why, the place is put right where the loss is.
+    assert!(rig.gaps() - gaps <= 2, "{} gaps", rig.gaps() - gaps);
+    assert!((after - before).abs() < 1_000, "{before} us before, {after} us after");
+    assert!(moves <= 4, "one step there and one back for each: {moves}");
 }
 
 #[test]
-fn silence_that_is_not_sent_is_no_loss_and_sound_comes_back_at_about_the_same_delay() {
+fn silence_that_is_not_sent_is_no_loss_and_sound_comes_back_at_the_same_delay() {
     let mut rig = Rig::new(usual(Pacing::CALM).silence_threshold(10_000));
-    rig.play(10_000);
+    rig.play(50_000);
     let (before, gaps) = (rig.counters.playout.delay_us.get(), rig.gaps());
     for _ in 0..3 {
         rig.guest.perform(Event::Mute, rig.now());
@@ -156,10 +157,10 @@ fn silence_that_is_not_sent_is_no_loss_and_sound_comes_back_at_about_the_same_de
     }
     assert_eq!(rig.counters.intake.silences.get(), 3);
     assert_eq!(rig.counters.intake.datagrams_lost.get(), 0);
-    // The sound comes back at another place of the guest's ticks, which may have to be learned.
-    assert!(rig.gaps() <= gaps + 1, "a pause is no gap");
     let after = rig.counters.playout.delay_us.get();
-    assert!((after - before).abs() < 10_000, "{before} us before, {after} us after");
+    println!("{} gaps, {before} us before, {after} us after", rig.gaps() - gaps);
+    assert_eq!(rig.gaps(), gaps, "a pause is no gap");
+    assert!((after - before).abs() < 1_000, "{before} us before, {after} us after");
 }
 
 #[test]
