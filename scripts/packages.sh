@@ -34,6 +34,8 @@ test   | keys and mouse for that display               | command xdotool        
 test   | pictures of that display                      | command import              | imagemagick          | ImageMagick           | imagemagick
 test   | a window manager for that display             | command openbox             | openbox              | openbox               | openbox
 test   | asks that window manager                      | command wmctrl              | wmctrl               | wmctrl                | wmctrl
+test   | a session bus                                 | command dbus-daemon         | dbus-daemon          | dbus-daemon           | dbus
+test   | tells what passes through it                  | command dbus-monitor        | dbus-bin             | dbus-tools            | dbus
 test   | a Wayland compositor that needs no screen     | command sway                | sway                 | sway                  | sway
 test   | pictures of that compositor                   | command grim                | grim                 | grim                  | grim
 test   | a virtual machine                             | command qemu-system-x86_64  | qemu-system-x86      | qemu-system-x86-core  | qemu-system-x86

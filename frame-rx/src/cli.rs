@@ -125,6 +125,10 @@ pub struct KeepArgs {
     /// Write number, milliseconds, size and hash of each picture to this file
     #[arg(long, value_name = "FILE", requires = "headless", hide_short_help = true)]
     pub hashes: Option<PathBuf>,
+    /// Neither show the picture as keys left it in the last run (scale, filter, turn, figures), nor keep what they change
+    /// in this one, in ~/.local/state/frame-rx
+    #[arg(long, hide_short_help = true)]
+    pub no_remember: bool,
 }
 
 /// What to test.
@@ -427,6 +431,7 @@ mod tests {
             "--filter area",
             "--record d --record-limit 500M",
             "--headless --hashes h.txt",
+            "--no-remember",
             "selftest --replay d --gpu software",
         ] {
             parse(line).unwrap_or_else(|e| panic!("{line}: {e}"));

@@ -10,6 +10,7 @@ use crate::offscreen::Offscreen;
 use crate::settings::{self, End, Show};
 use crate::slots::Supply;
 use crate::stats::{self, FeedStats, ScreenStats};
+use crate::turn::Turning;
 use core::time::Duration;
 use rx_host::clock;
 use rx_host::exit::{self, Exit, Explain, Failure};
@@ -86,13 +87,13 @@ fn without_window(
     args: &DemoArgs,
     count: &Arc<GuestCount>,
 ) -> anyhow::Result<Outcome> {
-    let screen = Offscreen::open(&show.gpu).map_err(explain_gpu)?;
+    let mut screen = Offscreen::open(&show.gpu).map_err(explain_gpu)?;
+    screen.set_turning(Turning::new(show.rotate));
     let gpu = screen.info().to_string();
     tracing::info!("drawing with {gpu}");
     let waker = signals.waker();
     let threads = Threads::start(memory, args, (Supply::Two, Box::new(move |_| waker.wake())), signals.stop(), count)?;
     let feed = threads.link.feed.clone();
-    threads.link.wishes.turn(show.rotate);
     let mut headless = Headless::new(screen, threads.link, end.clone(), Keeping::default());
     let ran = headless.run(signals);
     signals.stop().request();

@@ -60,8 +60,8 @@ pub struct Outcome {
 impl Headless {
     /// Hands the GPU's memory to the feed.
     pub fn new(screen: Offscreen, link: ScreenEnd, end: End, keeping: Keeping) -> Headless {
-        // There is room for the one that is ever sent.
-        let _ = link.staging.try_send(screen.staging());
+        // The feed waits for it.
+        let _ = link.staging.send(screen.staging());
         Headless {
             screen,
             link,
@@ -155,7 +155,9 @@ impl Headless {
         let Some(hashes) = &mut self.keeping.hashes else { return Ok(()) };
         let hash = self.screen.hash()?.unwrap_or_default();
         let ms = clock::now().since(self.begun).as_secs_f64() * 1e3;
-        if let Err(error) = writeln!(hashes, "{} {ms:.3} {} {hash:016x}", taken.number, taken.format.shown()) {
+        if let Err(error) =
+            writeln!(hashes, "{} {ms:.3} {} {hash:016x}", taken.number, self.screen.shown_size(&taken.format))
+        {
             tracing::warn!("no more hashes: {error}");
             self.keeping.hashes = None;
         }

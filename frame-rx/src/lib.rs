@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod asks;
 pub mod cli;
 pub mod cursor;
 pub mod damage;
@@ -31,6 +32,7 @@ pub mod pace;
 pub mod picture;
 pub mod pointer;
 pub mod record;
+pub mod remember;
 pub mod selftest;
 pub mod settings;
 pub mod size;

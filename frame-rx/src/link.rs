@@ -1,13 +1,14 @@
 //! The two ends of one receiver: the feed's, which goes into a thread, and the screen's, which stays with the window or
 //! the headless loop. Whoever spawns the thread is `main.rs` or the demo.
 
+use crate::asks::Asks;
 use crate::feed::{self, Conditions, Feed, FeedParts, Tell};
 use crate::gpu::upload::{Staging, StagingRows};
 use crate::pointer::{self, PointerOutlet};
 use crate::slots::{self, Outlet, Supply};
 use crate::stats::FeedStats;
 use crate::wishes::Wishes;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use rx_host::signals::{Stop, StopOnDrop};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,9 +28,11 @@ pub struct ScreenEnd {
     pub conditions: Conditions,
     /// What is wanted of the feed and of the guest.
     pub wishes: Arc<Wishes>,
+    /// What the guest wants of the desktop.
+    pub asks: Arc<Asks>,
     /// What the feed counts.
     pub feed: Arc<FeedStats>,
-    /// Where the GPU's staging memory is handed to the feed, once.
+    /// Where the GPU's staging memory is handed to the feed: once, and again with every GPU that takes a lost one's place.
     pub staging: Sender<Staging>,
 }
 
@@ -47,19 +50,20 @@ pub fn connect(path: &Path, supply: Supply, tell: Tell, stop: &Stop) -> (FeedEnd
     let (intake, pictures) = slots::pair(supply);
     let (pointer_in, pointer) = pointer::pair();
     let (conditions_in, conditions) = feed::conditions();
-    let (hand_over, staging) = bounded(1);
+    let (hand_over, staging) = unbounded();
     let stats = FeedStats::new();
-    let wishes = Arc::<Wishes>::default();
+    let (wishes, asks) = (Arc::<Wishes>::default(), Arc::<Asks>::default());
     let parts = FeedParts {
         intake,
         pointer: pointer_in,
         conditions: conditions_in,
         wishes: wishes.clone(),
+        asks: asks.clone(),
         stats: stats.clone(),
         tell,
     };
     let feed_end = FeedEnd { path: path.to_owned(), parts, staging, stop: stop.clone() };
-    (feed_end, ScreenEnd { pictures, pointer, conditions, wishes, feed: stats, staging: hand_over })
+    (feed_end, ScreenEnd { pictures, pointer, conditions, wishes, asks, feed: stats, staging: hand_over })
 }
 
 impl FeedEnd {
@@ -69,14 +73,20 @@ impl FeedEnd {
     /// Blocks.
     pub fn run(self) {
         let _end_together = StopOnDrop(self.stop.clone());
-        let staging = loop {
+        let mut staging = loop {
             match self.staging.recv_timeout(STAGING_LOOK) {
                 Ok(staging) => break staging,
                 Err(RecvTimeoutError::Timeout) if !self.stop.is_requested() => {}
                 Err(_) => return,
             }
         };
-        let make_rows = Box::new(move |bytes| staging.make(bytes).map_err(|e| e.to_string()));
+        let newer = self.staging;
+        let make_rows = Box::new(move |bytes| {
+            while let Ok(newest) = newer.try_recv() {
+                staging = newest;
+            }
+            staging.make(bytes).map_err(|e| e.to_string())
+        });
         Feed::new(&self.path, self.parts, make_rows, self.stop).run();
     }
 }

@@ -3,7 +3,7 @@
 
 use clap::CommandFactory;
 use frame_rx::app::{Beside, Loop};
-use frame_rx::cli::{Cli, Command, ConfigArgs, ForwardArgs, KeepArgs, RunArgs, SizeArgs};
+use frame_rx::cli::{Cli, Command, ConfigArgs, ForwardArgs, KeepArgs, RunArgs, ShowArgs, SizeArgs};
 use frame_rx::headless::{Headless, Keeping, explain_gpu};
 use frame_rx::input::capture::{self, Handle};
 use frame_rx::input::stats::InputStats;
@@ -12,9 +12,11 @@ use frame_rx::link::{self, FeedEnd};
 use frame_rx::offscreen::Offscreen;
 use frame_rx::picture::Size;
 use frame_rx::record::{self, Recorded, Recorder};
+use frame_rx::remember::{self, Memory, Typed};
 use frame_rx::settings::{self, Settings};
 use frame_rx::slots::Supply;
 use frame_rx::stats::{self, FeedStats, ScreenStats};
+use frame_rx::turn::Turning;
 use frame_rx::{demo, devices, doctor, selftest, size};
 use rx_host::exit::{self, Exit, Explain, Failure};
 use rx_host::signals::{Signals, Woken};
@@ -56,13 +58,14 @@ fn main() -> ExitCode {
 
 /// Shows the guest until the end.
 fn show(args: &RunArgs) -> anyhow::Result<Exit> {
-    let (settings, _) = Settings::from_args(args).map_err(settings::explain)?;
+    let (mut settings, _) = Settings::from_args(args).map_err(settings::explain)?;
     settings.end.check_files()?;
+    let memory = recall(args, &mut settings)?;
     let signals = Signals::install()?;
     if settings.headless {
         without_window(&settings, &signals)?
     } else {
-        with_window(&settings, &signals)?
+        with_window(&settings, memory, &signals)?
     };
     Ok(Exit::Done)
 }
@@ -97,12 +100,25 @@ fn forward(args: &ForwardArgs, is_proxy: bool) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// What keys changed in the last run, done again, if that is wanted.
+fn recall(args: &RunArgs, settings: &mut Settings) -> anyhow::Result<Option<Memory>> {
+    if settings.headless || settings.keep.no_remember {
+        return Ok(None);
+    }
+    let Some(path) = remember::path_for(&settings.file) else { return Ok(None) };
+    let without_flags = RunArgs { config: args.config.clone(), ..RunArgs::default() };
+    let (configured, _) = Settings::from_args(&without_flags).map_err(settings::explain)?;
+    let ShowArgs { scale, filter, rotate, .. } = &args.show;
+    let typed = Typed { scale: scale.is_some(), filter: filter.is_some(), rotate: rotate.is_some() };
+    Ok(Some(Memory::open(path, &configured.show, typed, &mut settings.show)))
+}
+
 fn without_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> {
-    let screen = Offscreen::open(&settings.show.gpu).map_err(explain_gpu)?;
+    let mut screen = Offscreen::open(&settings.show.gpu).map_err(explain_gpu)?;
+    screen.set_turning(Turning::new(settings.show.rotate));
     let gpu = screen.info().to_string();
     let waker = signals.waker();
     let (feed_end, link) = link::connect(&settings.file, Supply::Two, Box::new(move |_| waker.wake()), signals.stop());
-    link.wishes.turn(settings.show.rotate);
     let feed = link.feed.clone();
     let (recorder, recording) = begin_recording(&settings.keep)?;
     let hashes = settings.keep.hashes.as_ref().map(|path| {
@@ -126,14 +142,14 @@ fn without_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> 
     report(settings, &feed, &done.stats, (input.as_deref(), recorded), [("gpu", Some(gpu)), ("picture_hash", hash)])
 }
 
-fn with_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> {
+fn with_window(settings: &Settings, memory: Option<Memory>, signals: &Signals) -> anyhow::Result<()> {
     let event_loop = Loop::new()?;
     let (feed_end, link) = link::connect(&settings.file, Supply::Three, event_loop.teller(), signals.stop());
     let feed = link.feed.clone();
     let input = spawn_input(settings, event_loop.waker(), signals)?;
     let thread = spawn_feed(feed_end)?;
     let (recorder, recording) = begin_recording(&settings.keep)?;
-    let beside = Beside { input: input.as_ref().map(|input| input.handle.clone()), recorder };
+    let beside = Beside { input: input.as_ref().map(|input| input.handle.clone()), recorder, memory };
     let done = event_loop.run(link, settings.show.clone(), settings.end.clone(), beside, signals.stop());
     signals.stop().request();
     exit::join(thread);

@@ -7,10 +7,11 @@ use crate::gpu::readback::Canvas;
 use crate::gpu::scene::{Filter, Look};
 use crate::gpu::upload::{Staging, StagingRows, Uploader};
 use crate::gpu::{Gpu, GpuChoice, GpuError, GpuInfo};
-use crate::picture::{PictureFormat, Rotation, Size};
+use crate::picture::{PictureFormat, Size};
 use crate::record::Recorder;
 use crate::slots::{Outlet, Times};
 use crate::text::TextBox;
+use crate::turn::{self, Turning};
 use crate::view::{self, Scale};
 use rx_host::atomic_file::{self, WriteError};
 use std::io::{self, Write};
@@ -50,6 +51,7 @@ pub struct Offscreen {
     uploader: Uploader,
     canvas: Canvas,
     grabber: Grabber,
+    turning: Turning,
 }
 
 impl Offscreen {
@@ -62,7 +64,13 @@ impl Offscreen {
     pub fn open(choice: &GpuChoice) -> Result<Offscreen, GpuError> {
         let gpu = Gpu::headless(choice)?;
         let canvas = Canvas::new(&gpu);
-        Ok(Offscreen { gpu, uploader: Uploader::new(), canvas, grabber: Grabber::default() })
+        let (uploader, grabber) = (Uploader::new(), Grabber::default());
+        Ok(Offscreen { gpu, uploader, canvas, grabber, turning: Turning::default() })
+    }
+
+    /// From now on pictures are turned like this wherever one is shown as the guest sent it.
+    pub fn set_turning(&mut self, turning: Turning) {
+        self.turning = turning;
     }
 
     /// Which GPU it is.
@@ -104,9 +112,14 @@ impl Offscreen {
         self.uploader.picture().map(|p| p.format())
     }
 
+    /// A picture's size as it is shown, turned.
+    pub fn shown_size(&self, format: &PictureFormat) -> Size {
+        turn::format(format, self.turning.on(format.rotation)).shown()
+    }
+
     /// From now on the pointer looks like this.
     pub fn set_shape(&mut self, shape: &Shape) {
-        self.canvas.scene().set_shape(&self.gpu, shape);
+        self.canvas.scene().set_shape(shape);
     }
 
     /// Whether pictures that need no calculation are copied, as into a window, instead of drawn: see
@@ -141,7 +154,7 @@ impl Offscreen {
     /// # Errors
     /// [`GpuError`].
     pub fn hash(&mut self) -> Result<Option<u64>, GpuError> {
-        let Some((size, look)) = one_to_one(&self.uploader, None) else { return Ok(None) };
+        let Some((size, look)) = one_to_one(&self.uploader, self.turning, None) else { return Ok(None) };
         let mut hash = Fnv::new();
         self.canvas.rows::<GpuError>(&self.gpu, &self.uploader, size, &look, |row| {
             hash.add(row);
@@ -175,12 +188,12 @@ impl Offscreen {
     /// # Errors
     /// [`ScreenshotError`].
     pub fn screenshot(&mut self, path: &Path, pointer: Option<Pointer>) -> Result<(), ScreenshotError> {
-        write_screenshot(&self.gpu, &self.uploader, &mut self.canvas, path, pointer)
+        write_screenshot(&self.gpu, &self.uploader, &mut self.canvas, path, (self.turning, pointer))
     }
 }
 
-/// Writes the picture to a PNG file, pixel for pixel, with the guest's pointer on it if one is given. The file is there
-/// whole or not at all.
+/// Writes the picture to a PNG file, pixel for pixel, turned as wanted, with the guest's pointer on it if one is given. The
+/// file is there whole or not at all.
 ///
 /// Blocks for the GPU and the disk.
 ///
@@ -191,9 +204,9 @@ pub fn write_screenshot(
     uploader: &Uploader,
     canvas: &mut Canvas,
     path: &Path,
-    pointer: Option<Pointer>,
+    (turning, pointer): (Turning, Option<Pointer>),
 ) -> Result<(), ScreenshotError> {
-    let (size, look) = one_to_one(uploader, pointer).ok_or(ScreenshotError::NoPicture)?;
+    let (size, look) = one_to_one(uploader, turning, pointer).ok_or(ScreenshotError::NoPicture)?;
     let mut gpu_failed = None;
     let written = atomic_file::write(path, |out| {
         let drawn = png(out, size, |row| canvas.rows::<Drawing>(gpu, uploader, size, &look, row));
@@ -212,10 +225,11 @@ pub fn write_screenshot(
     }
 }
 
-fn one_to_one(uploader: &Uploader, pointer: Option<Pointer>) -> Option<(Size, Look)> {
-    let size = uploader.picture()?.format().shown();
+fn one_to_one(uploader: &Uploader, turning: Turning, pointer: Option<Pointer>) -> Option<(Size, Look)> {
+    let format = uploader.picture()?.format();
+    let size = turn::format(format, turning.on(format.rotation)).shown();
     let place = view::place(size, size, Scale::OneToOne);
-    Some((size, Look { place, filter: Filter::Nearest, pointer, brightness: 255, turn: Rotation::None }))
+    Some((size, Look { place, filter: Filter::Nearest, pointer, brightness: 255, turning }))
 }
 
 /// What can go wrong between the GPU and the file.

@@ -23,13 +23,32 @@ const COLOURS: [[u8; 4]; 4] =
     [[0x4C, 0xA6, 0xFF, 0xFF], [0x5F, 0xD3, 0x6A, 0xFF], [0xF2, 0xC1, 0x4E, 0xFF], [0xE8, 0x6A, 0x5C, 0xFF]];
 
 /// What is shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Shown {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shown {
+    /// No more than notices.
     #[default]
     Nothing,
+    /// Figures.
     Figures,
+    /// Figures and graph.
     Timings,
-    Help(String),
+    /// The list of keys.
+    Help,
+}
+
+impl Shown {
+    /// One word for each that is worth keeping from one run to the next.
+    const KEPT: [(&'static str, Shown); 2] = [("figures", Shown::Figures), ("timings", Shown::Timings)];
+
+    /// The one with this name.
+    pub fn named(name: &str) -> Option<Shown> {
+        Shown::KEPT.iter().find(|(n, _)| *n == name).map(|(_, shown)| *shown)
+    }
+
+    /// Its name; empty if it has none.
+    pub fn name(self) -> &'static str {
+        Shown::KEPT.iter().find(|(_, shown)| *shown == self).map_or("", |(name, _)| name)
+    }
 }
 
 /// The numbers of this moment.
@@ -55,6 +74,7 @@ pub struct Facts<'a> {
 #[derive(Debug, Default)]
 pub struct Overlay {
     shown: Shown,
+    help: String,
     notice: Option<(String, HostTime)>,
     /// When to look again; nothing while nothing changes.
     next: Option<HostTime>,
@@ -62,6 +82,20 @@ pub struct Overlay {
 }
 
 impl Overlay {
+    /// One that shows this from the beginning.
+    pub fn new(shown: Shown) -> Overlay {
+        let mut overlay = Overlay::default();
+        if shown != Shown::Nothing {
+            overlay.toggle(shown);
+        }
+        overlay
+    }
+
+    /// What is shown that is worth keeping from one run to the next.
+    pub fn kept(&self) -> Shown {
+        if self.shown.name().is_empty() { Shown::Nothing } else { self.shown }
+    }
+
     /// Shows the figures, or nothing if they are shown. Likewise below.
     pub fn toggle_figures(&mut self) {
         self.toggle(Shown::Figures);
@@ -74,7 +108,8 @@ impl Overlay {
 
     /// The list of keys.
     pub fn toggle_help(&mut self, help: &str) {
-        self.toggle(Shown::Help(help.to_owned()));
+        help.clone_into(&mut self.help);
+        self.toggle(Shown::Help);
     }
 
     fn toggle(&mut self, wanted: Shown) {
@@ -87,6 +122,13 @@ impl Overlay {
     pub fn say(&mut self, words: String, now: HostTime) {
         self.notice = Some((words, now + NOTICE));
         self.next = Some(HostTime::ZERO);
+    }
+
+    /// It is to be painted anew: the one before is lost.
+    pub fn refresh(&mut self) {
+        if self.shown != Shown::Nothing || self.notice.is_some() {
+            self.next = Some(HostTime::ZERO);
+        }
     }
 
     /// When it wants to be drawn again; nothing while it does not change.
@@ -105,9 +147,9 @@ impl Overlay {
         let lives = matches!(self.shown, Shown::Figures | Shown::Timings);
         self.next = lives.then_some(now + EVERY).into_iter().chain(self.notice.as_ref().map(|n| n.1)).min();
         let mut words = self.notice.as_ref().map(|(words, _)| format!("{words}\n")).unwrap_or_default();
-        match &self.shown {
+        match self.shown {
             Shown::Nothing => {}
-            Shown::Help(help) => words.push_str(help),
+            Shown::Help => words.push_str(&self.help),
             Shown::Figures | Shown::Timings => self.write_figures(now, facts, &mut words),
         }
         let painted = text::paint_small(&words, window)?;

@@ -57,6 +57,7 @@ pub struct Recorder {
     grabber: Grabber,
     full: Sender<Vec<u8>>,
     empty: Receiver<Vec<u8>>,
+    unused: Sender<Vec<u8>>,
     is_over: Arc<AtomicBool>,
     recorded: Arc<Recorded>,
 }
@@ -98,8 +99,8 @@ pub fn begin(folder: &Path, limit_bytes: u64) -> Result<(Recorder, Writer), Fail
     }
     let is_over = Arc::new(AtomicBool::new(false));
     let recorded = Arc::<Recorded>::default();
-    let recorder =
-        Recorder { grabber: Grabber::default(), full, empty, is_over: is_over.clone(), recorded: recorded.clone() };
+    let (grabber, unused) = (Grabber::default(), give_back.clone());
+    let recorder = Recorder { grabber, full, empty, unused, is_over: is_over.clone(), recorded: recorded.clone() };
     let room_bytes = limit_bytes.saturating_sub(16);
     Ok((recorder, Writer { file, path, full: to_write, empty: give_back, is_over, recorded, room_bytes }))
 }
@@ -120,11 +121,21 @@ impl Recorder {
         };
         record.clear();
         record.extend_from_slice(&header(taken));
-        self.grabber.rows(gpu, uploader, |row| record.extend_from_slice(row))?;
+        if let Err(error) = self.grabber.rows(gpu, uploader, |row| record.extend_from_slice(row)) {
+            // There is room for each.
+            let _ = self.unused.try_send(record);
+            self.recorded.lost.inc();
+            return Err(error);
+        }
         if self.full.try_send(record).is_err() {
             self.recorded.lost.inc();
         }
         Ok(())
+    }
+
+    /// The GPU is another one from now on.
+    pub fn forget_gpu(&mut self) {
+        self.grabber = Grabber::default();
     }
 
     /// What became of the pictures so far.

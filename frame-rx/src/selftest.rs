@@ -71,6 +71,7 @@ impl Way {
             pointer: pointer_in,
             conditions: conditions_in,
             wishes: std::sync::Arc::default(),
+            asks: Default::default(),
             stats: FeedStats::new(),
             tell: Box::new(|_| {}),
         };

@@ -11,6 +11,7 @@ use crate::input::evdev::rule::Rule;
 use crate::input::keylist::KeyList;
 use crate::input::spice::Password;
 use crate::keys::Keys;
+use crate::overlay::Shown;
 use crate::picture::{Rotation, Size};
 use crate::view::Scale;
 use clap::ValueEnum;
@@ -55,6 +56,10 @@ pub struct Show {
     pub keys: Keys,
     /// Where screenshots by key go.
     pub screenshots: Option<PathBuf>,
+    /// How far a key turned it, beyond `rotate`.
+    pub more: Rotation,
+    /// What a key laid over it.
+    pub figures: Shown,
 }
 
 /// How it ends and what it leaves behind.
@@ -139,6 +144,7 @@ pub struct Low {
     borderless: Option<bool>,
     screenshots: Option<PathBuf>,
     keys: Option<BTreeMap<String, String>>,
+    no_remember: Option<bool>,
 }
 
 const FILE: About = About { name: "file", why: "where Looking Glass's manual puts it" };
@@ -154,6 +160,7 @@ const BORDERLESS: About = About { name: "borderless", why: "a window as the desk
 const SCREENSHOTS: About =
     About { name: "screenshots", why: "~/Pictures if it is there, else where the program was started" };
 const KEYS: About = About { name: "keys", why: "those of Looking Glass, where it has them" };
+const NO_REMEMBER: About = About { name: "no-remember", why: "a picture is shown as it was left" };
 const GPU: About = About { name: "gpu", why: "hardware before software" };
 
 const INPUT: About = About { name: "input", why: "SPICE where QEMU usually listens, at the first click" };
@@ -221,13 +228,14 @@ impl Settings {
         let path = layers.pick(&FILE, args.file.clone(), file.values.file.clone(), PathBuf::from(DEFAULT_FILE));
         let show = show(&mut layers, &args.show, &file.values)?;
         let input = input(&mut layers, &args.input, &file.values);
+        let no_remember = layers.pick_switch(&NO_REMEMBER, args.keep.no_remember, file.values.no_remember);
         let settings = Settings {
             file: path,
             headless: args.show.headless,
             show,
             input,
             end: end(&args.end, args.show.headless),
-            keep: args.keep.clone(),
+            keep: KeepArgs { no_remember, ..args.keep.clone() },
         };
         Ok((settings, layers))
     }
@@ -279,6 +287,8 @@ fn show(l: &mut Layers, args: &ShowArgs, low: &Low) -> Result<Show, SettingsErro
         borderless,
         keys,
         screenshots,
+        more: Rotation::None,
+        figures: Shown::Nothing,
     })
 }
 

@@ -132,10 +132,7 @@ impl<R: Rows> Intake<R> {
         if bytes <= self.slot_bytes {
             return Ok(());
         }
-        self.slot_bytes = 0;
-        self.spare = [None, None, None];
-        while self.free.try_recv().is_ok() {}
-        self.forget_waiting();
+        self.renew();
         for place in self.spare.iter_mut().take(self.supply.slots()) {
             let slot = Slot {
                 rows: make(bytes)?,
@@ -210,6 +207,14 @@ impl<R: Rows> Intake<R> {
     pub fn end_session(&mut self) {
         self.forget_waiting();
         self.format = None;
+    }
+
+    /// The memory of every slot is of no use any more: from now on others are made, and the next picture is copied whole.
+    pub fn renew(&mut self) {
+        self.slot_bytes = 0;
+        self.spare = [None, None, None];
+        while self.free.try_recv().is_ok() {}
+        self.end_session();
     }
 
     /// Pictures that were replaced in the mailbox before the screen fetched them.

@@ -115,6 +115,8 @@ pub struct ScreenStats {
     pub drawn: Counter,
     /// Of those, how often the picture was copied to the screen as it is, without a calculation.
     pub direct: Counter,
+    /// Times a GPU was opened in place of one that was lost.
+    pub reopened: Counter,
     /// Pictures that were late, by whose fault: see [`Stage::ALL`].
     pub late: [Counter; 5],
     /// From having a picture's rows to handing it to the screen (or, without a window, to the GPU having it).
@@ -151,6 +153,7 @@ pub fn figures(feed: &FeedStats, screen: &ScreenStats) -> Figures {
         .count("looks_idle", feed.idle_looks.get())
         .count("drawings", screen.drawn.get())
         .count("drawings_direct", screen.direct.get())
+        .count("gpus_reopened", screen.reopened.get())
         .count("copied_bytes", feed.copied_bytes.get())
         .spread_ms("pickup", &feed.pickup.summary())
         .spread_ms("copy", &feed.copy.summary())

@@ -1,8 +1,8 @@
-//! What the screen's side wants of the feed: how to turn the picture, and what to tell the guest. Single words, so that the
-//! feed looks at them without a lock; the newest wish wins.
+//! What the screen's side wants of the feed, and wants the guest to be told. Single words, so that the feed looks at them without a lock; the newest
+//! wish wins.
 
-use crate::picture::{Rotation, Size};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::picture::Size;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// No wish of this kind.
 const NONE: u64 = u64::MAX;
@@ -10,34 +10,18 @@ const NONE: u64 = u64::MAX;
 /// The wishes. Shared by the feed, the window and whoever sends input.
 #[derive(Debug)]
 pub struct Wishes {
-    rotation: AtomicU32,
     window: AtomicU64,
     pointer: AtomicU64,
+    renewal: AtomicBool,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
-        Wishes { rotation: AtomicU32::new(u32::MAX), window: AtomicU64::new(NONE), pointer: AtomicU64::new(NONE) }
+        Wishes { window: AtomicU64::new(NONE), pointer: AtomicU64::new(NONE), renewal: AtomicBool::new(false) }
     }
 }
 
 impl Wishes {
-    /// From now on pictures are turned like this, whatever the guest says; nothing: as it says.
-    pub fn turn(&self, rotation: Option<Rotation>) {
-        self.rotation.store(rotation.map_or(u32::MAX, Rotation::quarters), Ordering::Relaxed);
-    }
-
-    /// How pictures are turned.
-    pub fn turned(&self) -> Option<Rotation> {
-        match self.rotation.load(Ordering::Relaxed) {
-            0 => Some(Rotation::None),
-            1 => Some(Rotation::Quarter),
-            2 => Some(Rotation::Half),
-            3 => Some(Rotation::ThreeQuarters),
-            _ => None,
-        }
-    }
-
     /// The window has this size now: the guest shall follow it, if it can.
     pub fn follow_window(&self, size: Size) {
         if !size.is_empty() {
@@ -50,6 +34,17 @@ impl Wishes {
         let word = self.window.load(Ordering::Relaxed);
         // Both halves fit.
         (word != NONE).then(|| Size::new((word >> 32) as u32, word as u32))
+    }
+
+    /// The screen lost its memory: the feed shall use new slots, and ask the guest for its picture again. Releases what was
+    /// done before to the feed.
+    pub fn renew(&self) {
+        self.renewal.store(true, Ordering::Release);
+    }
+
+    /// Whether that was wanted since the last call.
+    pub fn take_renewal(&self) -> bool {
+        self.renewal.load(Ordering::Relaxed) && self.renewal.swap(false, Ordering::Acquire)
     }
 
     /// The guest shall move its pointer to this point of its desktop, if it can. Negative numbers become 0.
@@ -83,13 +78,7 @@ mod tests {
     #[test]
     fn the_newest_wish_wins_and_a_point_is_asked_for_once() {
         let wishes = Wishes::default();
-        assert_eq!((wishes.turned(), wishes.window(), wishes.take_pointer()), (None, None, None));
-        for rotation in [Rotation::None, Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters] {
-            wishes.turn(Some(rotation));
-            assert_eq!(wishes.turned(), Some(rotation));
-        }
-        wishes.turn(None);
-        assert_eq!(wishes.turned(), None);
+        assert_eq!((wishes.window(), wishes.take_pointer()), (None, None));
         wishes.follow_window(Size::new(640, 480));
         wishes.follow_window(Size::new(0, 480));
         assert_eq!(wishes.window(), Some(Size::new(640, 480)), "a minimised window is not followed");

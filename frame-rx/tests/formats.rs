@@ -7,9 +7,10 @@ use frame_rx::damage::Damage;
 use frame_rx::gpu::scene::{Filter, Look};
 use frame_rx::gpu::{self, GpuChoice, GpuKind};
 use frame_rx::offscreen::Offscreen;
-use frame_rx::picture::{PictureFormat, PixelFormat, Rotation, Size, Transfer};
+use frame_rx::picture::{PictureFormat, PixelFormat, Size, Transfer};
 use frame_rx::slots;
 use frame_rx::tone;
+use frame_rx::turn::Turning;
 use frame_rx::view::{self, Scale};
 use rig::{available, gpu_lock, publish};
 
@@ -80,7 +81,7 @@ fn every_format_and_transfer_shows_what_the_definition_says() {
         publish(&mut intake, &screen.staging(), format, &Damage::everything(), &bytes);
         screen.take(&outlet, 0).unwrap().expect("a picture");
         let place = view::place(SIZE, SIZE, Scale::OneToOne);
-        let look = Look { place, filter: Filter::Nearest, pointer: None, brightness: 255, turn: Rotation::None };
+        let look = Look { place, filter: Filter::Nearest, pointer: None, brightness: 255, turning: Turning::default() };
         let shown = screen.render(SIZE, &look).unwrap();
         for (got, (i, (_, numbers))) in shown.chunks_exact(4).zip(all.iter().enumerate()) {
             let expected = tone::to_screen(transfer, *numbers).map(|c| c * 255.0);

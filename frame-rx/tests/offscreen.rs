@@ -11,6 +11,7 @@ use frame_rx::offscreen::{Offscreen, ScreenshotError};
 use frame_rx::picture::{PictureFormat, PixelFormat, Rect, Rotation, Size};
 use frame_rx::slots::{self, Intake, Outlet};
 use frame_rx::text;
+use frame_rx::turn::Turning;
 use frame_rx::view::{self, Place, Scale};
 use rig::{available, gpu_lock, publish};
 
@@ -145,7 +146,13 @@ fn compare(name: &str, got: &[Rgb], window: Size, look: &Look, expected: &Expect
 }
 
 fn look(picture: Size, window: Size, scale: Scale, filter: Filter) -> Look {
-    Look { place: view::place(picture, window, scale), filter, pointer: None, brightness: 255, turn: Rotation::None }
+    Look {
+        place: view::place(picture, window, scale),
+        filter,
+        pointer: None,
+        brightness: 255,
+        turning: Turning::default(),
+    }
 }
 
 fn upright(width: u32, height: u32, pixel: PixelFormat) -> PictureFormat {

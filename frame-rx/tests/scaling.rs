@@ -11,7 +11,7 @@ use frame_rx::gpu::{self, GpuChoice, GpuKind};
 use frame_rx::offscreen::Offscreen;
 use frame_rx::picture::{PictureFormat, PixelFormat, Rotation, Size};
 use frame_rx::slots::{self, Intake, Outlet};
-use frame_rx::turn;
+use frame_rx::turn::{self, Turned, Turning};
 use frame_rx::view::{self, Scale};
 use rig::{available, gpu_lock, publish};
 
@@ -95,7 +95,7 @@ impl Bench {
 
 fn look(picture: Size, window: Size, filter: Filter) -> Look {
     let place = view::place(picture, window, Scale::Stretch);
-    Look { place, filter, pointer: None, brightness: 255, turn: Rotation::None }
+    Look { place, filter, pointer: None, brightness: 255, turning: Turning::default() }
 }
 
 fn farthest(a: &[u8], b: &[u8]) -> u8 {
@@ -278,16 +278,15 @@ fn the_users_turn_looks_like_the_guests() {
     for by in [Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters] {
         for (x, y) in [(5, 9), (-3, -2), (60, 35)] {
             // By the user: an upright guest with its pointer, all of it turned.
-            let pointer = turn::pointer(Pointer { x, y, visible: true }, shape.size, image.size, by);
+            let pointer = Some(Pointer { x, y, visible: true });
             bench.show(&image, Rotation::None);
-            bench.screen.set_shape(&turn::shape(&shape, by));
+            bench.screen.set_shape(&shape);
             let upright = PictureFormat::upright(image.size, PixelFormat::Rgba8);
-            let window = turn::format(&upright, by).shown();
-            let turned = Look { pointer: Some(pointer), turn: by, ..look(window, window, Filter::Nearest) };
+            let window = turn::format(&upright, Turned::by_user(by)).shown();
+            let turned =
+                Look { pointer, turning: Turning::default().with_more(by), ..look(window, window, Filter::Nearest) };
             let users = bench.shot(window, &turned);
             // By hand: drawn upright, then turned pixel by pixel.
-            bench.screen.set_shape(&shape);
-            let pointer = Some(Pointer { x, y, visible: true });
             let plain = bench.shot(image.size, &Look { pointer, ..look(image.size, image.size, Filter::Nearest) });
             let by_hand = Shape {
                 kind: CursorKind::Mask,
@@ -300,10 +299,11 @@ fn the_users_turn_looks_like_the_guests() {
         }
         // The guest's own turn, without a pointer.
         bench.show(&image, by);
-        let window = turn::format(&PictureFormat::upright(image.size, PixelFormat::Rgba8), by).shown();
+        let window = turn::format(&PictureFormat::upright(image.size, PixelFormat::Rgba8), Turned::by_user(by)).shown();
         let guests = bench.shot(window, &look(window, window, Filter::Nearest));
         bench.show(&image, Rotation::None);
-        let users = bench.shot(window, &Look { turn: by, ..look(window, window, Filter::Nearest) });
+        let users = bench
+            .shot(window, &Look { turning: Turning::default().with_more(by), ..look(window, window, Filter::Nearest) });
         assert!(guests == users, "{by:?}");
     }
 }

@@ -18,26 +18,7 @@ use rx_host::clock;
 use shm_proto::guest_sim::pattern::Motion;
 use shm_proto::guest_sim::picture::PictureConfig;
 use shm_proto::guest_sim::pointer::PointerMode;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use sway::Sway;
-
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-/// A compositor and the lock on the only GPU; nothing where something is missing.
-fn compositor(width: u32, height: u32) -> Option<(MutexGuard<'static, ()>, Sway)> {
-    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let sway = Sway::start(width, height)?;
-    let found = frame_rx(sway.dir.path(), None).arg("devices").output().unwrap();
-    if String::from_utf8_lossy(&found.stdout).contains("(software") {
-        return Some((guard, sway));
-    }
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "mesa-vulkan-drivers is missing, and CI=true forbids to skip"
-    );
-    eprintln!("skipped: there is no software GPU (mesa-vulkan-drivers)");
-    None
-}
 
 fn start(sway: &Sway, guest: &GuestThread, flags: &str) -> Program {
     let mut command = frame_rx(sway.dir.path(), None);
@@ -83,7 +64,7 @@ fn stats(sway: &Sway) -> serde_json::Value {
 
 #[test]
 fn the_output_shows_the_picture_pixel_for_pixel_and_follows_its_size() {
-    let Some((_gpu, sway)) = compositor(640, 360) else { return };
+    let Some((_gpu, sway)) = sway::compositor(640, 360) else { return };
     let guest = GuestThread::start(config(640, 360, Motion::Still));
     let mut program = start(&sway, &guest, "--filter nearest --stats s.json");
     program.says("showing the guest");
@@ -125,7 +106,7 @@ fn the_output_shows_the_picture_pixel_for_pixel_and_follows_its_size() {
 
 #[test]
 fn every_present_mode_shows_a_moving_guest_full_screen() {
-    let Some((_gpu, sway)) = compositor(480, 270) else { return };
+    let Some((_gpu, sway)) = sway::compositor(480, 270) else { return };
     for mode in ["auto", "fifo", "mailbox", "immediate"] {
         let guest = GuestThread::start(config(480, 270, Motion::Bar));
         let mut program = start(&sway, &guest, &format!("-F --present {mode} --stats s.json"));
@@ -145,7 +126,7 @@ fn every_present_mode_shows_a_moving_guest_full_screen() {
 
 #[test]
 fn a_monitor_is_found_by_its_name_and_an_unknown_one_is_told() {
-    let Some((_gpu, sway)) = compositor(320, 180) else { return };
+    let Some((_gpu, sway)) = sway::compositor(320, 180) else { return };
     let guest = GuestThread::start(config(320, 180, Motion::Still));
     let mut program = start(&sway, &guest, "-F --output HEADLESS-1");
     program.says("showing the guest");

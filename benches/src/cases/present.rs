@@ -11,8 +11,9 @@ use frame_rx::gpu::scene::{Filter, Look};
 use frame_rx::gpu::upload::StagingRows;
 use frame_rx::gpu::{GpuChoice, GpuError};
 use frame_rx::offscreen::Offscreen;
-use frame_rx::picture::{PictureFormat, PixelFormat, Rect, Rotation, Size};
+use frame_rx::picture::{PictureFormat, PixelFormat, Rect, Size};
 use frame_rx::slots::{self, Intake, Outlet, Rows, Supply};
+use frame_rx::turn::Turning;
 use frame_rx::view::{self, Scale};
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -73,7 +74,7 @@ impl Stage {
     fn show(&mut self, takes_copies: bool) -> anyhow::Result<usize> {
         let size = self.format.shown();
         let place = view::place(size, size, Scale::OneToOne);
-        let look = Look { place, filter: Filter::Nearest, pointer: None, brightness: 255, turn: Rotation::None };
+        let look = Look { place, filter: Filter::Nearest, pointer: None, brightness: 255, turning: Turning::default() };
         self.screen.take_copies(takes_copies);
         Ok(self.screen.render(size, &look)?.len())
     }

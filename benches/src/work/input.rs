@@ -5,7 +5,7 @@ use anyhow::ensure;
 use frame_rx::input::chord::Chord;
 use frame_rx::input::pacer::Pacer;
 use frame_rx::input::router::{Act, Phase, Router, SourceId, usual_keep};
-use frame_rx::input::sink::{Caps, News, Sent, Sink, SinkError, Step};
+use frame_rx::input::sink::{Caps, DESCRIPTORS, News, Sent, Sink, SinkError, Step};
 use frame_rx::input::stats::InputStats;
 use frame_rx::input::{Code, InputFrame, Motion};
 use shm_proto::HostTime;
@@ -47,8 +47,8 @@ impl Sink for Willing {
         Ok(())
     }
 
-    fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; 2] {
-        [None, None]
+    fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; DESCRIPTORS] {
+        [None; DESCRIPTORS]
     }
 }
 

@@ -30,6 +30,9 @@ impl App {
             Action::Help => painter.show_help(&self.hotkeys.keys().help()),
             Action::FullScreen | Action::Quit | Action::Borderless | Action::Screenshot | Action::Input => return,
         };
+        if let Some(memory) = &mut self.memory {
+            memory.changed(painter.manner(), rx_host::clock::now());
+        }
         self.say(notice);
         self.set_title();
     }

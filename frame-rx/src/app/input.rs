@@ -8,6 +8,7 @@ use crate::input::frame::POSITION_MAX;
 use crate::input::sink::Leds;
 use crate::input::{Code, InputFrame, Motion, Position, Wheel};
 use crate::picture::Size;
+use crate::turn::Turned;
 use crate::view::{self, Scale};
 use rx_host::clock;
 use shm_proto::HostTime;
@@ -34,8 +35,28 @@ impl App {
     pub(super) fn input_event(&mut self, event: &WindowEvent) {
         let (Some(window), Some(painter)) = (&self.window, &self.painter) else { return };
         let picture = painter.picture_size().filter(|_| self.state.is_live());
-        self.input.window_event(event, clock::now(), picture, size_of(window), self.show.scale);
+        let (window, scale, turned) = (size_of(window), painter.scale, painter.turned());
+        self.input.window_event(event, clock::now(), picture.map(|picture| Seen { picture, window, scale, turned }));
     }
+
+    /// The input's part of what a device did.
+    pub(super) fn input_motion(&mut self, event: &DeviceEvent) {
+        let turned = self.painter.as_ref().map(|painter| painter.turned()).unwrap_or_default();
+        self.input.device_event(event, clock::now(), turned);
+    }
+}
+
+/// The picture as it stands in the window.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// Its size as it is shown, turned.
+    pub picture: Size,
+    /// The window's size.
+    pub window: Size,
+    /// How it fills the window.
+    pub scale: Scale,
+    /// How it is turned.
+    pub turned: Turned,
 }
 
 /// See the module.
@@ -72,15 +93,8 @@ impl WindowInput {
         }
     }
 
-    /// Something happened to the window, which shows a picture of size `picture` (or none).
-    pub fn window_event(
-        &mut self,
-        event: &WindowEvent,
-        now: HostTime,
-        picture: Option<Size>,
-        window: Size,
-        scale: Scale,
-    ) {
+    /// Something happened to the window, in which the picture is seen like this (or is not).
+    pub fn window_event(&mut self, event: &WindowEvent, now: HostTime, seen: Option<Seen>) {
         let Some(handle) = &self.handle else { return };
         match event {
             WindowEvent::Focused(false) => handle.focus_lost(),
@@ -103,7 +117,7 @@ impl WindowInput {
                 }
             }
             WindowEvent::CursorMoved { position, .. } => {
-                self.place = picture.and_then(|p| place_of(p, window, scale, position.x, position.y));
+                self.place = seen.and_then(|seen| seen.place_of(position.x, position.y));
                 let place = self.place.filter(|_| self.is_grabbed && handle.wants_position());
                 if let Some(place) = place {
                     handle.frame(InputFrame::new(now).with_position(place));
@@ -115,12 +129,14 @@ impl WindowInput {
         }
     }
 
-    /// Something happened to a device: motion as the mouse made it, without the desktop's acceleration.
-    pub fn device_event(&mut self, event: &DeviceEvent, now: HostTime) {
+    /// Something happened to a device: motion as the mouse made it, without the desktop's acceleration. The guest's pointer
+    /// goes the same way on the screen, however the picture is turned.
+    pub fn device_event(&mut self, event: &DeviceEvent, now: HostTime, turned: Turned) {
         let DeviceEvent::MouseMotion { delta: (dx, dy) } = *event else { return };
         if !self.is_grabbed || !self.is_locked {
             return;
         }
+        let (dx, dy) = turned.desktop_motion(dx, dy);
         let motion = Motion { dx: self.whole(0, dx), dy: self.whole(1, dy) };
         if motion != Motion::default()
             && let Some(handle) = &self.handle
@@ -207,16 +223,21 @@ fn code_of(button: MouseButton) -> Option<Code> {
     })
 }
 
-/// Where a point of the window is in the guest's picture.
-fn place_of(picture: Size, window: Size, scale: Scale, x: f64, y: f64) -> Option<Position> {
-    let (x, y) = view::place(picture, window, scale).window_to_picture(picture, x, y)?;
-    let part = |at: f64, of: u32| (at / f64::from(of) * f64::from(POSITION_MAX)).round().clamp(0.0, 32_767.0) as u16;
-    Some(Position { x: part(x, picture.width), y: part(y, picture.height) })
+impl Seen {
+    /// Where a point of the window is on the guest's desktop; nothing beside the picture.
+    fn place_of(&self, x: f64, y: f64) -> Option<Position> {
+        let Seen { picture, window, scale, turned } = *self;
+        let (x, y) = view::place(picture, window, scale).window_to_picture(picture, x, y)?;
+        let (x, y) = turned.desktop_point(x / f64::from(picture.width), y / f64::from(picture.height));
+        let part = |at: f64| (at * f64::from(POSITION_MAX)).round().clamp(0.0, 32_767.0) as u16;
+        Some(Position { x: part(x), y: part(y) })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::picture::Rotation;
 
     #[test]
     fn motion_smaller_than_a_count_adds_up() {
@@ -228,10 +249,30 @@ mod tests {
 
     #[test]
     fn a_point_of_the_window_is_a_place_in_the_picture() {
-        let (picture, window) = (Size::new(800, 600), Size::new(1600, 600));
-        let place = |x, y| place_of(picture, window, Scale::Fit, x, y).map(|p| (p.x, p.y));
+        let (picture, window, turned) = (Size::new(800, 600), Size::new(1600, 600), Turned::default());
+        let seen = Seen { picture, window, scale: Scale::Fit, turned };
+        let place = |x, y| seen.place_of(x, y).map(|p| (p.x, p.y));
         assert_eq!(place(399.0, 300.0), None, "beside the picture");
         assert_eq!(place(400.0, 0.0), Some((0, 0)));
         assert_eq!(place(800.0, 300.0), Some((16_384, 16_384)));
+    }
+
+    #[test]
+    fn a_point_of_a_turned_picture_is_the_place_that_was_turned_there() {
+        use Rotation::{Half, None as Upright, Quarter, ThreeQuarters};
+        let window = Size::new(900, 900);
+        // A desktop of 600 x 300 in the middle; its upper left corner and a point near it to the right.
+        for (turn, picture, corner, right) in [
+            (Upright, (600, 300), (150.0, 300.0), (250.0, 300.0)),
+            (Quarter, (300, 600), (599.9999, 150.0), (599.9999, 250.0)),
+            (Half, (600, 300), (749.9999, 599.9999), (650.0, 599.9999)),
+            (ThreeQuarters, (300, 600), (300.0, 749.9999), (300.0, 650.0)),
+        ] {
+            let picture = Size::new(picture.0, picture.1);
+            let seen = Seen { picture, window, scale: Scale::OneToOne, turned: Turned::by_user(turn) };
+            let place = |(x, y)| seen.place_of(x, y).map(|p| (p.x, p.y));
+            assert_eq!(place(corner), Some((0, 0)), "{turn:?}");
+            assert_eq!(place(right), Some((5461, 0)), "{turn:?}");
+        }
     }
 }

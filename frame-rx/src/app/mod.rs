@@ -2,9 +2,13 @@
 //! there is something new to see.
 
 mod act;
+mod desktop;
 mod input;
 pub mod monitors;
 mod paint;
+mod recovery;
+mod session_bus;
+mod title;
 mod wishes;
 
 use crate::feed::{Tell, Told};
@@ -16,11 +20,14 @@ use crate::link::ScreenEnd;
 use crate::pace::{Cause, Pace, Plan};
 use crate::picture::Size;
 use crate::record::Recorder;
+use crate::remember::Memory;
 use crate::settings::{End, Show};
 use crate::state::{Announcer, GuestState};
 use core::time::Duration;
+use desktop::Desktop;
 use input::WindowInput;
 use paint::Painter;
+use recovery::Recovery;
 use rx_host::clock;
 use rx_host::exit::Failure;
 use rx_host::signals::Stop;
@@ -58,6 +65,8 @@ pub struct Beside {
     pub input: Option<Handle>,
     /// Where pictures are kept.
     pub recorder: Option<Recorder>,
+    /// Where it is kept how they are shown.
+    pub memory: Option<Memory>,
 }
 
 impl Loop {
@@ -90,9 +99,8 @@ impl Loop {
     /// # Errors
     /// [`Failure`] if no window can be opened or drawn.
     pub fn run(self, link: ScreenEnd, show: Show, end: End, beside: Beside, stop: &Stop) -> Result<Outcome, Failure> {
-        link.wishes.turn(show.rotate);
         let mut app = App::new(link, show, end, WindowInput::new(beside.input), stop.clone());
-        app.recorder = beside.recorder;
+        (app.recorder, app.memory) = (beside.recorder, beside.memory);
         let ran = self.0.run_app(&mut app);
         stop.request();
         if let Some(failure) = app.failure.take() {
@@ -124,10 +132,17 @@ struct App {
     /// The newest session that was told of.
     session: u64,
     title: String,
+    /// What the guest of the newest session calls its system.
+    guest_name: String,
     not_before: HostTime,
+    desktop: Desktop,
+    recovery: Recovery,
+    /// The GPU was lost; when to open one again.
+    reopen_at: Option<HostTime>,
     failure: Option<Failure>,
     /// Until the window is there.
     recorder: Option<Recorder>,
+    memory: Option<Memory>,
 }
 
 impl App {
@@ -149,9 +164,14 @@ impl App {
             state: GuestState::looking(),
             session: 0,
             title: String::new(),
+            guest_name: String::new(),
             not_before: HostTime::ZERO,
+            desktop: Desktop::default(),
+            recovery: Recovery::default(),
+            reopen_at: None,
             failure: None,
             recorder: None,
+            memory: None,
         }
     }
 
@@ -174,8 +194,8 @@ impl App {
         let size = size_of(&window);
         let screen = Screen::open(window.clone(), size, &self.show.gpu, self.show.present).map_err(explain_gpu)?;
         tracing::debug!("{}, {}", screen.gpu().info(), screen.present_mode());
-        // There is room for the one that is ever sent.
-        let _ = self.link.staging.try_send(screen.gpu().staging());
+        // The feed is there as long as the window is.
+        let _ = self.link.staging.send(screen.gpu().staging());
         self.window = Some(window);
         self.painter = Some(Painter::new(screen, &self.show, self.recorder.take()));
         self.set_interval();
@@ -203,6 +223,7 @@ impl App {
                 && let Some(guest) = self.link.feed.guest()
             {
                 tracing::info!("{guest}");
+                self.guest_name.clone_from(&guest.os);
             }
             self.session = self.session.max(condition.session);
             self.guest = condition.state;
@@ -233,36 +254,34 @@ impl App {
         self.set_title();
     }
 
-    fn set_title(&mut self) {
-        let (Some(window), Some(painter)) = (&self.window, &self.painter) else { return };
-        let title = match painter.picture_size() {
-            Some(size) if self.state.is_live() && painter.is_paused() => format!("frame-rx: {size}, kept"),
-            Some(size) if self.state.is_live() => format!("frame-rx: {size}"),
-            _ => format!("frame-rx: {}", self.state.name()),
-        };
-        if title != self.title {
-            window.set_title(&title);
-            self.title = title;
-        }
-    }
-
     /// Draws if it is time to, and says how long the loop may sleep.
     fn turn(&mut self) -> Result<Option<HostTime>, Failure> {
         let now = clock::now();
         self.look_at_guest(now);
+        let attend = self.attend(now);
+        let memory = self.memory.as_mut().and_then(|memory| {
+            memory.write(now, false);
+            memory.next()
+        });
+        if let Some(at) = self.reopen(now)? {
+            return Ok([Some(at), self.ends_at].into_iter().flatten().min());
+        }
         let Some(painter) = &mut self.painter else { return Ok(self.ends_at) };
         let overlay = painter.overlay.next().filter(|_| !self.pace.is_hidden());
         if overlay.is_some_and(|at| now >= at) {
             self.pace.note(Cause::Window);
         }
-        let mut wake = [self.ends_at, self.announcer.next(), overlay].into_iter().flatten().min();
+        let mut wake = [self.ends_at, self.announcer.next(), overlay, attend, memory].into_iter().flatten().min();
         let mut until = |at: HostTime| wake = Some(wake.map_or(at, |w| w.min(at)));
         match self.pace.plan(now) {
             Plan::Idle => {}
             Plan::At(at) => until(at),
             Plan::Now if now < self.not_before => until(self.not_before),
             Plan::Now => {
-                let drawn = painter.draw(&self.link, &self.state).map_err(explain_gpu)?;
+                let drawn = match painter.draw(&self.link, &self.state) {
+                    Ok(drawn) => drawn,
+                    Err(error) => return self.lost(error).map(Some),
+                };
                 let (start, now) = (now, clock::now());
                 if drawn.is_shown {
                     self.pace.drawn(start);
@@ -327,7 +346,10 @@ impl App {
         event_loop.exit();
     }
 
-    fn finish(self) -> Result<Outcome, Failure> {
+    fn finish(mut self) -> Result<Outcome, Failure> {
+        if let Some(memory) = &mut self.memory {
+            memory.write(clock::now(), true);
+        }
         let Some(painter) = self.painter else { return Ok(Outcome::default()) };
         painter.finish(&self.link, &self.end, &self.state)
     }
@@ -375,7 +397,7 @@ impl ApplicationHandler<Told> for App {
     }
 
     fn device_event(&mut self, _event_loop: &ActiveEventLoop, _device: DeviceId, event: DeviceEvent) {
-        self.input.device_event(&event, clock::now());
+        self.input_motion(&event);
     }
 
     fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {

@@ -1,6 +1,5 @@
 //! One drawing of the window: the newest picture to the GPU, pointer, words, present; and what is counted of it.
 
-use crate::cursor::{Pointer, Shape};
 use crate::gpu::GpuError;
 use crate::gpu::present::{Presented, Screen};
 use crate::gpu::readback::Canvas;
@@ -10,7 +9,7 @@ use crate::headless::explain_screenshot;
 use crate::link::ScreenEnd;
 use crate::offscreen::{Taken, write_screenshot};
 use crate::overlay::{Facts, Overlay};
-use crate::picture::{Rotation, Size};
+use crate::picture::Size;
 use crate::record::Recorder;
 use crate::settings::{End, Show};
 use crate::slots::Times;
@@ -18,7 +17,7 @@ use crate::state::GuestState;
 use crate::stats::ScreenStats;
 use crate::text;
 use crate::trace::{Stage, Took, Trace};
-use crate::turn;
+use crate::turn::{self, Turned, Turning};
 use crate::view::{self, Place, Scale};
 use core::time::Duration;
 use rx_host::clock;
@@ -45,7 +44,7 @@ pub(super) struct Painter {
     uploader: Uploader,
     pub(super) scale: Scale,
     pub(super) filter: Filter,
-    pub(super) turn: Rotation,
+    pub(super) turning: Turning,
     /// The picture that stands there is kept.
     pub(super) paused: bool,
     pub(super) overlay: Overlay,
@@ -59,8 +58,6 @@ pub(super) struct Painter {
     /// For which sentence and window the words were painted.
     words: Option<(String, Size)>,
     shown_size: Option<Size>,
-    /// The pointer's shape, for a screenshot.
-    shape: Shape,
     /// Why the newest picture is not on the GPU.
     refused: Option<String>,
     stats: ScreenStats,
@@ -83,16 +80,15 @@ impl Painter {
             uploader: Uploader::new(),
             scale: show.scale,
             filter: show.filter,
-            turn: Rotation::None,
+            turning: Turning::new(show.rotate).with_more(show.more),
             paused: false,
-            overlay: Overlay::default(),
+            overlay: Overlay::new(show.figures),
             trace: Trace::default(),
             budget: LATE,
             session: 0,
             fresh: None,
             words: None,
             shown_size: None,
-            shape: Shape::with_room(),
             refused: None,
             stats: ScreenStats::default(),
         }
@@ -106,13 +102,41 @@ impl Painter {
         &self.stats
     }
 
+    /// The picture's size as it is shown, turned.
     pub(super) fn picture_size(&self) -> Option<Size> {
-        self.uploader.picture().map(|p| turn::format(p.format(), self.turn).shown())
+        self.uploader.picture().map(|p| turn::format(p.format(), self.turned()).shown())
+    }
+
+    /// How the picture is turned.
+    pub(super) fn turned(&self) -> Turned {
+        self.turning.on(self.uploader.picture().map(|p| p.format().rotation).unwrap_or_default())
     }
 
     /// Why the newest picture cannot be shown, if it cannot.
     pub(super) fn refused(&self) -> Option<&str> {
         self.refused.as_deref()
+    }
+
+    /// Opens a GPU again. Nothing of the old one is left: the feed needs memory of the new one, and the guest's picture has
+    /// to come again.
+    ///
+    /// # Errors
+    /// [`GpuError`]; it may be tried again.
+    pub(super) fn reopen(&mut self, link: &ScreenEnd) -> Result<(), GpuError> {
+        // Whatever waits, or is on its way, is memory of the old one.
+        self.uploader = Uploader::new();
+        drop(link.pictures.take());
+        (self.words, self.fresh, self.refused) = (None, None, None);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.forget_gpu();
+        }
+        self.screen.reopen()?;
+        self.overlay.refresh();
+        self.stats.reopened.inc();
+        // The feed is there as long as the window is.
+        let _ = link.staging.send(self.screen.gpu().staging());
+        link.wishes.renew();
+        Ok(())
     }
 
     pub(super) fn resize(&mut self, size: Size) {
@@ -137,14 +161,7 @@ impl Painter {
         let mut drawn = Drawn::default();
         self.fetch(link)?;
         let pointer = link.pointer.look();
-        let mut is_new = false;
-        link.pointer.take_shape(|shape| {
-            self.shape.clone_from(shape);
-            is_new = true;
-        });
-        if is_new {
-            self.turn_shape();
-        }
+        link.pointer.take_shape(|shape| self.screen.scene().0.set_shape(shape));
         self.set_words(state);
         self.set_figures(link, start);
         let picture = self.picture_size();
@@ -153,9 +170,9 @@ impl Painter {
         let look = Look {
             place,
             filter: self.filter,
-            pointer: is_live.then(|| self.turned(pointer)),
+            pointer: is_live.then_some(pointer),
             brightness: if is_live { u8::MAX } else { DIMMED },
-            turn: self.turn,
+            turning: self.turning,
         };
         let drawing = clock::now();
         let presented = self.screen.present(&self.uploader, &look)?;
@@ -192,6 +209,10 @@ impl Painter {
             link.pictures.give_back(slot);
         }
         let Some(slot) = is_waiting.then(|| link.pictures.take()).flatten() else { return Ok(()) };
+        if !slot.rows.is_of(self.screen.gpu()) {
+            // The feed did not know yet. It makes others, so this one is not given back.
+            return Ok(());
+        }
         if slot.session < self.session {
             link.pictures.give_back(slot);
             return Ok(());
@@ -219,26 +240,12 @@ impl Painter {
         }
     }
 
-    /// The pointer's shape, turned as the picture is, to the GPU.
-    pub(super) fn turn_shape(&mut self) {
-        let (scene, gpu) = self.screen.scene();
-        match self.turn {
-            Rotation::None => scene.set_shape(gpu, &self.shape),
-            turn => scene.set_shape(gpu, &turn::shape(&self.shape, turn)),
-        }
-    }
-
-    fn turned(&self, pointer: Pointer) -> Pointer {
-        let desktop = self.uploader.picture().map_or(Size::default(), |p| p.format().desktop);
-        turn::pointer(pointer, self.shape.size, desktop, self.turn)
-    }
-
     /// What is shown over the picture, if it changed.
     fn set_figures(&mut self, link: &ScreenEnd, now: HostTime) {
         if !self.overlay.is_due(now) {
             return;
         }
-        let words = format!("{}\n{}", self.manner(), self.screen.gpu().info());
+        let words = format!("{}\n{}", self.manner_in_words(), self.screen.gpu().info());
         let facts = Facts {
             found: link.feed.found.get(),
             shown: self.stats.shown.get(),
@@ -272,7 +279,7 @@ impl Painter {
         Ok(Outcome { stats: self.stats })
     }
 
-    /// Writes the picture as the guest sent it, with its pointer or without.
+    /// Writes the picture pixel for pixel, turned as it is shown, with its pointer or without.
     pub(super) fn write_screenshot(
         &self,
         link: &ScreenEnd,
@@ -282,9 +289,9 @@ impl Painter {
     ) -> Result<(), Failure> {
         let gpu = self.screen.gpu();
         let mut canvas = Canvas::new(gpu);
-        canvas.scene().set_shape(gpu, &self.shape);
+        canvas.scene().set_shape(self.screen.shape());
         let pointer = with_pointer.then(|| link.pointer.look());
-        write_screenshot(gpu, &self.uploader, &mut canvas, path, pointer)
+        write_screenshot(gpu, &self.uploader, &mut canvas, path, (self.turning, pointer))
             .map_err(|e| explain_screenshot(e, Some(state)))
     }
 }

@@ -3,6 +3,7 @@
 use super::paint::Painter;
 use crate::gpu::scene::Filter;
 use crate::picture::Rotation;
+use crate::remember::Manner;
 use crate::view::Scale;
 use clap::ValueEnum;
 use shm_proto::HostTime;
@@ -31,9 +32,8 @@ impl Painter {
     }
 
     pub(super) fn rotate(&mut self) -> String {
-        self.turn = self.turn.plus(Rotation::Quarter);
-        self.turn_shape();
-        format!("turned by {} degrees", 90 * self.turn.quarters())
+        self.turning.turn_on();
+        format!("turned by {} degrees", 90 * self.turned().rows.quarters())
     }
 
     pub(super) fn next_scale(&mut self) -> String {
@@ -66,11 +66,17 @@ impl Painter {
         self.overlay.say(words, now);
     }
 
+    /// How the picture is shown, as far as keys change it.
+    pub(super) fn manner(&self) -> Manner {
+        let Painter { scale, filter, .. } = *self;
+        Manner { scale, filter, more: self.turning.more(), figures: self.overlay.kept() }
+    }
+
     /// How the picture is shown, in words.
-    pub(super) fn manner(&self) -> String {
+    pub(super) fn manner_in_words(&self) -> String {
         let (scale, filter) = (name(&self.scale), name(&self.filter));
         let size = self.picture_size().map_or_else(|| "no picture".into(), |s| s.to_string());
-        let turn = match self.turn {
+        let turn = match self.turned().rows {
             Rotation::None => String::new(),
             turn => format!(" turned by {}", 90 * turn.quarters()),
         };

@@ -7,10 +7,10 @@ mod asking;
 mod rows;
 mod translate;
 
+use crate::asks::Asks;
 use crate::cursor::Pointer;
 use crate::damage::Damage;
 use crate::guest::GuestInfo;
-use crate::picture::Rotation;
 use crate::pointer::PointerIntake;
 use crate::slots::{Intake, Rows, Slot, Times};
 use crate::state::{Condition, GuestState};
@@ -24,7 +24,7 @@ use rx_host::watch::{RegionEvent, RegionWatch};
 use rx_host::{clock, realtime};
 use shm_proto::cadence::{Cadence, Profile};
 use shm_proto::kvmfr::stream::{MIN_REGION_BYTES, ViewerError};
-use shm_proto::kvmfr::{CursorState, Outcome, PendingFrame, Viewer};
+use shm_proto::kvmfr::{CursorState, FrameFlags, Outcome, PendingFrame, Viewer};
 use shm_proto::raw::pause::pause;
 use shm_proto::steady::{Look, Steady};
 use shm_proto::{Access, HostTime, Region};
@@ -108,6 +108,8 @@ pub struct FeedParts<R: Rows> {
     pub conditions: ConditionsIn,
     /// What the screen's side wants.
     pub wishes: Arc<Wishes>,
+    /// What the guest wants.
+    pub asks: Arc<Asks>,
     /// Where to count.
     pub stats: Arc<FeedStats>,
     /// How to tell.
@@ -209,6 +211,12 @@ impl<R: Rows> Feed<R> {
     pub fn step(&mut self, now: HostTime) -> Option<HostTime> {
         let event = self.watch.poll(now);
         self.region_changed(event, now);
+        if self.parts.wishes.take_renewal() {
+            self.parts.intake.renew();
+            if let Some(attached) = &mut self.attached {
+                attached.viewer.ask_again();
+            }
+        }
         let Some(attached) = &mut self.attached else {
             if let Some(sentence) = self.unusable() {
                 self.report(sentence);
@@ -298,6 +306,7 @@ impl<R: Rows> Feed<R> {
             self.parts.stats.set_guest(guest);
         }
         self.asking = Asking::default();
+        self.parts.asks.set(false, false);
         self.parts.intake.end_session();
         if self.parts.pointer.set(Pointer::default()) {
             (self.parts.tell)(Told::Pointer);
@@ -359,10 +368,14 @@ impl<R: Rows> Feed<R> {
         self.cadence.published(found, self.number);
         self.steady.arrived(found, self.number - before);
         let showing = translate::showing(pending.frame());
+        let flags = pending.frame().flags();
+        let (awake, attention) = (FrameFlags::BLOCK_SCREENSAVER, FrameFlags::REQUEST_ACTIVATION);
+        if self.parts.asks.set(flags.has(awake), flags.has(attention)) {
+            (self.parts.tell)(Told::Condition);
+        }
         translate::changed(pending.frame(), &mut self.changed);
         let copy = Copy {
             region: &attached.region,
-            turned: self.parts.wishes.turned(),
             changed: &self.changed,
             bounce: &mut self.bounce,
             looked: self.looked,
@@ -386,7 +399,6 @@ impl<R: Rows> Feed<R> {
 /// One frame on its way into a slot.
 struct Copy<'a> {
     region: &'a Region,
-    turned: Option<Rotation>,
     changed: &'a Damage,
     bounce: &'a mut [u8],
     looked: HostTime,
@@ -412,7 +424,7 @@ impl Copy<'_> {
     ) -> Became {
         let FeedParts { intake, stats, tell, .. } = parts;
         let skipped_before = intake.skipped();
-        let format = translate::picture_format(pending.frame(), self.turned);
+        let format = translate::picture_format(pending.frame());
         if let Err(detail) = intake.prepare(&format, make_rows) {
             stats.refused.inc();
             return Became::Refused(GuestState::NoRoom { detail });

@@ -56,6 +56,7 @@ fn feed_of(
         pointer: pointer_in,
         conditions: conditions_in,
         wishes: Arc::default(),
+        asks: Arc::default(),
         stats: FeedStats::new(),
         tell: Box::new(move |what| tell.send(what).unwrap_or_default()),
     };
@@ -345,23 +346,6 @@ fn a_guest_that_cannot_follow_is_not_told() {
     rig.feed.parts.wishes.follow_window(crate::picture::Size::new(640, 480));
     rig.run_frames(20);
     assert_eq!((rig.guest.asked_position(), rig.guest.asked_size()), (None, None));
-}
-
-#[test]
-fn a_turn_that_is_wanted_wins_over_the_guests() {
-    use crate::picture::Rotation;
-    let mut config = config(128, 96);
-    config.spec.rotation = shm_proto::kvmfr::Rotation::Quarter;
-    let mut rig = Rig::new(config);
-    rig.run_frames(1);
-    assert_eq!(rig.shown.map(|f| f.rotation), Some(Rotation::Quarter));
-    let wishes = rig.feed.parts.wishes.clone();
-    for wanted in [Some(Rotation::ThreeQuarters), Some(Rotation::None), None] {
-        wishes.turn(wanted);
-        let expected = wanted.unwrap_or(Rotation::Quarter);
-        rig.run_until("the turn", |r| r.shown.is_some_and(|f| f.rotation == expected));
-        rig.checked_stamp();
-    }
 }
 
 #[test]

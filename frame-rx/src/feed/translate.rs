@@ -7,8 +7,8 @@ use crate::size::{Depth, advised_mib};
 use crate::state::GuestState;
 use shm_proto::kvmfr::{self, CursorState, Frame, FrameFlags, PixelType, ShapeKind};
 
-/// The picture of a frame, as far as its rows have arrived; turned as `turned` says, if it does.
-pub fn picture_format(frame: &Frame, turned: Option<Rotation>) -> PictureFormat {
+/// The picture of a frame, as far as its rows have arrived.
+pub fn picture_format(frame: &Frame) -> PictureFormat {
     let pixel = match frame.pixel_type() {
         PixelType::Bgra => PixelFormat::Bgra8,
         PixelType::Rgba => PixelFormat::Rgba8,
@@ -25,7 +25,7 @@ pub fn picture_format(frame: &Frame, turned: Option<Rotation>) -> PictureFormat 
     };
     let stored = Size::new(frame.width(), frame.rows());
     let desktop = desktop(frame, rotation);
-    PictureFormat { stored, pixel, transfer: transfer(frame), rotation: turned.unwrap_or(rotation), desktop }
+    PictureFormat { stored, pixel, transfer: transfer(frame), rotation, desktop }
 }
 
 /// What the numbers of its pixels mean. Half floats are light in every version, whatever the flags say; bytes never are.

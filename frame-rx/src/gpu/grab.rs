@@ -56,9 +56,9 @@ impl Grabber {
         let submission = gpu.queue.submit([encoder.finish()]);
         buffer.map_async(wgpu::MapMode::Read, .., |_| {});
         let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(TIMEOUT) };
-        gpu.device.poll(wait).map_err(|e| GpuError::Failed(e.to_string()))?;
+        gpu.device.poll(wait).map_err(|e| gpu.failed(e))?;
         gpu.check()?;
-        let view = buffer.get_mapped_range(..).map_err(|e| GpuError::Failed(e.to_string()))?;
+        let view = buffer.get_mapped_range(..).map_err(|e| gpu.failed(e))?;
         for line in view.chunks_exact(format.slot_pitch_bytes() as usize) {
             row(line.get(..format.row_bytes() as usize).unwrap_or_default());
         }

@@ -150,6 +150,9 @@ impl GpuError {
     }
 }
 
+/// The first thing that went wrong with a GPU, if anything did. Every open GPU has one of its own.
+type Mark = Arc<OnceLock<String>>;
+
 /// An open GPU.
 #[derive(Debug)]
 pub struct Gpu {
@@ -158,7 +161,7 @@ pub struct Gpu {
     device: wgpu::Device,
     queue: wgpu::Queue,
     info: GpuInfo,
-    fault: Arc<OnceLock<String>>,
+    fault: Mark,
 }
 
 impl Gpu {
@@ -230,9 +233,14 @@ impl Gpu {
         }
     }
 
+    /// What went wrong: the GPU itself, if it failed, else what `told` says.
+    fn failed(&self, told: impl core::fmt::Display) -> GpuError {
+        self.check().err().unwrap_or_else(|| GpuError::Failed(one_line(&told.to_string())))
+    }
+
     /// A source of staging memory, for the feed's thread.
     pub fn staging(&self) -> upload::Staging {
-        upload::Staging::new(self.device.clone())
+        upload::Staging::new(self.device.clone(), self.fault.clone())
     }
 }
 
@@ -294,8 +302,8 @@ fn pick(found: &[GpuInfo], choice: &GpuChoice) -> Option<usize> {
 }
 
 /// Keeps the first thing that goes wrong, instead of ending the program as wgpu would.
-fn watch_for_faults(device: &wgpu::Device) -> Arc<OnceLock<String>> {
-    let fault = Arc::new(OnceLock::new());
+fn watch_for_faults(device: &wgpu::Device) -> Mark {
+    let fault = Mark::default();
     let kept = fault.clone();
     device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
         let _ = kept.set(one_line(&error.to_string()));

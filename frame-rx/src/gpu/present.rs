@@ -3,8 +3,10 @@
 use super::scene::{Look, Scene, Target};
 use super::upload::Uploader;
 use super::{Gpu, GpuChoice, GpuError};
+use crate::cursor::Shape;
 use crate::picture::Size;
 use core::fmt;
+use std::panic::{self, AssertUnwindSafe};
 
 /// How drawn frames reach the screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum)]
@@ -40,14 +42,12 @@ type MakeSurface = Box<dyn Fn(&wgpu::Instance) -> Result<wgpu::Surface<'static>,
 /// A GPU that draws into a window.
 pub struct Screen {
     gpu: Gpu,
+    choice: GpuChoice,
+    present: PresentChoice,
     make_surface: MakeSurface,
     surface: wgpu::Surface<'static>,
     config: wgpu::SurfaceConfiguration,
-    view_format: wgpu::TextureFormat,
     scene: Scene,
-    limit: u32,
-    /// Pictures may be copied into the surface.
-    takes_copies: bool,
 }
 
 impl Screen {
@@ -65,32 +65,32 @@ impl Screen {
         let instance = super::instance();
         let surface = make_surface(&instance)?;
         let gpu = Gpu::open(instance, choice, Some(&surface))?;
-        let capabilities = surface.get_capabilities(&gpu.adapter);
-        let format =
-            pick_format(&capabilities.formats).ok_or_else(|| GpuError::NoSurface { found: gpu.info.name.clone() })?;
-        // Colours pass as the guest sent them: never converted, not even by the window's own format.
-        let view_format = format.remove_srgb_suffix();
-        let limit = gpu.max_side();
-        let alpha_mode = pick_alpha(&capabilities.alpha_modes);
-        // A guest's fourth byte means nothing, so it must mean nothing to the screen either.
-        let takes_copies = capabilities.usages.contains(wgpu::TextureUsages::COPY_DST)
-            && alpha_mode == wgpu::CompositeAlphaMode::Opaque;
-        let copies = if takes_copies { wgpu::TextureUsages::COPY_DST } else { wgpu::TextureUsages::empty() };
-        let config = wgpu::SurfaceConfiguration {
-            usage: wgpu::TextureUsages::RENDER_ATTACHMENT | copies,
-            format,
-            color_space: wgpu::SurfaceColorSpace::default(),
-            width: size.width.clamp(1, limit),
-            height: size.height.clamp(1, limit),
-            present_mode: pick_mode(present, &capabilities.present_modes),
-            desired_maximum_frame_latency: 1,
-            alpha_mode,
-            view_formats: if view_format == format { vec![] } else { vec![view_format] },
-        };
+        let config = configuration(&gpu, &surface, size, present)?;
         surface.configure(&gpu.device, &config);
         gpu.check()?;
-        let scene = Scene::new(&gpu, view_format);
-        Ok(Screen { gpu, make_surface, surface, config, view_format, scene, limit, takes_copies })
+        let (choice, scene) = (choice.clone(), Scene::new(&gpu, config.format.remove_srgb_suffix()));
+        Ok(Screen { gpu, choice, present, make_surface, surface, config, scene })
+    }
+
+    /// Opens a GPU again after this one was lost: the same, or another that can show the window by now. The scene is empty
+    /// afterwards but for the pointer's shape.
+    ///
+    /// Blocks for the driver.
+    ///
+    /// # Errors
+    /// [`GpuError`]; nothing can be shown then, and it may be tried again.
+    pub fn reopen(&mut self) -> Result<(), GpuError> {
+        let instance = super::instance();
+        // The old surface goes before the window gets another swapchain.
+        self.surface = (self.make_surface)(&instance)?;
+        let gpu = Gpu::open(instance, &self.choice, Some(&self.surface))?;
+        self.config = configuration(&gpu, &self.surface, self.size(), self.present)?;
+        self.surface.configure(&gpu.device, &self.config);
+        gpu.check()?;
+        let mut scene = Scene::new(&gpu, self.config.format.remove_srgb_suffix());
+        scene.set_shape(self.scene.shape());
+        (self.gpu, self.scene) = (gpu, scene);
+        Ok(())
     }
 
     /// The GPU, for uploads.
@@ -101,6 +101,11 @@ impl Screen {
     /// The scene and the GPU, to set shape and words.
     pub fn scene(&mut self) -> (&mut Scene, &Gpu) {
         (&mut self.scene, &self.gpu)
+    }
+
+    /// How the pointer looks, before any turn.
+    pub fn shape(&self) -> &Shape {
+        self.scene.shape()
     }
 
     /// The window's size in pixels, as far as it can be drawn.
@@ -124,7 +129,8 @@ impl Screen {
 
     /// The window has another size.
     pub fn resize(&mut self, size: Size) {
-        let (width, height) = (size.width.clamp(1, self.limit), size.height.clamp(1, self.limit));
+        let limit = self.gpu.max_side();
+        let (width, height) = (size.width.clamp(1, limit), size.height.clamp(1, limit));
         if (self.config.width, self.config.height) != (width, height) {
             (self.config.width, self.config.height) = (width, height);
             self.surface.configure(&self.gpu.device, &self.config);
@@ -136,6 +142,7 @@ impl Screen {
     /// # Errors
     /// [`GpuError`] when nothing can be shown any more.
     pub fn present(&mut self, uploader: &Uploader, look: &Look) -> Result<Presented, GpuError> {
+        self.gpu.check()?;
         for _ in 0..2 {
             use wgpu::CurrentSurfaceTexture as Current;
             match self.surface.get_current_texture() {
@@ -166,15 +173,21 @@ impl Screen {
     }
 
     fn show(&mut self, texture: wgpu::SurfaceTexture, uploader: &Uploader, look: &Look) -> bool {
+        let view_format = self.config.format.remove_srgb_suffix();
         let view = texture
             .texture
-            .create_view(&wgpu::TextureViewDescriptor { format: Some(self.view_format), ..Default::default() });
+            .create_view(&wgpu::TextureViewDescriptor { format: Some(view_format), ..Default::default() });
         let size = self.size();
-        let copy_to = self.takes_copies.then_some(&texture.texture);
+        let takes_copies = self.config.usage.contains(wgpu::TextureUsages::COPY_DST);
+        let copy_to = takes_copies.then_some(&texture.texture);
         let target = Target { view: &view, size, window: size, top: 0, copy_to };
         let picture = uploader.picture().map(|p| (p, uploader.generation()));
         let copied = self.scene.draw(&self.gpu, &target, picture, look);
-        self.gpu.queue.present(texture);
+        drop(view);
+        match self.gpu.check() {
+            Ok(()) => self.gpu.queue.present(texture),
+            Err(_) => let_go(texture),
+        }
         copied
     }
 }
@@ -183,6 +196,49 @@ impl fmt::Debug for Screen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Screen").field("gpu", &self.gpu.info).field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// Lets a frame go whose GPU was lost after the frame was begun. wgpu 30 gives it back to the surface only if its GPU works,
+/// and a surface that has not got it back panics when it is dropped; it releases it plainly while a thread unwinds (its issue
+/// 8243). So it is dropped by an unwinding that nobody hears of.
+fn let_go(frame: wgpu::SurfaceTexture) {
+    let unwound = panic::catch_unwind(AssertUnwindSafe(move || {
+        let _frame = frame;
+        panic::resume_unwind(Box::new(()))
+    }));
+    let Err::<(), _>(_nothing) = unwound else { return };
+}
+
+/// How frames of `size` reach a window's surface by this GPU.
+fn configuration(
+    gpu: &Gpu,
+    surface: &wgpu::Surface<'_>,
+    size: Size,
+    present: PresentChoice,
+) -> Result<wgpu::SurfaceConfiguration, GpuError> {
+    let capabilities = surface.get_capabilities(&gpu.adapter);
+    let format =
+        pick_format(&capabilities.formats).ok_or_else(|| GpuError::NoSurface { found: gpu.info.name.clone() })?;
+    // Colours pass as the guest sent them: never converted, not even by the window's own format.
+    let view_format = format.remove_srgb_suffix();
+    let limit = gpu.max_side();
+    let alpha_mode = pick_alpha(&capabilities.alpha_modes);
+    // Pictures may be copied into the surface. A guest's fourth byte means nothing, so it must mean nothing to the screen
+    // either.
+    let takes_copies =
+        capabilities.usages.contains(wgpu::TextureUsages::COPY_DST) && alpha_mode == wgpu::CompositeAlphaMode::Opaque;
+    let copies = if takes_copies { wgpu::TextureUsages::COPY_DST } else { wgpu::TextureUsages::empty() };
+    Ok(wgpu::SurfaceConfiguration {
+        usage: wgpu::TextureUsages::RENDER_ATTACHMENT | copies,
+        format,
+        color_space: wgpu::SurfaceColorSpace::default(),
+        width: size.width.clamp(1, limit),
+        height: size.height.clamp(1, limit),
+        present_mode: pick_mode(present, &capabilities.present_modes),
+        desired_maximum_frame_latency: 1,
+        alpha_mode,
+        view_formats: if view_format == format { vec![] } else { vec![view_format] },
+    })
 }
 
 /// Eight bits a colour, unconverted if there is such a format; else whatever comes first.

@@ -142,8 +142,8 @@ impl Band {
         let range = 0..u64::from(self.pitch_bytes) * u64::from(count);
         self.buffer.map_async(wgpu::MapMode::Read, range.clone(), |_| {});
         let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(BAND_TIMEOUT) };
-        gpu.device.poll(wait).map_err(|e| GpuError::Failed(e.to_string()))?;
+        gpu.device.poll(wait).map_err(|e| gpu.failed(e))?;
         gpu.check()?;
-        self.buffer.get_mapped_range(range).map_err(|e| GpuError::Failed(e.to_string()))
+        self.buffer.get_mapped_range(range).map_err(|e| gpu.failed(e))
     }
 }

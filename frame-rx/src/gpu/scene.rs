@@ -10,6 +10,7 @@ use super::words::{Anchor, Words, WordsPipeline};
 use crate::cursor::{CursorKind, Pointer, Shape};
 use crate::picture::{PictureFormat, Rotation, Size, Transfer};
 use crate::text::TextBox;
+use crate::turn::{self, Turning};
 use crate::view::Place;
 
 /// How pixels between the picture's pixels are made.
@@ -33,12 +34,12 @@ pub struct Look {
     pub place: Place,
     /// How pixels in between are made.
     pub filter: Filter,
-    /// Where the guest's pointer is; it shows if it is visible and has a shape.
+    /// Where the guest's pointer is on its desktop; it shows if it is visible and has a shape.
     pub pointer: Option<Pointer>,
     /// 255 is as the guest sent it, 0 is black.
     pub brightness: u8,
-    /// By how much the user turns the upright picture, clockwise. Place and pointer are those of the turned one.
-    pub turn: Rotation,
+    /// How the user wants the picture turned. The place is that of the turned one.
+    pub turning: Turning,
 }
 
 /// What is drawn into: a window, or a band of one.
@@ -122,8 +123,13 @@ impl Scene {
     }
 
     /// From now on the pointer looks like this.
-    pub fn set_shape(&mut self, gpu: &Gpu, shape: &Shape) {
-        self.pointer.set(gpu, shape);
+    pub fn set_shape(&mut self, shape: &Shape) {
+        self.pointer.set(shape);
+    }
+
+    /// How the pointer looks, before any turn.
+    pub fn shape(&self) -> &Shape {
+        self.pointer.shape()
     }
 
     /// From now on these words are shown, or none.
@@ -151,8 +157,9 @@ impl Scene {
         let place = above(look.place, target.top);
         let mut pointer_place = Place::default();
         if let Some((picture, generation)) = picture {
+            let format = turn::format(picture.format(), look.turning.on(picture.format().rotation));
+            let look = &self.turn_pointer(gpu, picture.format(), look);
             self.bind_picture(gpu, picture, generation);
-            let format = crate::turn::format(picture.format(), look.turn);
             let transfer = format.transfer;
             method = Method::of(look, format.shown());
             // In several steps, the picture is drawn one to one onto a sheet first.
@@ -212,6 +219,14 @@ impl Scene {
         }
         gpu.queue.submit([encoder.finish()]);
         copy.is_some()
+    }
+
+    /// The same look with the pointer's place on the turned desktop; its shape is turned, too.
+    fn turn_pointer(&mut self, gpu: &Gpu, format: &PictureFormat, look: &Look) -> Look {
+        let turn = look.turning.on(format.rotation).desktop;
+        self.pointer.turn_to(gpu, turn);
+        let size = self.pointer.shape().size;
+        Look { pointer: look.pointer.map(|p| turn::pointer(p, size, format.desktop, turn)), ..*look }
     }
 
     /// Draws picture and pointer one to one onto a sheet, and enlarges it if that is the way.

@@ -1,7 +1,7 @@
 //! Rows on their way to the GPU. The feed writes them straight into mapped staging memory; the GPU copies what changed
 //! into the picture's texture; the memory is mapped again and goes back to the feed. No other copy is made.
 
-use super::{Gpu, GpuError};
+use super::{Gpu, GpuError, Mark};
 use crate::picture::{PictureFormat, PixelFormat};
 use crate::slots::{Rows, Slot};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ const UPLOAD_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub struct Staging {
     device: wgpu::Device,
+    gpu: Mark,
 }
 
 /// Staging memory for the rows of one picture, mapped as long as the feed has it.
@@ -23,11 +24,13 @@ pub struct StagingRows {
     // Declared before the buffer: a view ends before what it views.
     view: Option<wgpu::BufferViewMut>,
     buffer: wgpu::Buffer,
+    /// Whose memory it is. Devices themselves compare as equal if they belong to different instances of wgpu.
+    gpu: Mark,
 }
 
 impl Staging {
-    pub(super) fn new(device: wgpu::Device) -> Self {
-        Staging { device }
+    pub(super) fn new(device: wgpu::Device, gpu: Mark) -> Self {
+        Staging { device, gpu }
     }
 
     /// Mapped memory of at least `bytes` bytes.
@@ -50,7 +53,14 @@ impl Staging {
             return Err(GpuError::Failed(super::one_line(&error.to_string())));
         }
         let view = buffer.get_mapped_range_mut(..).map_err(|e| GpuError::Failed(e.to_string()))?;
-        Ok(StagingRows { view: Some(view), buffer })
+        Ok(StagingRows { view: Some(view), buffer, gpu: self.gpu.clone() })
+    }
+}
+
+impl StagingRows {
+    /// Whether it is memory of this GPU, and not of one that was lost meanwhile.
+    pub fn is_of(&self, gpu: &Gpu) -> bool {
+        Arc::ptr_eq(&self.gpu, &gpu.fault)
     }
 }
 
@@ -170,7 +180,7 @@ impl Uploader {
     /// Has the GPU copy what changed in `slot` into the texture. The slot stays here until [`Uploader::collect`] gives
     /// it out; call that first until [`Uploader::is_busy`] is false.
     ///
-    /// Does not wait for the GPU.
+    /// Does not wait for the GPU. The slot's memory must be of this GPU: see [`StagingRows::is_of`].
     ///
     /// # Errors
     /// [`GpuError::TooLarge`]; the picture before is kept, and the slot is collected like any other.
@@ -218,7 +228,7 @@ impl Uploader {
         } else {
             wgpu::PollType::Poll
         };
-        gpu.device.poll(poll).map_err(|e| GpuError::Failed(e.to_string()))?;
+        gpu.device.poll(poll).map_err(|e| gpu.failed(e))?;
         gpu.check()?;
         match in_flight.mapping.load(Ordering::Acquire) {
             MAPPED => {}
@@ -227,7 +237,7 @@ impl Uploader {
         }
         let Some(InFlight { mut slot, .. }) = self.in_flight.take() else { return Ok(None) };
         let view = slot.rows.buffer.get_mapped_range_mut(..);
-        slot.rows.view = Some(view.map_err(|e| GpuError::Failed(e.to_string()))?);
+        slot.rows.view = Some(view.map_err(|e| gpu.failed(e))?);
         Ok(Some(slot))
     }
 }

@@ -36,8 +36,10 @@ pub fn frame_rx(dir: &Path, display: Option<&str>) -> Command {
         .env_remove("WAYLAND_SOCKET")
         .env_remove("DISPLAY")
         .env_remove("RX_LOG")
+        .env_remove("DBUS_SESSION_BUS_ADDRESS")
         .env("HOME", dir)
         .env("XDG_CONFIG_HOME", dir)
+        .env("XDG_STATE_HOME", dir.join("state"))
         .env("XDG_RUNTIME_DIR", dir)
         .current_dir(dir)
         .stdin(Stdio::null());
@@ -48,6 +50,18 @@ pub fn frame_rx(dir: &Path, display: Option<&str>) -> Command {
         command.env("DISPLAY", display);
     }
     command
+}
+
+/// Whether there is a software GPU. Where tests must not be skipped (CI=true) its absence is a failure.
+pub fn has_software_gpu(dir: &Path) -> bool {
+    let found = frame_rx(dir, None).arg("devices").output().unwrap();
+    let is_there = String::from_utf8_lossy(&found.stdout).contains("(software");
+    if !is_there {
+        let forbidden = std::env::var("CI").as_deref() == Ok("true");
+        assert!(!forbidden, "mesa-vulkan-drivers is missing, and CI=true forbids to skip");
+        eprintln!("skipped: there is no software GPU (mesa-vulkan-drivers)");
+    }
+    is_there
 }
 
 /// A running process.

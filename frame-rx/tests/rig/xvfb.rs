@@ -1,9 +1,10 @@
 //! A display of the test's own: Xvfb, and the small programs that look at it and act on it.
 
-use super::program::until;
+use super::program::{has_software_gpu, until};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What the window tests need.
 const PROGRAMS: [&str; 5] = ["Xvfb", "xdotool", "import", "openbox", "wmctrl"];
@@ -11,6 +12,15 @@ const PROGRAMS: [&str; 5] = ["Xvfb", "xdotool", "import", "openbox", "wmctrl"];
 fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A display of this size and the lock on the only GPU; nothing, after saying so, where something is missing.
+pub fn display(width: u32, height: u32) -> Option<(MutexGuard<'static, ()>, Xvfb)> {
+    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let x = Xvfb::start(width, height)?;
+    has_software_gpu(x.dir.path()).then_some((guard, x))
 }
 
 /// A private X server with one screen.

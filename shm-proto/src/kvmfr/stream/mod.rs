@@ -188,6 +188,12 @@ impl Viewer {
         }
     }
 
+    /// The receiver lost its picture: the newest one is given again, whole, as soon as the guest posts it, which it is asked
+    /// for at most once a second. Real-time safe.
+    pub fn ask_again(&mut self) {
+        self.lose_frame();
+    }
+
     /// Takes all waiting cursor messages into `cursor`; whether it changed. Each is acknowledged at once, for the
     /// producer overwrites shapes without asking. A cursor of an earlier session is forgotten. Real-time safe.
     pub fn take_cursor(&mut self, now: HostTime, cursor: &mut CursorState) -> bool {

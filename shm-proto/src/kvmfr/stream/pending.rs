@@ -152,7 +152,7 @@ impl Viewer {
     }
 
     /// What follows from a frame that was not accepted in a session that goes on.
-    fn lose_frame(&mut self) {
+    pub(super) fn lose_frame(&mut self) {
         self.last = None;
         self.frame_lost = true;
     }

@@ -1,39 +1,11 @@
 //! The window's own keys, pressed in a real window: Xvfb, the software GPU, keys by XTEST.
 
-#[path = "rig/guest.rs"]
-mod guest;
-#[path = "rig/png.rs"]
-mod png;
-#[path = "rig/program.rs"]
-mod program;
-#[path = "rig/xvfb.rs"]
-mod xvfb;
-
-use guest::GuestThread;
-use program::{Program, frame_rx, until};
+use crate::guest::GuestThread;
+use crate::program::{Program, frame_rx, until};
+use crate::xvfb::Xvfb;
 use shm_proto::guest_sim::pattern::Motion;
 use shm_proto::guest_sim::picture::PictureConfig;
 use shm_proto::guest_sim::pointer::PointerMode;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use xvfb::Xvfb;
-
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-/// A display and the lock on the only GPU; nothing where something is missing.
-fn display() -> Option<(MutexGuard<'static, ()>, Xvfb)> {
-    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let x = Xvfb::start(1280, 720)?;
-    let found = frame_rx(x.dir.path(), None).arg("devices").output().unwrap();
-    if String::from_utf8_lossy(&found.stdout).contains("(software") {
-        return Some((guard, x));
-    }
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "mesa-vulkan-drivers is missing, and CI=true forbids to skip"
-    );
-    eprintln!("skipped: there is no software GPU (mesa-vulkan-drivers)");
-    None
-}
 
 fn config(motion: Motion) -> PictureConfig {
     let mut config = PictureConfig::new(480, 270);
@@ -63,7 +35,7 @@ fn picture(guest: &GuestThread) -> Vec<u8> {
 
 #[test]
 fn figures_and_help_stand_over_the_picture_and_leave_no_trace() {
-    let Some((_gpu, x)) = display() else { return };
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
     let guest = GuestThread::start(config(Motion::Still));
     let (mut program, window) = start(&x, &guest, "--stats s.json");
     let picture = picture(&guest);
@@ -92,7 +64,7 @@ fn figures_and_help_stand_over_the_picture_and_leave_no_trace() {
 
 #[test]
 fn a_kept_picture_stands_while_the_guest_goes_on_and_can_be_written() {
-    let Some((_gpu, x)) = display() else { return };
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
     let guest = GuestThread::start(config(Motion::Bar));
     let (mut program, window) = start(&x, &guest, "--screenshots . --stats s.json");
     let stamp_now = || x.pixels(&window).and_then(|(w, h, rgb)| guest.stamp_of(&rgb, w, h));
@@ -107,7 +79,7 @@ fn a_kept_picture_stands_while_the_guest_goes_on_and_can_be_written() {
     assert_eq!(guest.with(|g| g.counters().stalls), 0, "the guest had to wait");
     press(&x, "Scroll_Lock", "s");
     program.says("frame-rx-1.png");
-    let (w, h, rgb) = png::read(&x.dir.path().join("frame-rx-1.png"));
+    let (w, h, rgb) = crate::png::read(&x.dir.path().join("frame-rx-1.png"));
     assert_eq!(guest.stamp_of(&rgb, w, h), Some(kept), "the file holds another picture");
     press(&x, "Scroll_Lock", "v");
     x.until("a later picture", || stamp_now().filter(|s| s.frame > kept.frame + 60));
@@ -124,7 +96,7 @@ fn a_kept_picture_stands_while_the_guest_goes_on_and_can_be_written() {
 
 #[test]
 fn keys_are_those_of_the_settings() {
-    let Some((_gpu, x)) = display() else { return };
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
     let guest = GuestThread::start(config(Motion::Still));
     let folder = x.dir.path().join("frame-rx");
     std::fs::create_dir(&folder).unwrap();
@@ -154,14 +126,14 @@ fn keys_are_those_of_the_settings() {
     press(&x, "F9", "w");
     assert_eq!(program.ends().code(), Some(0), "{}", program.text());
     std::fs::write(folder.join("config.toml"), "[keys]\nquit = \"F\"\n").unwrap();
-    let (code, text) = program::run(&mut frame_rx(x.dir.path(), Some(&x.display)));
+    let (code, text) = crate::program::run(&mut frame_rx(x.dir.path(), Some(&x.display)));
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("F is both full-screen and quit"), "{text}");
 }
 
 #[test]
 fn full_screen_by_the_window_manager_is_left_by_key() {
-    let Some((_gpu, mut x)) = display() else { return };
+    let Some((_gpu, mut x)) = crate::xvfb::display(1280, 720) else { return };
     x.manage();
     let guest = GuestThread::start(config(Motion::Still));
     let (mut program, window) = start(&x, &guest, "");

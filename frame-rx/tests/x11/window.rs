@@ -1,21 +1,12 @@
-//! The program in a real window: Xvfb, the software GPU, and the window's pixels read back from the X server. What is
-//! compared is compared pixel by pixel with a calculation of its own.
-//!
-//! With `FRAME_RX_PICTURES=DIR` the windows are kept as PNG files for people to look at.
+//! What stands in the window: picture, pointer, words, each compared pixel by pixel with a calculation of its own.
 
-#[path = "rig/guest.rs"]
-mod guest;
-#[path = "rig/program.rs"]
-mod program;
-#[path = "rig/xvfb.rs"]
-mod xvfb;
-
+use crate::guest::GuestThread;
+use crate::program::{self, Program, frame_rx, until};
+use crate::xvfb::Xvfb;
 use frame_rx::cursor::{CursorKind, Shape, compose};
 use frame_rx::picture::Size;
 use frame_rx::text;
 use frame_rx::view::{Scale, place};
-use guest::GuestThread;
-use program::{Program, frame_rx, until};
 use rx_host::clock;
 use shm_proto::Region;
 use shm_proto::guest_sim::pattern::Motion;
@@ -25,27 +16,7 @@ use shm_proto::guest_sim::stamp::Stamp;
 use shm_proto::kvmfr::wire::features;
 use shm_proto::kvmfr::{ShapeKind, Version};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
-use xvfb::Xvfb;
-
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-/// A display and the lock on the only GPU; nothing where something is missing.
-fn display() -> Option<(MutexGuard<'static, ()>, Xvfb)> {
-    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let x = Xvfb::start(1280, 720)?;
-    let found = frame_rx(x.dir.path(), None).arg("devices").output().unwrap();
-    if String::from_utf8_lossy(&found.stdout).contains("(software") {
-        return Some((guard, x));
-    }
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "mesa-vulkan-drivers is missing, and CI=true forbids to skip"
-    );
-    eprintln!("skipped: there is no software GPU (mesa-vulkan-drivers)");
-    None
-}
 
 fn start(x: &Xvfb, guest: &GuestThread, flags: &str) -> Program {
     let mut command = frame_rx(x.dir.path(), Some(&x.display));
@@ -123,7 +94,7 @@ fn words(sentence: &str, width: u32, height: u32) -> Vec<u8> {
 
 #[test]
 fn a_window_shows_the_picture_pixel_for_pixel_and_scales_it_when_resized() {
-    let Some((_gpu, x)) = display() else { return };
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
     let guest = GuestThread::start(still(640, 360));
     let mut program = start(&x, &guest, "--filter nearest");
     program.says("showing the guest");
@@ -132,7 +103,7 @@ fn a_window_shows_the_picture_pixel_for_pixel_and_scales_it_when_resized() {
     x.wait_for_size(&window, (640, 360));
     let picture = last_picture(&guest);
     shows(&x, &window, &program, "one to one", |_, _| picture.clone());
-    assert_eq!(x.title(&window), "frame-rx: 640x360");
+    assert_eq!(x.title(&window), "frame-rx: simulated, 640x360");
     x.keep(&window, "window-1-to-1");
     for (w, h) in [("800", "450"), ("500", "600"), ("1200", "300"), ("320", "180")] {
         x.act(&["windowsize", "--sync", &window, w, h]);
@@ -147,7 +118,7 @@ fn a_window_shows_the_picture_pixel_for_pixel_and_scales_it_when_resized() {
 
 #[test]
 fn each_way_of_scaling_works_in_a_window_of_a_given_size() {
-    let Some((_gpu, x)) = display() else { return };
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
     let guest = GuestThread::start(still(250, 140));
     for (flag, scale) in
         [("1:1", Scale::OneToOne), ("integer", Scale::Integer), ("stretch", Scale::Stretch), ("fit", Scale::Fit)]
@@ -166,7 +137,7 @@ fn each_way_of_scaling_works_in_a_window_of_a_given_size() {
 
 #[test]
 fn full_screen_fills_the_screen_and_goes_back_by_key_or_by_the_window_manager() {
-    let Some((_gpu, mut x)) = display() else { return };
+    let Some((_gpu, mut x)) = crate::xvfb::display(1280, 720) else { return };
     x.manage();
     let guest = GuestThread::start(still(640, 360));
     let mut program = start(&x, &guest, "-F --window 800x450 --filter nearest");
@@ -197,7 +168,7 @@ fn full_screen_fills_the_screen_and_goes_back_by_key_or_by_the_window_manager() 
 
 #[test]
 fn every_pointer_is_drawn_exactly_and_a_still_guest_is_not_drawn_again() {
-    let Some((_gpu, x)) = display() else { return };
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
     for (mode, kind) in [
         (PointerMode::Color, ShapeKind::Color),
         (PointerMode::Monochrome, ShapeKind::Monochrome),
@@ -259,7 +230,7 @@ fn with_pointer(picture: &[u8], width: i32, kind: ShapeKind, (left, top): (i16, 
 
 #[test]
 fn a_moving_guest_that_starts_again_is_shown_again_and_its_old_picture_is_not() {
-    let Some((_gpu, x)) = display() else { return };
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
     let mut config = PictureConfig::new(320, 180);
     config.pointer = PointerMode::Hidden;
     let guest = GuestThread::start(config);
@@ -280,7 +251,7 @@ fn a_moving_guest_that_starts_again_is_shown_again_and_its_old_picture_is_not() 
     // Switched off and on: words over the dimmed picture, then the picture again.
     guest.with(|g| g.stop());
     program.says("the guest is paused or its Looking Glass host stopped");
-    x.until("a title", || (x.title(&window) == "frame-rx: paused").then_some(()));
+    x.until("a title", || (x.title(&window) == "frame-rx: simulated, paused").then_some(()));
     x.until("a dimmed picture", || {
         let (_, _, rgb) = x.pixels(&window)?;
         let brightest = rgb.chunks(3).take(100).flatten().max().copied()?;
@@ -296,7 +267,7 @@ fn a_moving_guest_that_starts_again_is_shown_again_and_its_old_picture_is_not() 
 
 #[test]
 fn every_state_has_its_sentence_in_the_window_and_on_stderr() {
-    let Some((_gpu, x)) = display() else { return };
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
     let path = x.dir.path().join("looking-glass");
     let mut command = frame_rx(x.dir.path(), Some(&x.display));
     let program = Program::start(command.arg("-f").arg(&path).args(["--window", "640x360"]));
@@ -311,7 +282,9 @@ fn every_state_has_its_sentence_in_the_window_and_on_stderr() {
             .find_map(|l| l.split_once("frame-rx: ").map(|(_, s)| s).filter(|s| s.starts_with(begin)));
         let sentence = line.expect(begin).to_owned();
         shows(&x, &window, &program, name, |w, h| words(&sentence, w, h));
-        assert_eq!(x.title(&window), format!("frame-rx: {name}"));
+        // Whoever the guest is, it is named while its session goes on.
+        let guest = if ["first-picture", "paused"].contains(&name) { "simulated, " } else { "" };
+        assert_eq!(x.title(&window), format!("frame-rx: {guest}{name}"));
         x.keep(&window, &format!("state-{name}"));
     };
     tells("absent", &format!("waiting for {}", path.display()));
@@ -375,7 +348,7 @@ fn meanwhile(mut background: impl FnMut() + Send, act: impl FnOnce()) {
 
 #[test]
 fn a_minimised_window_is_not_drawn_and_the_guest_is_never_slowed() {
-    let Some((_gpu, mut x)) = display() else { return };
+    let Some((_gpu, mut x)) = crate::xvfb::display(1280, 720) else { return };
     x.manage();
     let mut config = PictureConfig::new(320, 180);
     config.pointer = PointerMode::Hidden;
@@ -406,7 +379,7 @@ fn a_minimised_window_is_not_drawn_and_the_guest_is_never_slowed() {
 
 #[test]
 fn a_program_that_was_stopped_for_seconds_shows_the_guest_again() {
-    let Some((_gpu, x)) = display() else { return };
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
     let mut config = PictureConfig::new(320, 180);
     config.pointer = PointerMode::Hidden;
     let guest = GuestThread::start(config);
@@ -433,7 +406,7 @@ fn a_program_that_was_stopped_for_seconds_shows_the_guest_again() {
 
 #[test]
 fn the_demo_opens_a_window_and_ends_with_a_summary() {
-    let Some((_gpu, x)) = display() else { return };
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
     let mut command = frame_rx(x.dir.path(), Some(&x.display));
     let mut program = Program::start(command.args("demo --mode 640x360@60 --frames 30 --screenshot a.png".split(' ')));
     let window = x.window();
@@ -455,7 +428,7 @@ fn a_display_that_cannot_be_reached_is_told() {
 
 #[test]
 fn a_guest_that_can_follows_the_window() {
-    let Some((_gpu, x)) = display() else { return };
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
     let mut config = still(320, 200).speaking(Version::Lgmp10);
     config.producer.identity.features |= features::WINDOW_SIZE;
     let guest = GuestThread::start_in(config, 16 << 20);
@@ -479,13 +452,14 @@ fn a_guest_that_can_follows_the_window() {
 
 #[test]
 fn a_guest_is_not_asked_to_follow_without_being_told_so() {
-    let Some((_gpu, x)) = display() else { return };
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
     let mut config = still(320, 200);
     config.producer.identity.features |= features::WINDOW_SIZE;
     let guest = GuestThread::start(config);
     let program = start(&x, &guest, "--scale fit");
     let window = x.window();
     program.says("showing the guest");
+    x.wait_for_size(&window, (320, 200));
     x.act(&["windowsize", "--sync", &window, "500", "333"]);
     x.wait_for_size(&window, (500, 333));
     let begun = Instant::now();

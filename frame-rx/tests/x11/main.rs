@@ -1,0 +1,18 @@
+//! The program in real windows of an X server: Xvfb, the software GPU, and the window's pixels read back from the server.
+//!
+//! With `FRAME_RX_PICTURES=DIR` the windows are kept as PNG files for people to look at.
+
+mod desktop;
+#[path = "../rig/faults.rs"]
+mod faults;
+mod gpu_loss;
+#[path = "../rig/guest.rs"]
+mod guest;
+mod keys;
+#[path = "../rig/png.rs"]
+mod png;
+#[path = "../rig/program.rs"]
+mod program;
+mod window;
+#[path = "../rig/xvfb.rs"]
+mod xvfb;
