@@ -378,7 +378,7 @@ impl Source for Playout {
         let now_s = self.seconds(now);
         let delay_s = sink_delay.as_secs_f64();
         let (heard_s, _) = self.sink_clock.advance(now_s + delay_s, frames);
-        self.target.sink(delay_s + elapsed_s);
+        self.target.sink(now_s, heard_s - now_s + elapsed_s);
         if self.sink_age_s == 0.0 {
             self.tell(now, What::Sink { rate_hz: format.rate_hz, channels: channels as u8 });
         }

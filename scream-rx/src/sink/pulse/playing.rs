@@ -125,6 +125,8 @@ impl Playing {
                 if let Some(whole) = self.room.ran_empty(now) {
                     self.hold(whole);
                 }
+            } else if let Some(whole) = self.room.went_well(now) {
+                self.hold(whole);
             }
             if self.note_place(now) && core::mem::take(&mut self.ran_empty) {
                 source.stumbled(now);
