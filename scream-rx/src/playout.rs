@@ -14,7 +14,7 @@ use crate::clock::SinkClock;
 use crate::counters::Counters;
 use crate::drift::Drift;
 use crate::ending::{Ending, Length};
-use crate::handover::{self, Hand, Streams};
+use crate::handover::{self, Alarm, Hand, Streams};
 use crate::sink::{Filled, SinkCell, SinkFormat, Source};
 use crate::steer::{SILENCE_S, Situation, Steer, Step};
 use crate::stream::{Came, Rendered, Stream};
@@ -438,6 +438,10 @@ impl Source for Playout {
 
     fn finish(&mut self) {
         self.ending.finish(self.sink.map_or(48_000, |s| s.rate_hz));
+    }
+
+    fn alarm(&self) -> Option<Arc<Alarm>> {
+        self.hand.alarm()
     }
 
     fn guest_bits(&self) -> Option<u8> {
