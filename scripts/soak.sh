@@ -1,6 +1,7 @@
 #!/bin/sh
 # Repeats what depends on chance or timing until MINUTES are over: the property tests, which draw new seeds each time,
-# optimised so that many fit in; and the tests with real servers and a real guest. Ends at the first failure.
+# optimised so that many fit in; a minute of sound for each of five clocks (scripts/sound-soak.sh by itself takes five); and
+# the tests with real servers and a real guest. Ends at the first failure.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -18,6 +19,7 @@ while :; do
 	done
 	# A thousand virtual hours of sound, thirty of each scenario.
 	SCREAM_RX_HOURS=30 cargo test --release -p scream-rx --test bed --quiet every_scenario
+	scripts/sound-soak.sh 60
 	cargo test --workspace --test programs --test bad_input --test vm --quiet
 	[ "$(date +%s)" -lt "$end" ] || break
 done

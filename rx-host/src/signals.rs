@@ -164,6 +164,11 @@ impl Signals {
         self.reload.swap(false, Ordering::Relaxed)
     }
 
+    /// Forgets all rings so far, of a reload and of wakers. For loops that wait for the descriptor of this among others.
+    pub fn clear(&self) {
+        self.bell.clear();
+    }
+
     /// Waits for `timeout` at most: the main thread's loop. A stop is told before a reload, a reload before a wake.
     ///
     /// Blocks.
@@ -186,6 +191,13 @@ impl Signals {
 
     fn pending(&self) -> Option<Woken> {
         if self.stop.is_requested() { Some(Woken::Stop) } else { self.take_reload().then_some(Woken::Reload) }
+    }
+}
+
+/// Readable after a reload was asked for or a [`Waker`] was used, until [`Signals::clear`].
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
     }
 }
 

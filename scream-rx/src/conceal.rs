@@ -199,7 +199,7 @@ impl Concealer {
         if at >= tail {
             return 0.0;
         }
-        match filling {
+        let x = match filling {
             Filling::Periods { lag } => {
                 let hold = frames(self.rate_hz, HOLD_MS);
                 let gain = 1.0 - rising(at.saturating_sub(hold), tail - hold);
@@ -210,7 +210,9 @@ impl Concealer {
             }
             Filling::Mirrored => self.mirrored(at, tail, |back| self.past(back, channel)),
             Filling::Silence => 0.0,
-        }
+        };
+        // A mirror image of what was made up itself could grow with each gap, and no device plays more.
+        x.clamp(-1.0, 1.0)
     }
 
     /// Goes on from a past (1 is the last frame) without a step or a kink, and fades: the past mirrored at its last value.
@@ -413,7 +415,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
-        fn no_sequence_is_louder_than_twice_what_came_in(
+        fn no_sequence_is_louder_than_full_scale(
             channels in 1usize..=8, rate in prop::sample::select(vec![8_000u32, 44_100, 48_000, 192_000]),
             steps in prop::collection::vec((0u8..3, 1usize..3000), 1..12),
         ) {
@@ -427,7 +429,7 @@ mod tests {
                     _ => c.splice(),
                 }
                 if what < 2 {
-                    prop_assert!(block.iter().all(|x| x.is_finite() && x.abs() <= 3.0));
+                    prop_assert!(block.iter().all(|x| x.is_finite() && x.abs() <= 1.000_001));
                 }
             }
         }

@@ -22,6 +22,12 @@ use std::sync::Arc;
 
 /// Between two lines of status where stderr is no terminal.
 const STATUS_EVERY: Duration = Duration::from_secs(60);
+/// Between two rounds: where somebody watches or something happened just now, while there is sound, and while there is none.
+const WATCHED_EVERY: Duration = Duration::from_millis(250);
+const SOUND_EVERY: Duration = Duration::from_secs(1);
+const NOTHING_EVERY: Duration = Duration::from_secs(2);
+/// What happened so lately happened just now.
+const JUST_NOW: Duration = Duration::from_secs(4);
 
 /// What the main thread knows and tells while the others work.
 #[derive(Debug)]
@@ -38,6 +44,8 @@ pub struct Desk {
     /// Where datagrams are awaited, if they are.
     listens: Option<Origin>,
     begun: HostTime,
+    /// When something was last told.
+    stirred: HostTime,
     instance: String,
     /// The last sentence about the guest, and where the sound goes while that is open.
     situation: String,
@@ -60,6 +68,7 @@ impl Desk {
             format: None,
             listens: None,
             begun,
+            stirred: begun,
             instance: String::new(),
             situation: "waiting for the guest".into(),
             sink: String::new(),
@@ -81,6 +90,7 @@ impl Desk {
     /// Another receiver was put together; what was counted and told goes on.
     pub fn reconnect(&mut self, lines: Lines, file: PathBuf) {
         (self.lines, self.file, self.listens) = (lines, file, None);
+        self.stirred = HostTime::from_ns(u64::MAX);
         (self.told_region, self.region_bytes) = (None, 0);
     }
 
@@ -105,6 +115,7 @@ impl Desk {
 
     /// Hands a new region over, or says what is awaited.
     pub fn follow(&mut self, state: &RegionState, now: HostTime) {
+        self.stirred = now;
         if let RegionState::Ready(region) = state {
             self.region_bytes = region.len();
             self.nothing_since = Some(now);
@@ -125,9 +136,21 @@ impl Desk {
         }
     }
 
+    /// How long the next round may wait.
+    pub fn rests(&self, now: HostTime) -> Duration {
+        let playing = matches!(self.state, State::Live { .. });
+        match () {
+            () if now.since(self.stirred) < JUST_NOW || (playing && self.status.is_in_place()) => WATCHED_EVERY,
+            () if playing || self.nothing_since.is_some() => SOUND_EVERY,
+            () => NOTHING_EVERY,
+        }
+    }
+
     /// Tells what changed, and how it goes.
     pub fn round(&mut self, now: HostTime, service: &mut Service) {
+        self.stirred = self.stirred.min(now);
         while let Ok(notice) = self.lines.notices.try_recv() {
+            self.stirred = now;
             self.sink = match &notice {
                 Notice::Open { name, format } => format!("{name}: {format}"),
                 Notice::Paused { reason } | Notice::Absent { reason } => format!("none: {reason}"),
@@ -135,6 +158,7 @@ impl Desk {
             tell(say::sink(&notice));
         }
         while let Ok(state) = self.lines.states.pop() {
+            self.stirred = now;
             if let State::Live { format, .. } | State::Silent { format } = state {
                 self.format = Some(format);
                 self.nothing_since = None;

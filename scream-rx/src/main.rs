@@ -8,7 +8,7 @@ use rx_host::exit::{self, Exit, Explain, Failure};
 use rx_host::notify::Service;
 use rx_host::signals::{Signals, Stop};
 use rx_host::watch::{RegionState, RegionWatch};
-use rx_host::{cli as host_cli, clock, log, realtime};
+use rx_host::{cli as host_cli, clock, log, realtime, wait};
 use scream_rx::cli::{Cli, Command, ConfigArgs, DemoArgs, DoctorArgs, RunArgs, StatusArgs};
 use scream_rx::counters::Counters;
 use scream_rx::demo::{self, Demo, Simulated};
@@ -26,6 +26,7 @@ use scream_rx::sink::{Control, Sink, SinkError, Source};
 use scream_rx::{doctor, outputs, service, status};
 use shm_proto::Access;
 use shm_proto::scream::wire;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ use std::thread::{Builder, JoinHandle};
 /// Priorities of the two threads. The device's comes first: an empty device is heard, a late look is not.
 const PLAYOUT_PRIORITY: u8 = 20;
 const INTAKE_PRIORITY: u8 = 15;
-/// The main thread looks around this often.
+/// The main thread of a demo looks around this often, and any main thread after a settings file that is being written.
 const ROUND: Duration = Duration::from_millis(250);
 
 fn main() -> ExitCode {
@@ -111,9 +112,12 @@ fn run(args: &RunArgs, wants_status: bool) -> anyhow::Result<Exit> {
     watch.follow(&mut desk);
     let mut reload = Reload::new(args, &settings, clock::now());
     while !stop.is_requested() {
-        if watch.wait(ROUND, stop) {
+        let rests = if reload.is_pending() { ROUND } else { desk.rests(clock::now()) };
+        let asks = socket.as_ref().map_or(signals.as_fd(), AsFd::as_fd);
+        if watch.wait(rests, stop, [signals.as_fd(), asks]) {
             watch.follow(&mut desk);
         }
+        signals.clear();
         desk.round(clock::now(), &mut service);
         if let Some(socket) = &socket {
             socket.answer(|| desk.figures(clock::now(), Time::Real));
@@ -164,12 +168,13 @@ impl Watch {
         Watch(watch)
     }
 
-    /// Waits for something to happen to the file; whether it did.
-    fn wait(&mut self, timeout: Duration, stop: &Stop) -> bool {
+    /// Waits for something to happen to the file, or for one of `others`; whether it happened to the file.
+    fn wait(&mut self, timeout: Duration, stop: &Stop, others: [BorrowedFd<'_>; 2]) -> bool {
         match &mut self.0 {
-            Some(watch) => watch.wait(timeout, stop).is_some(),
+            Some(watch) => watch.wait_beside(timeout, stop, others).is_some(),
             None => {
-                stop.wait(timeout);
+                let [first, second] = others;
+                wait::until([stop.as_fd(), first, second], clock::now() + timeout);
                 false
             }
         }

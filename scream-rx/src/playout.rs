@@ -14,7 +14,7 @@ use crate::clock::SinkClock;
 use crate::counters::Counters;
 use crate::drift::Drift;
 use crate::ending::{Ending, Length};
-use crate::handover::{self, Hand, Streams};
+use crate::handover::{self, Alarm, Hand, Streams};
 use crate::sink::{Filled, SinkCell, SinkFormat, Source};
 use crate::steer::{SILENCE_S, Situation, Steer, Step};
 use crate::stream::{Came, Rendered, Stream};
@@ -378,7 +378,7 @@ impl Source for Playout {
         let now_s = self.seconds(now);
         let delay_s = sink_delay.as_secs_f64();
         let (heard_s, _) = self.sink_clock.advance(now_s + delay_s, frames);
-        self.target.sink(delay_s + elapsed_s);
+        self.target.sink(now_s, heard_s - now_s + elapsed_s);
         if self.sink_age_s == 0.0 {
             self.tell(now, What::Sink { rate_hz: format.rate_hz, channels: channels as u8 });
         }
@@ -438,6 +438,10 @@ impl Source for Playout {
 
     fn finish(&mut self) {
         self.ending.finish(self.sink.map_or(48_000, |s| s.rate_hz));
+    }
+
+    fn alarm(&self) -> Option<Arc<Alarm>> {
+        self.hand.alarm()
     }
 
     fn guest_bits(&self) -> Option<u8> {

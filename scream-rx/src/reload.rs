@@ -65,6 +65,11 @@ impl Reload {
         ]))
     }
 
+    /// Whether the file changed and is looked at once more before it is read. A good time to call again soon.
+    pub fn is_pending(&self) -> bool {
+        self.seen != self.read
+    }
+
     /// Looks if it is time to, or at once if it was `asked` for. Call it about once a second.
     pub fn look(&mut self, now: HostTime, asked: bool) -> Option<Reloaded> {
         if !asked && now.since(self.looked) < LOOK_EVERY {

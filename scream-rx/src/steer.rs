@@ -10,7 +10,7 @@ const WAIT_FOR_SILENCE_S: f64 = 1.0;
 const IN_GAP_S: f64 = 0.002;
 /// Errors that are repaired while the first moments are played: the guest's clock is known only roughly when sound begins.
 /// Units: seconds.
-const AT_START_S: f64 = 0.002;
+const AT_START_S: f64 = 0.001;
 const START_S: f64 = 0.6;
 const START_EVERY_S: f64 = 0.2;
 /// Errors that are repaired in silence. Unit: seconds.

@@ -62,8 +62,10 @@ const REVIEW_S: f64 = 1.0;
 /// less makes the reserve fall. Units: seconds.
 const HEADROOM_S: f64 = 0.000_5;
 const FALL_BY_S: f64 = 0.001;
-/// It falls only after so long without a gap or a rise. Unit: seconds.
+/// It falls only after so long without a gap or a rise; twice as long after a fall that was too much, and again, up to
+/// the last. Unit: seconds.
 const CALM_S: f64 = 180.0;
+const LONGEST_CALM_S: f64 = 5760.0;
 /// A lateness beyond this is an outlier if it is rare: hidden, not paid for. Unit: seconds.
 const OUTLIER_S: f64 = 0.030;
 /// What comes this soon after an outlier belongs to it. Unit: seconds.
@@ -83,6 +85,12 @@ const LONGEST_S: f64 = BINS as f64 * BIN_S;
 const MARGIN_S: f64 = 0.001;
 /// The sink's need is rounded up to this, so that it does not follow every little change. Unit: seconds.
 const SINK_STEP_S: f64 = 0.000_5;
+/// What it is more by than a step is left to the margin: no server tells its delay better. Unit: seconds.
+const SINK_NOISE_S: f64 = 0.000_05;
+/// What it needed before the last two stretches of this length is forgotten, slowly, but for so much: noise would move it up
+/// and down. Units: seconds.
+const SINK_STRETCH_S: f64 = 30.0;
+const SINK_KEEP_S: f64 = 0.001;
 
 /// What the user wants of the delay.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -201,13 +209,18 @@ pub struct Target {
     began_s: f64,
     /// When the reserve was last too small, or rose.
     troubled_s: f64,
+    /// After how much calm it falls, and when it last did.
+    calm_s: f64,
+    fell_s: f64,
     /// When the last outlier was, and whether it was a rare one.
     outlier: Option<(f64, bool)>,
     /// The reserve before it was last raised, and when that was.
     raised: Option<(f64, f64)>,
-    /// What the sink needs, and the most it needed since sound last began.
+    /// What the sink needs, the most it needed in this stretch and in the one before, and when this one began.
     sink_s: f64,
     sink_peak_s: f64,
+    sink_before_s: Option<f64>,
+    sink_since_s: f64,
 }
 
 impl Target {
@@ -224,10 +237,14 @@ impl Target {
             reviewed_s: None,
             began_s: f64::MIN,
             troubled_s: f64::MIN,
+            calm_s: CALM_S,
+            fell_s: f64::MIN,
             outlier: None,
             raised: None,
             sink_s: 0.0,
             sink_peak_s: 0.0,
+            sink_before_s: None,
+            sink_since_s: 0.0,
         }
     }
 
@@ -262,8 +279,11 @@ impl Target {
             self.goal_s = learned_s + HEADROOM_S;
             self.troubled_s = now_s;
         }
-        if now_s - self.troubled_s > CALM_S && learned_s + HEADROOM_S < self.goal_s - FALL_BY_S {
-            self.goal_s = learned_s + HEADROOM_S;
+        let calm_for_s = now_s - self.troubled_s;
+        if calm_for_s > self.calm_s && learned_s + HEADROOM_S < self.goal_s - FALL_BY_S {
+            (self.goal_s, self.fell_s) = (learned_s + HEADROOM_S, now_s);
+        } else if calm_for_s > 2.0 * self.calm_s {
+            self.calm_s = CALM_S;
         }
     }
 
@@ -286,7 +306,10 @@ impl Target {
         let most = MAX_GROWTH * elapsed_s;
         let moved_s = (self.goal_s - self.reserve_s).clamp(-most, most);
         self.reserve_s += moved_s;
-        moved_s / elapsed_s
+        let sink_s = self.sink_before_s.map_or(self.sink_s, |before_s| rounded_up(before_s.max(self.sink_peak_s)));
+        let fallen_s = (self.sink_s - sink_s - SINK_KEEP_S).clamp(0.0, (most + moved_s).max(0.0));
+        self.sink_s -= fallen_s;
+        (moved_s - fallen_s) / elapsed_s
     }
 
     /// Takes the delay at once to where it glides: to be called only where the place in the sound is set anew.
@@ -311,10 +334,11 @@ impl Target {
         }
         self.reserve_s = self.goal_s;
         self.began_s = now_s;
-        if self.sink_peak_s > 0.0 {
-            self.sink_s = rounded_up(self.sink_peak_s);
+        let peak_s = self.sink_peak_s.max(self.sink_before_s.unwrap_or(0.0));
+        if peak_s > 0.0 {
+            self.sink_s = rounded_up(peak_s);
         }
-        self.sink_peak_s = 0.0;
+        (self.sink_peak_s, self.sink_before_s, self.sink_since_s) = (0.0, None, now_s);
     }
 
     /// There was a gap of `short_s`: a piece came later than the reserve by that much. Raises the reserve at once, unless
@@ -327,6 +351,9 @@ impl Target {
             return;
         }
         (self.troubled_s, self.guessed) = (now_s, false);
+        if now_s - core::mem::replace(&mut self.fell_s, f64::MIN) < 2.0 * self.calm_s {
+            self.calm_s = (2.0 * self.calm_s).min(LONGEST_CALM_S);
+        }
         let wanted_s = (late_s + 0.002).min(LONGEST_S);
         if wanted_s > self.reserve_s {
             if self.raised.is_none_or(|(_, at_s)| now_s - at_s > UNDO_S) {
@@ -377,16 +404,18 @@ impl Target {
     /// Right after taking frames the sink had `queued_s` of sound before it.
     ///
     /// Real-time safe.
-    pub fn sink(&mut self, queued_s: f64) {
-        if queued_s > self.sink_s {
-            self.sink_s = rounded_up(queued_s);
+    pub fn sink(&mut self, now_s: f64, queued_s: f64) {
+        if now_s - self.sink_since_s >= SINK_STRETCH_S {
+            self.sink_before_s = Some(core::mem::replace(&mut self.sink_peak_s, 0.0));
+            self.sink_since_s = now_s;
         }
+        self.sink_s = self.sink_s.max(rounded_up(queued_s));
         self.sink_peak_s = self.sink_peak_s.max(queued_s);
     }
 
     /// Another sink: what was known of the last one means nothing.
     pub fn forget_sink(&mut self) {
-        (self.sink_s, self.sink_peak_s) = (0.0, 0.0);
+        (self.sink_s, self.sink_peak_s, self.sink_before_s) = (0.0, 0.0, None);
     }
 
     /// The delay to hold, from the guest playing a frame to its being heard, in its parts: for pieces of `piece_s` and a
@@ -407,7 +436,7 @@ impl Target {
 }
 
 fn rounded_up(sink_s: f64) -> f64 {
-    (sink_s / SINK_STEP_S).ceil() * SINK_STEP_S
+    ((sink_s - SINK_NOISE_S) / SINK_STEP_S).ceil() * SINK_STEP_S
 }
 
 #[cfg(test)]
@@ -430,7 +459,7 @@ mod tests {
     #[test]
     fn the_sum_is_what_chunk_lateness_sink_and_filter_need() {
         let mut t = target(Profile::Balanced);
-        t.sink(0.0101);
+        t.sink(0.0, 0.0101);
         assert!((t.delay_s(CHUNK_S, 0.0013) - (0.020 + 0.003 + 0.0105 + 0.0013 + 0.001)).abs() < 1e-9);
         for (profile, reserve_s) in [(Profile::Low, 0.001), (Profile::Safe, 0.010)] {
             let t = target(profile);
@@ -465,6 +494,25 @@ mod tests {
         chunks(&mut t, now_s, 3.0, |_| 0.0);
         (0..120).for_each(|_| assert!(t.glide(1.0) <= 0.0 || t.reserve_s > high_s));
         assert!((t.reserve_s - 0.003).abs() < 1e-9, "{}", t.reserve_s);
+    }
+
+    #[test]
+    fn a_fall_that_was_too_much_makes_the_next_one_wait_twice_as_long() {
+        let mut t = target(Profile::Balanced);
+        let mut now_s = chunks(&mut t, 0.0, 1.0, |_| 0.0);
+        let mut waits = Vec::new();
+        for _ in 0..4 {
+            t.gap(now_s, 0.008);
+            let (high_s, since_s) = (t.goal_s, now_s);
+            while t.goal_s == high_s && now_s - since_s < LONGEST_CALM_S {
+                now_s = chunks(&mut t, now_s, 0.1, |_| 0.0);
+            }
+            t.arrive();
+            waits.push(((now_s - since_s) / CALM_S).round());
+        }
+        assert_eq!(waits, [1.0, 2.0, 4.0, 8.0]);
+        chunks(&mut t, now_s, 60.0, |_| 0.0);
+        assert_eq!(t.calm_s, CALM_S, "a long calm makes all good");
     }
 
     #[test]
@@ -527,7 +575,7 @@ mod tests {
         let fixed = |ms: f64| Wishes { fixed_s: Some(ms / 1000.0), ..Wishes::default() };
         for (wish_ms, expected_ms) in [(60.0, 60.0), (5.0, 31.0), (900.0, 200.0)] {
             let mut t = Target::new(fixed(wish_ms));
-            t.sink(0.010);
+            t.sink(0.0, 0.010);
             t.gap(0.0, 0.020);
             assert!((t.delay_s(CHUNK_S, 0.0) * 1000.0 - expected_ms).abs() < 1e-6, "{wish_ms}");
         }
@@ -537,13 +585,13 @@ mod tests {
     fn the_sinks_need_rises_at_once_and_falls_where_sound_begins() {
         let mut t = target(Profile::Balanced);
         let need_ms = |t: &Target| ((t.delay_s(0.0, 0.0) - MARGIN_S - t.reserve_s) * 1e6).round() / 1e3;
-        t.sink(0.0202);
-        t.sink(0.0203);
+        t.sink(0.0, 0.0202);
+        t.sink(0.0, 0.0203);
         assert_eq!(need_ms(&t), 20.5, "small changes move nothing");
-        t.sink(0.0101);
+        t.sink(0.0, 0.0101);
         assert_eq!(need_ms(&t), 20.5);
         t.settle(0.0, 0.0);
-        t.sink(0.0101);
+        t.sink(0.0, 0.0101);
         assert_eq!(need_ms(&t), 20.5, "it was that much until now");
         t.settle(0.0, 0.0);
         assert_eq!(need_ms(&t), 10.5);
@@ -552,12 +600,31 @@ mod tests {
     }
 
     #[test]
+    fn what_a_sink_needed_for_a_moment_is_forgotten_slowly() {
+        let mut t = target(Profile::Balanced);
+        let mut now_s = 0.0;
+        let mut sink_ms = |t: &mut Target, seconds: f64, queued_s: f64| {
+            for _ in 0..(seconds * 200.0) as u64 {
+                now_s += 0.005;
+                t.sink(now_s, queued_s);
+                assert!(t.glide(0.005).abs() <= MAX_GROWTH + 1e-12);
+            }
+            (t.sink_s * 1e6).round() / 1e3
+        };
+        assert_eq!(sink_ms(&mut t, 100.0, 0.0149), 15.0);
+        assert_eq!(sink_ms(&mut t, 0.1, 0.0189), 19.0);
+        assert_eq!(sink_ms(&mut t, 29.0, 0.0149), 19.0, "it may come again");
+        assert_eq!(sink_ms(&mut t, 100.0, 0.0149), 16.0);
+        assert_eq!(sink_ms(&mut t, 100.0, 0.0155), 16.0, "noise moves nothing");
+    }
+
+    #[test]
     fn strange_latenesses_do_no_harm() {
         let mut t = target(Profile::Safe);
         for (k, late_s) in [f64::NAN, f64::INFINITY, -1e9, 1e9, f64::MIN].into_iter().cycle().take(5000).enumerate() {
             t.chunk(k as f64, late_s);
             t.gap(k as f64, late_s);
-            t.sink(late_s.clamp(-1.0, 1.0));
+            t.sink(0.0, late_s.clamp(-1.0, 1.0));
             assert!(t.delay_s(CHUNK_S, 0.0).is_finite());
         }
     }

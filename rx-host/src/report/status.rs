@@ -63,6 +63,11 @@ impl StatusLine {
         self.text = text;
     }
 
+    /// Whether it is shown in place, on a terminal.
+    pub fn is_in_place(&self) -> bool {
+        self.way == Way::InPlace
+    }
+
     /// Whether [`StatusLine::update`] would show something, and from now on: not before the next interval.
     fn is_due(&mut self, now: HostTime) -> bool {
         let every = match self.way {

@@ -1,9 +1,9 @@
 //! Following the file of a region: it appears when a VM starts, is replaced when it is started anew, grows, shrinks, is
 //! deleted, changes its owner. [`RegionWatch`] tells each of these within a second and maps the region when it can.
 //!
-//! The kernel's notices (inotify) make it quick; looking again every half second makes it sure, since notices do not
-//! come from every file system, through every link, or when a limit is reached. Whatever happens to the file at whatever
-//! rate, it is looked at no more than fifty times a second.
+//! The kernel's notices (inotify) make it quick; looking again every two seconds makes it sure, since notices do not
+//! come from every file system or through every link; where there are none at all, every half second. Whatever happens to the
+//! file at whatever rate, it is looked at no more than fifty times a second.
 
 mod notice;
 mod state;
@@ -14,13 +14,16 @@ use crate::wait;
 use notice::Notices;
 use shm_proto::{Access, HostTime};
 pub use state::RegionState;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The file is looked at this often even if nothing was told.
+/// The file is looked at this often where nothing can be told.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The file is looked at this often even if nothing was told.
+const SURE_EVERY: Duration = Duration::from_secs(2);
 
 /// The file is looked at no more often than this, whatever is told.
 const LOOK_GAP: Duration = Duration::from_millis(20);
@@ -101,6 +104,14 @@ impl RegionWatch {
     ///
     /// Blocks.
     pub fn wait(&mut self, timeout: Duration, stop: &Stop) -> Option<RegionEvent> {
+        self.wait_beside(timeout, stop, [stop.as_fd(); 2])
+    }
+
+    /// As [`RegionWatch::wait`], and no longer than until one of `others` can be read.
+    ///
+    /// Blocks.
+    pub fn wait_beside(&mut self, timeout: Duration, stop: &Stop, others: [BorrowedFd<'_>; 2]) -> Option<RegionEvent> {
+        let [first, second] = others;
         let deadline = clock::now() + timeout;
         loop {
             let now = clock::now();
@@ -114,13 +125,21 @@ impl RegionWatch {
             let until = self.next_look().map_or(rests_until, |at| at.max(rests_until)).min(deadline);
             match &self.notices {
                 Some(notices) => {
-                    let [_, told] = wait::until([stop.as_fd(), notices.as_fd()], until);
+                    let [_, told, a, b] = wait::until([stop.as_fd(), notices.as_fd(), first, second], until);
                     if told {
                         // Told again so soon: a flood is met once for every rest.
                         stop.wait_until(rests_until);
                     }
+                    if a || b {
+                        return self.poll(clock::now());
+                    }
                 }
-                None => drop(stop.wait_until(until)),
+                None => {
+                    let [_, a, b] = wait::until([stop.as_fd(), first, second], until);
+                    if a || b {
+                        return self.poll(clock::now());
+                    }
+                }
             }
         }
     }
@@ -134,7 +153,8 @@ impl RegionWatch {
     fn next_look(&self) -> Option<HostTime> {
         // A mapping that broke is a notice by itself, and the first look is due at once.
         let broken = self.state.region().is_some_and(|r| r.is_gone());
-        self.looked.filter(|_| !broken).map(|looked| looked + LOOK_EVERY)
+        let every = if self.notices.is_some() { SURE_EVERY } else { LOOK_EVERY };
+        self.looked.filter(|_| !broken).map(|looked| looked + every)
     }
 
     fn look(&mut self) -> Option<RegionEvent> {

@@ -144,7 +144,7 @@ fn directories_are_awaited_too() {
         resize(&path, 8192);
         rig.expect(RegionEvent::Appeared, "ready");
         fs::rename(rig.path("a"), rig.path("elsewhere")).unwrap();
-        rig.now = rig.now + LOOK_EVERY;
+        rig.now = rig.now + SURE_EVERY;
         assert_eq!(rig.watch.poll(rig.now), Some(RegionEvent::Lost), "a directory further up is not watched");
     });
 }

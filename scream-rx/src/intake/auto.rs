@@ -17,7 +17,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 /// The longest time from one step to the next.
-const LONGEST: Duration = Duration::from_millis(1500);
+const LONGEST: Duration = Duration::from_secs(10);
 /// Shorter sleeps than this are exact, and a stop is heeded after them.
 const SHORT: Duration = Duration::from_millis(5);
 /// From one burst of datagrams to the next: those of one burst are taken together.

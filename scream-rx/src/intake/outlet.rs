@@ -89,6 +89,7 @@ impl Outlet {
         if !feed.push(pcm, at) {
             self.counters.intake.chunks_refused.inc();
         }
+        self.streams.wake();
     }
 
     /// Opens a stream to the engine if guest and sink are there and none is open that fits both.

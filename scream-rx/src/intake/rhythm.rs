@@ -17,9 +17,9 @@ const DUE_FOR_S: f64 = 0.001;
 const OVERDUE_EVERY: Duration = Duration::from_millis(1);
 const OVERDUE_FOR_S: f64 = 0.1;
 /// Looks while the guest is silent: quiet for so long, in seconds, and how often then. The last is what a guest that
-/// rests may cost: nine a second.
+/// rests may cost: seven a second.
 const SILENT_EVERY: [(f64, Duration); 3] =
-    [(2.0, Duration::from_millis(10)), (10.0, Duration::from_millis(40)), (f64::MAX, Duration::from_millis(105))];
+    [(2.0, Duration::from_millis(10)), (10.0, Duration::from_millis(40)), (f64::MAX, Duration::from_millis(135))];
 
 /// The rhythm of one stream.
 #[derive(Debug)]

@@ -13,9 +13,9 @@ const MAX_CHUNKS: usize = 64;
 /// Between two looks for a stream, at first and later.
 const SEARCH_EVERY: Duration = Duration::from_millis(20);
 const SEARCH_FOR: Duration = Duration::from_secs(5);
-const IDLE_EVERY: Duration = Duration::from_millis(110);
+const IDLE_EVERY: Duration = Duration::from_millis(135);
 /// Without a region there is nothing to look at: whoever brings one rings.
-const DETACHED_EVERY: Duration = Duration::from_millis(1500);
+const DETACHED_EVERY: Duration = Duration::from_secs(10);
 /// A guest that wrote nothing for so long is silent.
 const SILENT_AFTER: Duration = Duration::from_millis(500);
 

@@ -23,7 +23,7 @@ const BUFFER_BYTES: usize = 2048;
 const SILENT_AFTER: Duration = Duration::from_millis(500);
 /// The socket wakes us when something comes; these are for what has to be done when nothing does.
 const PLAYING_EVERY: Duration = Duration::from_millis(600);
-const IDLE_EVERY: Duration = Duration::from_millis(1500);
+const IDLE_EVERY: Duration = Duration::from_secs(5);
 /// Interfaces that came are joined this often, and the group anew this often, while nothing comes.
 const LOOK_FOR_INTERFACES: Duration = Duration::from_secs(5);
 const JOIN_AGAIN: Duration = Duration::from_secs(60);

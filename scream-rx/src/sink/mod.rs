@@ -14,6 +14,7 @@ pub mod wav;
 
 use crate::channels::Layout;
 use crate::counters::Counters;
+use crate::handover::Alarm;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
@@ -70,6 +71,11 @@ pub trait Source: Send {
     /// The end is near: from now on the sound fades, and soon a fill gives fewer frames than it was asked for. Any number of
     /// times.
     fn finish(&mut self);
+
+    /// What wakes a sink that rests, as soon as [`Source::keep_up`] has something to play. Without one it must look.
+    fn alarm(&self) -> Option<Arc<Alarm>> {
+        None
+    }
 
     /// Bits of the guest's samples, if it plays. For files, which keep what the guest has.
     fn guest_bits(&self) -> Option<u8>;

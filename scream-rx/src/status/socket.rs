@@ -5,6 +5,7 @@
 use rx_host::report::Figures;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -106,6 +107,13 @@ impl Socket {
             // It fits into the buffer of a new socket, or the client is not answered.
             let _ = client.set_nonblocking(true).and_then(|()| client.write_all(text.as_bytes()));
         }
+    }
+}
+
+/// Readable while somebody waits to be answered.
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
     }
 }
 

@@ -10,6 +10,8 @@ mod native;
 mod pulse;
 #[cfg(feature = "pulse")]
 mod pulse_trouble;
+#[cfg(feature = "pulse")]
+mod rest;
 mod rig;
 #[cfg(feature = "pulse")]
 mod service;

@@ -1,6 +1,6 @@
 //! Minutes on a real server while the guest's clock and the sink's differ: how constant the delay is, measured in the
-//! recording of what the server played, and what was missing in it. `SCREAM_RX_SOAK_S=300` makes it five minutes for each
-//! of five clocks (`make soak` and `scripts/sound-soak.sh` do that); otherwise it is a short one.
+//! recording of what the server played, and what was missing in it. `scripts/sound-soak.sh` makes it five minutes for each of
+//! five clocks; otherwise it is one short run.
 
 use crate::rig::{FileGuest, PulseRig, RATE_HZ, Running, alone, scream_rx};
 use scream_rx::bed::meter;
@@ -79,10 +79,14 @@ fn the_delay_is_constant_and_nothing_is_missing_while_clocks_differ() {
     let _alone = alone();
     let Some(rig) = PulseRig::start() else { return };
     let long = std::env::var("SCREAM_RX_SOAK_S").ok().map(|s| s.parse::<f64>().expect("seconds"));
-    let clocks: &[f64] = if long.is_some() { &[0.0, 300.0, -300.0, 1000.0, -1000.0] } else { &[300.0] };
+    let named = std::env::var("SCREAM_RX_SOAK_PPM").unwrap_or_default();
+    let mut clocks: Vec<f64> = named.split_whitespace().map(|ppm| ppm.parse().expect("ppm")).collect();
+    if clocks.is_empty() {
+        clocks = if long.is_some() { vec![0.0, 300.0, -300.0, 1000.0, -1000.0] } else { vec![300.0] };
+    }
     let profile = std::env::var("SCREAM_RX_SOAK_PROFILE").unwrap_or_else(|_| "balanced".into());
     for ppm in clocks {
-        let o = run(&rig, &profile, *ppm, long.unwrap_or(15.0));
+        let o = run(&rig, &profile, ppm, long.unwrap_or(15.0));
         let ([p1, p50, p99], g) = (o.told_ms, o.heard);
         println!(
             "{profile}, {ppm:+5.0} ppm: delay {p1:.2} / {p50:.2} / {p99:.2} ms, in the recording within {:.3} ms; {} gaps, \

@@ -20,6 +20,8 @@ const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_millis(400);
 /// The longest wait for the server, within which a stop is heeded and the source kept up.
 const TURN: Duration = Duration::from_millis(50);
+/// The same while the device rests and whoever has something to play wakes us.
+const REST_TURN: Duration = Duration::from_secs(10);
 
 /// What the user wants of the server.
 #[derive(Clone, Debug)]
@@ -96,7 +98,7 @@ impl Sink for PulseSink {
                     return Ok(());
                 }
                 source.keep_up(clock::now());
-                let _ = clock::sleep_until(again.min(clock::now() + TURN));
+                control.stop.wait_until(again);
             }
         }
     }

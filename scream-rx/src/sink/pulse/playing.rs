@@ -2,7 +2,7 @@
 
 use super::room::{MOST, Room};
 use super::server::{Device, Server, WIDTH, attributes};
-use super::{Lost, TURN};
+use super::{Lost, REST_TURN, TURN};
 use crate::sink::{Control, Notice, SinkFormat, Source};
 use core::cell::Cell;
 use core::time::Duration;
@@ -11,9 +11,11 @@ use pa::operation::{Operation, State};
 use pa::stream::{SeekMode, Stream};
 use rx_host::clock;
 use shm_proto::HostTime;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 
-/// How often the server is asked for its place, beside what it tells by itself.
+/// How often the server is asked for its place, at first so many times and then.
+const FIRST_ASKS: (u32, Duration) = (25, Duration::from_millis(20));
 const ASK_EVERY: Duration = Duration::from_millis(200);
 /// A server that asked for nothing for so long has stood still: where it was is no place to count on from.
 const STALLED: Duration = Duration::from_millis(500);
@@ -54,6 +56,8 @@ pub(super) struct Playing {
     wishing: Option<Operation<dyn FnMut(bool)>>,
     place: Option<Place>,
     asked: HostTime,
+    /// How often it was asked since its place was last forgotten.
+    asks: u32,
     asking: Option<Operation<dyn FnMut(bool)>>,
     format: SinkFormat,
     /// The user was told that nothing is taken.
@@ -86,6 +90,7 @@ impl Playing {
             wishing: None,
             place: None,
             asked: HostTime::ZERO,
+            asks: 0,
             asking: None,
             format,
             told_paused: false,
@@ -125,6 +130,8 @@ impl Playing {
                 if let Some(whole) = self.room.ran_empty(now) {
                     self.hold(whole);
                 }
+            } else if let Some(whole) = self.room.went_well(now) {
+                self.hold(whole);
             }
             if self.note_place(now) && core::mem::take(&mut self.ran_empty) {
                 source.stumbled(now);
@@ -208,7 +215,7 @@ impl Playing {
     }
 
     fn forget_place(&mut self) {
-        self.place = None;
+        (self.place, self.asks) = (None, 0);
         self.seen.timing.set(false);
         self.ask_for_place(clock::now(), true);
     }
@@ -253,8 +260,10 @@ impl Playing {
     fn ask_for_place(&mut self, now: HostTime, at_once: bool) {
         // One question at a time: a server that stands still would find a pile of them.
         let open = self.asking.as_ref().is_some_and(|asking| asking.get_state() == State::Running);
-        if !open && (at_once || now.since(self.asked) >= ASK_EVERY) {
+        let every = if self.asks < FIRST_ASKS.0 { FIRST_ASKS.1 } else { ASK_EVERY };
+        if !open && (at_once || now.since(self.asked) >= every) {
             self.asked = now;
+            self.asks = self.asks.saturating_add(1);
             self.asking = Some(self.stream.update_timing_info(None));
         }
     }
@@ -301,13 +310,22 @@ impl Playing {
     /// Lets the device sleep until there is something to play. Whether to go on.
     fn sleep(&mut self, server: &mut Server, source: &mut dyn Source, control: &Control) -> Result<bool, Lost> {
         let _corking = self.stream.cork(None);
-        while !source.keep_up(clock::now()) {
-            server.turn(TURN)?;
+        let alarm = source.alarm();
+        let woken =
+            alarm.as_ref().and_then(|alarm| server.wake_on(alarm.as_fd()).zip(server.wake_on(control.stop.as_fd())));
+        let turn = if woken.is_some() { REST_TURN } else { TURN };
+        loop {
+            alarm.iter().for_each(|alarm| alarm.set());
+            if source.keep_up(clock::now()) {
+                break;
+            }
+            server.turn(turn)?;
             if control.stop.is_requested() {
                 return Ok(false);
             }
             self.check_alive(server)?;
         }
+        alarm.iter().for_each(|alarm| alarm.end());
         if let Some(usual) = self.room.settle() {
             self.hold(usual);
         }

@@ -1,5 +1,6 @@
-//! How much a server shall hold: as little as was asked for, until it runs empty again and again. On a machine that leaves
-//! this program no real-time rights a short buffer is worth nothing, and nobody can know that before. Pure.
+//! How much a server shall hold: as little as was asked for, until it runs empty again and again; less again after a calm. On a
+//! machine that leaves this program no real-time rights a short buffer is worth nothing, and nobody can know that before.
+//! Pure.
 
 use core::time::Duration;
 use shm_proto::HostTime;
@@ -9,6 +10,10 @@ const TIMES: u32 = 2;
 const WITHIN: Duration = Duration::from_secs(10);
 /// One that ran empty so shortly after the last time did so for the same reason.
 const SAME: Duration = Duration::from_millis(250);
+/// It comes down a step after so long without running empty; twice as long after a step that was too much, and again, up to
+/// the last.
+const CALM: Duration = Duration::from_secs(180);
+const LONGEST_CALM: Duration = Duration::from_secs(5760);
 /// No sound server needs more.
 pub(super) const MOST: Duration = Duration::from_millis(60);
 
@@ -20,12 +25,17 @@ pub(super) struct Room {
     times: u32,
     since: Option<HostTime>,
     last: Option<HostTime>,
+    /// When it last changed, after how much calm it comes down, and whether it came down last.
+    changed: Option<HostTime>,
+    calm: Duration,
+    came_down: bool,
 }
 
 impl Room {
     /// Room for `usual`.
     pub(super) fn new(usual: Duration) -> Room {
-        Room { usual, whole: usual, times: 0, since: None, last: None }
+        let never = None;
+        Room { usual, whole: usual, times: 0, since: never, last: never, changed: never, calm: CALM, came_down: false }
     }
 
     /// It ran empty. How much it shall hold from now on, if that is more than before.
@@ -42,7 +52,22 @@ impl Room {
             return None;
         }
         (self.times, self.since) = (0, None);
+        if core::mem::take(&mut self.came_down) && self.changed.is_some_and(|at| now.since(at) < self.calm) {
+            self.calm = (2 * self.calm).min(LONGEST_CALM);
+        }
+        self.changed = Some(now);
         self.whole = (self.whole * 3 / 2).min(MOST.max(self.usual));
+        Some(self.whole)
+    }
+
+    /// It did not run empty lately. How much it shall hold from now on, if that is less than before.
+    pub(super) fn went_well(&mut self, now: HostTime) -> Option<Duration> {
+        let latest = self.last.max(self.changed)?;
+        if self.whole <= self.usual || now.since(latest) < self.calm {
+            return None;
+        }
+        (self.changed, self.came_down) = (Some(now), true);
+        self.whole = (self.whole * 2 / 3).max(self.usual);
         Some(self.whole)
     }
 
@@ -77,6 +102,22 @@ mod tests {
         let grown: Vec<_> = (28..90).filter_map(|s| room.ran_empty(at(s * 1000))).collect();
         assert_eq!(grown, [ms(54), ms(60)]);
         assert_eq!((room.settle(), room.whole, room.settle()), (Some(ms(16)), ms(16), None));
+    }
+
+    #[test]
+    fn grown_room_comes_down_step_by_step_after_a_calm_and_later_after_a_step_too_far() {
+        let mut room = Room::new(ms(16));
+        let grow = |room: &mut Room, s: u64| (0..4).filter_map(|k| room.ran_empty(at((s + k) * 1000))).last();
+        assert_eq!(grow(&mut room, 0), Some(ms(36)));
+        let downs = |room: &mut Room, from: u64| -> Vec<(u64, Duration)> {
+            (from..from + 800).filter_map(|s| room.went_well(at(s * 1000)).map(|d| (s - from, d))).collect()
+        };
+        assert_eq!(downs(&mut room, 3), [(180, ms(24)), (360, ms(16))]);
+        // The last step was long ago; one that is not makes the next wait.
+        assert_eq!(grow(&mut room, 1000), Some(ms(36)));
+        assert_eq!(room.went_well(at(1_200_000)), Some(ms(24)));
+        assert_eq!(grow(&mut room, 1210), Some(ms(54)));
+        assert_eq!(downs(&mut room, 1213)[0], (360, ms(36)));
     }
 
     #[test]

@@ -13,12 +13,15 @@ use pa::channelmap::{Map, Position};
 use pa::context::introspect::SinkInfo;
 use pa::context::{self, Context};
 use pa::def::BufferAttr;
+use pa::mainloop::api::Mainloop as Api;
+use pa::mainloop::events::io::{FlagSet as IoEvents, IoEvent};
 use pa::mainloop::standard::Mainloop;
 use pa::proplist::{Proplist, properties};
 use pa::sample::{Format, Spec};
 use pa::stream::{self, FlagSet, Stream};
 use pa::time::MicroSeconds;
 use rx_host::clock;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::rc::Rc;
 
 /// How long the server may take to answer.
@@ -27,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const DEFAULT_SINK: &str = "@DEFAULT_SINK@";
 /// Bytes of a sample.
 pub(super) const WIDTH: usize = 4;
+
+/// Something that ends a turn of the main loop, while it is kept.
+pub(super) type Wakes = IoEvent<<Mainloop as Api>::MI>;
 
 /// A sink of the server.
 #[derive(Clone, Debug)]
@@ -80,6 +86,11 @@ impl Server {
         self.mainloop.poll().map_err(gone)?;
         self.mainloop.dispatch().map_err(gone)?;
         Ok(())
+    }
+
+    /// Turns end when `fd` can be read, too, for as long as what is given back is kept, and `fd` open.
+    pub(super) fn wake_on(&mut self, fd: BorrowedFd<'_>) -> Option<Wakes> {
+        self.mainloop.new_io_event(fd.as_raw_fd(), IoEvents::INPUT, Box::new(|_, _, _| ()))
     }
 
     /// Turns until `done` says something. Nothing if a stop was asked for.
@@ -172,7 +183,8 @@ impl Server {
         let stream = Stream::new_with_proplist(&mut self.context, &wish.name, &spec, Some(&target.map), &mut about);
         let mut stream = stream.ok_or_else(|| Lost::Gone(format!("the sound server refuses {format}")))?;
         let buffer = attributes(format, wish.buffer, wish.piece);
-        let flags = FlagSet::ADJUST_LATENCY | FlagSet::AUTO_TIMING_UPDATE;
+        // Where it is we ask ourselves, and not at all while it rests.
+        let flags = FlagSet::ADJUST_LATENCY;
         // Without a name the server may put it where the user last moved it.
         let device = by_name.then_some(target.name.as_str());
         stream.connect_playback(device, Some(&buffer), flags, None, None).map_err(refused)?;
