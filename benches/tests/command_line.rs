@@ -29,7 +29,21 @@ fn what_cannot_be_measured_is_refused_with_a_code_and_a_hint() {
     let other = dir.path().join("other.json");
     std::fs::write(&other, r#"{"schema":1,"cases":[]}"#).unwrap();
     let other = other.to_str().unwrap();
+    let recording = |name: &str, pictures: &[u8]| {
+        let folder = dir.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let head = b"RXFRAMES\x01\0\0\0\0\0\0\0";
+        std::fs::write(folder.join("frames.rxr"), [&head[..], pictures].concat()).unwrap();
+        folder.to_str().unwrap().to_owned()
+    };
+    // A picture of one pixel, and the beginning of a second.
+    let picture = [b"RXF1\x01\0\0\0\x01\0\0\0".as_slice(), &[0; 44], &[4, 0, 0, 0, 0, 0, 0, 0], &[9; 4]].concat();
+    let (empty, torn) = (recording("empty", &[]), recording("torn", &[&picture[..], &picture[..30]].concat()));
     for (arguments, code, words) in [
+        (&["replay", &empty][..], 2, "is an empty recording"),
+        (&["replay", &torn], 2, "is torn behind picture 1"),
+        (&["summary", other], 2, "has schema 1"),
+        (&["work", "nothing", "1"], 1, "there is no work nothing"),
         (&["run", "ring-size", "--mode", "0x1080"][..], 2, "impossible: the width is 0"),
         (&["run", "ring-size", "--mode", "big"], 1, "is not WIDTHxHEIGHT"),
         (&["run", "ring-size", "--mode", "16384x16384", "--format", "rgba16f", "--slots", "8"], 2, "at most 4096 MiB"),
@@ -42,6 +56,29 @@ fn what_cannot_be_measured_is_refused_with_a_code_and_a_hint() {
         let (got, _, err) = run(arguments);
         assert!(got == code && err.contains(words) && err.contains("hint: "), "{arguments:?}: {got}\n{err}");
     }
+}
+
+/// In a name space of its own with a `/dev/shm` of eight megabytes.
+#[test]
+fn a_region_that_has_no_room_is_refused_before_anything_is_measured_and_nothing_is_left() {
+    let line = format!(
+        "mount -t tmpfs -o size=8m tmpfs /dev/shm || exit 99; {} run ring-size --mode 3840x2160 --quick; code=$?; \
+         ls -A /dev/shm; exit $code",
+        env!("CARGO_BIN_EXE_rx-bench")
+    );
+    let apart = |flags: &[&str]| {
+        let done = Command::new("unshare").args(flags).args(["sh", "-c", &line]).stdin(Stdio::null()).output();
+        done.ok().filter(|done| !matches!(done.status.code(), Some(99)) && !done.stderr.starts_with(b"unshare:"))
+    };
+    let done = apart(&["--mount"]).or_else(|| apart(&["--user", "--map-root-user", "--mount"]));
+    let Some(done) = done else {
+        rx_tests::require::skip("this user may not have a /dev/shm of its own (unshare --mount)");
+        return;
+    };
+    let (out, err) = (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap());
+    let words = err.contains("MiB, but /dev/shm has 8 MiB free") && err.contains("hint: ");
+    assert!(done.status.code() == Some(2) && words, "{:?}\n{out}{err}", done.status);
+    assert_eq!(out, "", "left behind, or measured all the same");
 }
 
 #[test]

@@ -39,7 +39,6 @@ pub mod raw;
 pub mod ring;
 pub mod scream;
 pub mod span;
-pub mod steady;
 pub mod time;
 
 pub use guest::{Corrupt, Guest};

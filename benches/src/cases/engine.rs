@@ -36,7 +36,14 @@ pub(super) fn count(report: &mut CaseReport, task: &Task<'_>, chosen: fn(&Work) 
             report.give_up("ended by the user");
             break;
         }
-        let instructions = counter.per_unit(work)?;
+        let instructions = match counter.per_unit(work) {
+            // Ctrl-C also ends what is being counted.
+            Err(_) if task.effort.progress.is_stopped() => {
+                report.give_up("ended by the user");
+                break;
+            }
+            counted => counted?,
+        };
         let share = if work.unit == "second of sound" {
             format!("{:.2}", 100.0 * instructions / PER_CORE_S)
         } else {

@@ -106,6 +106,9 @@ fn time(report: &mut CaseReport, task: &Task<'_>) -> anyhow::Result<()> {
     );
     for (standing, rate_hz) in outcome.standings.iter().zip(TIMED_HZ) {
         report.add("a report", "a queue that decides nothing", 0, &outcome, standing, None);
+        if !standing.own_ns.is_finite() {
+            continue;
+        }
         let percent = standing.own_ns * f64::from(rate_hz) * 1e-7;
         table.rows.push(vec![
             standing.name.clone(),

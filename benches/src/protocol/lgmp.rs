@@ -32,7 +32,8 @@ pub(super) static LGMP_6: Lgmp = Lgmp {
 };
 
 /// LGMP 12 with KVMFR 34: development builds from August 2026. One frame at a time is on its way; the buffers beyond are
-/// for drawing.
+/// for drawing. So a frame that is held up here waits to be handed over, and what the guest draws meanwhile may take its
+/// place; with B7 the capture itself waits.
 pub(super) static LGMP_12: Lgmp = Lgmp {
     name: "lgmp12",
     what: "LGMP 12 with KVMFR 34 (Looking Glass from August 2026)",

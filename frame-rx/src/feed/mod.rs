@@ -22,11 +22,10 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use rx_host::signals::Stop;
 use rx_host::watch::{RegionEvent, RegionWatch};
 use rx_host::{clock, realtime};
-use shm_proto::cadence::{Cadence, Profile};
+use shm_proto::cadence::{Cadence, Look};
 use shm_proto::kvmfr::stream::{MIN_REGION_BYTES, ViewerError};
 use shm_proto::kvmfr::{CursorState, FrameFlags, Outcome, PendingFrame, Viewer};
 use shm_proto::raw::pause::pause;
-use shm_proto::steady::{Look, Steady};
 use shm_proto::{Access, HostTime, Region};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
@@ -127,9 +126,6 @@ pub struct Feed<R: Rows> {
     shape_sent: u64,
     pointer_moved: HostTime,
     cadence: Cadence,
-    steady: Steady,
-    /// The next look is a close one.
-    close: bool,
     looked: HostTime,
     unjoined_since: HostTime,
     session: u64,
@@ -170,9 +166,7 @@ impl<R: Rows> Feed<R> {
             cursor: CursorState::new(),
             shape_sent: 0,
             pointer_moved: HostTime::ZERO,
-            cadence: Cadence::new(&Profile::VIDEO, seed()),
-            steady: Steady::new(),
-            close: false,
+            cadence: Cadence::new(seed()),
             looked: HostTime::ZERO,
             unjoined_since: HostTime::ZERO,
             session: 0,
@@ -243,21 +237,12 @@ impl<R: Rows> Feed<R> {
         match self.look_at_picture(now) {
             Found::Picture => {}
             Found::Nothing => {
-                // A close look says nothing about the distance of usual ones.
-                if !self.close {
-                    self.cadence.nothing(now);
-                }
+                self.cadence.nothing(now);
                 self.parts.stats.idle_looks.inc();
             }
         }
         self.looked = clock::now();
-        let look = self.steady.next_look(self.looked);
-        self.close = look == Look::Again;
-        let next = match look {
-            Look::Again => return Some(self.looked),
-            Look::At(at) => at,
-            Look::Unknown => self.cadence.next_wake(self.looked),
-        };
+        let Look::At(next) = self.cadence.next_look(self.looked) else { return Some(self.looked) };
         let moving = self.looked.since(self.pointer_moved) < POINTER_MOVES;
         Some(if moving { next.min(self.looked + POINTER_LOOK) } else { next })
     }
@@ -312,7 +297,6 @@ impl<R: Rows> Feed<R> {
             (self.parts.tell)(Told::Pointer);
         }
         self.cadence.reset(now);
-        self.steady.reset();
         self.looked = now;
         self.parts.stats.sessions.inc();
         self.session += 1;
@@ -362,11 +346,9 @@ impl<R: Rows> Feed<R> {
         stats.pickup.record_duration(found.since(self.looked));
         let serial = pending.frame().serial();
         // A number that grows with the guest's serial; what is missing in between counts too.
-        let before = self.number;
         self.number += u64::from(serial.wrapping_sub(attached.serial).clamp(1, 1000));
         attached.serial = serial;
         self.cadence.published(found, self.number);
-        self.steady.arrived(found, self.number - before);
         let showing = translate::showing(pending.frame());
         let flags = pending.frame().flags();
         let (awake, attention) = (FrameFlags::BLOCK_SCREENSAVER, FrameFlags::REQUEST_ACTIVATION);

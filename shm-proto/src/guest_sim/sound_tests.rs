@@ -1,7 +1,6 @@
 //! The simulated guest against the reader.
 
 use super::*;
-use crate::cadence::{Cadence, Profile};
 use crate::scream::{Chunk, Foreign, MAX_CHUNK_BYTES, Poll, Reader, Waiting};
 use crate::{Access, AccessError, Purpose};
 
@@ -102,37 +101,6 @@ fn a_guest_that_keeps_bad_time_is_heard_without_a_gap() {
         assert!((9_990..=10_003).contains(&numbers.len()), "{tick_us} us: {}", numbers.len());
         let counters = listener.reader.counters();
         assert_eq!((counters.lost, counters.restarts), (0, 0), "{tick_us} us");
-    }
-}
-
-#[test]
-fn looking_when_the_cadence_says_hears_everything_with_few_looks() {
-    let late = |pacing: Pacing| Pacing { lateness: ms(1), drift_ppm: 80.0, seed: 3, ..pacing };
-    for (pacing, most_per_s) in [(late(Pacing::CALM), 300.0), (late(Pacing::SLOW_TICKS), 750.0)] {
-        let mut guest = numbered().pacing(pacing).at(Duration::from_secs(30), Event::Restart).build().unwrap();
-        let mut reader = Reader::new(guest.region().clone());
-        let mut cadence = Cadence::new(&Profile::SOUND, 7);
-        let mut pcm = vec![0; MAX_CHUNK_BYTES];
-        let (mut now, mut looks, mut slowest_ns) = (START, 0, 0);
-        while now < START + Duration::from_secs(60) {
-            let due = guest.next_due();
-            guest.advance(now).unwrap();
-            looks += 1;
-            match reader.poll(now, &mut pcm).unwrap() {
-                Poll::Chunk(chunk) => {
-                    cadence.published(now, chunk.sequence);
-                    let unseen_ns = due.map_or(0, |due| now.signed_ns_since(due));
-                    slowest_ns = slowest_ns.max(if now.since(START) > ms(2_000) { unseen_ns } else { 0 });
-                }
-                Poll::Started(_) => cadence.reset(now),
-                Poll::Nothing(_) | Poll::Torn => cadence.nothing(now),
-            }
-            now = cadence.next_wake(now);
-        }
-        assert_eq!((reader.counters().lost, reader.counters().restarts), (0, 1));
-        assert!(guest.next_number() - reader.counters().chunks <= 1);
-        let per_s = f64::from(looks) / 60.0;
-        assert!(per_s <= most_per_s && slowest_ns < 1_200_000, "{per_s} looks a second, {slowest_ns} ns unseen");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The whole way by the host's clock: a guest that writes a position code, the real `scream-rx` in a process of its own, a
-//! private PulseAudio with a null sink, and a recorder behind it. The guest notes how late it was itself: a machine on
-//! which that is much is not fit to be measured on, and nothing is claimed.
+//! private PulseAudio with a null sink, and a recorder behind it. A monitor hears what the server mixes, which is some
+//! milliseconds before a listener would; the receiver's own word is about the listener. The guest notes how late it was
+//! itself: a machine on which that is much is not fit to be measured on, and nothing is claimed.
 
 use super::Task;
 use super::recorded::{self, Heard};
@@ -123,7 +124,8 @@ fn one(rig: &PulseRig, program: &Path, profile: &str, length: Duration) -> anyho
     let ended = until_or_late(SOON, || (!player.is_alive()).then_some(()));
     ensure!(ended.is_some(), "scream-rx does not end\n{}", player.tail());
     let samples = recording.stop();
-    let heard = recorded::judge(&samples, f64::from(RATE_HZ), stamp, SETTLES.as_secs_f64(), GUEST_PPM);
+    let judged_s = SETTLES.as_secs_f64()..(SETTLES + length).as_secs_f64();
+    let heard = recorded::judge(&samples, f64::from(RATE_HZ), stamp, judged_s, GUEST_PPM);
     let heard = heard.with_context(|| format!("no sound was heard\n{}", player.tail()))?;
     let told: serde_json::Value = serde_json::from_slice(&std::fs::read(&stats).context("no figures")?)?;
     let number = |name: &str| told.get(name).and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
@@ -254,7 +256,10 @@ fn rows(m: &Measured) -> Vec<(&'static str, String)> {
     let [told_p1, told_p50, told_p99] = m.told_ms;
     let g = &m.heard.glitches;
     vec![
-        ("heard at the monitor, p1 / p50 / p99 ms", format!("{p1:.1} / {p50:.1} / {p99:.1}")),
+        (
+            "heard at the monitor (before the sink's buffer), p1 / p50 / p99 ms",
+            format!("{p1:.1} / {p50:.1} / {p99:.1}"),
+        ),
         ("spread p99 - p1 ms", format!("{:.2}", p99 - p1)),
         ("delay grows by, ppm", format!("{:+.1}", m.heard.slope_ppm)),
         ("by the receiver's own word, p1 / p50 / p99 ms", format!("{told_p1:.1} / {told_p50:.1} / {told_p99:.1}")),

@@ -20,11 +20,18 @@ pub struct Heard {
 }
 
 /// Judges interleaved 16-bit stereo. `first_s`: when the first frame was at the monitor, by the clock by which the guest
-/// began at 0 and runs by `guest_ppm` fast; what was recorded before `from_s` of that clock is not judged. Nothing if
-/// there is hardly any sound.
-pub fn judge(samples: &[i16], rate_hz: f64, first_s: f64, from_s: f64, guest_ppm: f64) -> Option<Heard> {
-    let skip = ((from_s - first_s).max(0.0) * rate_hz) as usize * 2;
-    let samples = samples.get(skip..)?;
+/// began at 0 and runs by `guest_ppm` fast; only what was recorded in `judged_s` of that clock is judged. Nothing if there is
+/// hardly any sound.
+pub fn judge(
+    samples: &[i16],
+    rate_hz: f64,
+    first_s: f64,
+    judged_s: core::ops::Range<f64>,
+    guest_ppm: f64,
+) -> Option<Heard> {
+    let place = |at_s: f64| ((at_s - first_s).max(0.0) * rate_hz) as usize * 2;
+    let skip = place(judged_s.start);
+    let samples = samples.get(skip..place(judged_s.end).min(samples.len()))?;
     let begin_s = first_s + (skip / 2) as f64 / rate_hz;
     let channel = |n: usize| samples.iter().skip(n).step_by(2).map(|x| f32::from(*x) / 32_768.0).collect::<Vec<_>>();
     let (left, right) = (channel(0), channel(1));
@@ -84,18 +91,18 @@ mod tests {
 
     #[test]
     fn the_delay_and_its_slope_are_found() {
-        let heard = judge(&recording(6.0, 0.0), 48_000.0, 0.7, 1.0, 100.0).unwrap();
+        let heard = judge(&recording(6.0, 0.0), 48_000.0, 0.7, 1.0..6.4, 100.0).unwrap();
         assert!((heard.delay_ms[1] - 40.0).abs() < 0.05, "{heard:?}");
         assert!(heard.delay_ms[2] - heard.delay_ms[0] < 0.1 && heard.slope_ppm.abs() < 3.0, "{heard:?}");
         assert!(heard.distortion_db < -50.0 && heard.glitches.hard_gaps == 0, "{heard:?}");
-        assert!((heard.seconds - 5.7).abs() < 0.01, "{heard:?}");
-        let growing = judge(&recording(6.0, 500.0), 48_000.0, 0.7, 1.0, 100.0).unwrap();
+        assert!((heard.seconds - 5.4).abs() < 0.01, "{heard:?}");
+        let growing = judge(&recording(6.0, 500.0), 48_000.0, 0.7, 1.0..6.4, 100.0).unwrap();
         assert!((growing.slope_ppm - 500.0).abs() < 10.0, "{growing:?}");
     }
 
     #[test]
     fn silence_and_nothing_are_not_judged() {
-        assert_eq!(judge(&[0; 400_000], 48_000.0, 0.0, 0.0, 0.0), None);
-        assert_eq!(judge(&[], 48_000.0, 0.0, 1.0, 0.0), None);
+        assert_eq!(judge(&[0; 400_000], 48_000.0, 0.0, 0.0..9.0, 0.0), None);
+        assert_eq!(judge(&[], 48_000.0, 0.0, 1.0..2.0, 0.0), None);
     }
 }

@@ -10,6 +10,7 @@ pub mod sweep;
 use super::Task;
 use crate::figure::{HeatMap, Table};
 use crate::mode::{self, Mode};
+use crate::place::processors;
 use crate::protocol::ring;
 use crate::report::CaseReport;
 use cell::{Cell, Outcome};
@@ -20,6 +21,7 @@ use shm_proto::Region;
 use shm_proto::kvmfr::PixelType;
 use shm_proto::kvmfr::sizes::{self, MIB, device_mib};
 use shm_proto::scream::{Format, Writer};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use sweep::{Plan, Subject};
 
@@ -71,6 +73,8 @@ impl CellRow {
     }
 }
 
+/// Cells that are played at once at the most: each has a region of the size it is about, of which few pages are touched.
+const MAX_PLAYERS: usize = 8;
 /// Above so many pictures there is no table for each.
 const MAX_TABLES: usize = 3;
 /// A sweep must show every cell once at least; the seed decides jitter and stalls.
@@ -86,13 +90,11 @@ pub(super) fn run(task: &Task<'_>) -> anyhow::Result<CaseReport> {
         return Err(Failure::environment("no protocol can hand over such a picture with so many slots", hint).into());
     }
     let live = if task.is_exact { Vec::new() } else { live::choose(&plan, task.sweep)? };
-    for (done, (subject, cell)) in work.iter().enumerate() {
-        if !task.effort.progress.step(done as u64, work.len() as u64) {
-            report.give_up(format!("ended by the user after {done} of {} combinations", work.len()));
-            break;
-        }
-        report.cells.push(CellRow::of(cell, subject, play(cell)?));
+    let played = play_all(&work, task)?;
+    if played.len() < work.len() {
+        report.give_up(format!("ended by the user after {} of {} combinations", played.len(), work.len()));
     }
+    report.cells = work.iter().zip(played).map(|((subject, cell), o)| CellRow::of(cell, subject, o)).collect();
     if !task.effort.progress.is_stopped() {
         live::measure(&mut report, &live, task)?;
     }
@@ -110,6 +112,33 @@ pub(super) fn run(task: &Task<'_>) -> anyhow::Result<CaseReport> {
     let wrong = report.cells.iter().map(|row| row.outcome.frames_wrong).sum();
     report.add_wrong("frames of two pictures that were taken for one", report.cells.len() as u64, wrong);
     Ok(report)
+}
+
+/// Plays all cells in virtual time, as many at once as there are processors, which changes nothing in any of them. Fewer
+/// than all, from the first on, if the user ends it.
+///
+/// # Errors
+/// What a protocol says.
+fn play_all(work: &[(&Subject, Cell)], task: &Task<'_>) -> anyhow::Result<Vec<Outcome>> {
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let player = || {
+        let mut mine = Vec::new();
+        while task.effort.progress.step(done.load(Ordering::Relaxed) as u64, work.len() as u64) {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some((_, cell)) = work.get(place) else { break };
+            mine.push((place, play(cell)));
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+        mine
+    };
+    let mut played = std::thread::scope(|scope| {
+        let players: Vec<_> = (0..processors().len().clamp(1, MAX_PLAYERS)).map(|_| scope.spawn(player)).collect();
+        let joined = players.into_iter().map(|p| p.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        joined.flatten().collect::<Vec<_>>()
+    });
+    played.sort_by_key(|(place, _)| *place);
+    let unbroken = played.into_iter().zip(0..).take_while(|((place, _), n)| place == n);
+    unbroken.map(|((_, outcome), _)| outcome).collect()
 }
 
 /// Plays a cell on a region of its own, without a name and without pages that nobody touches.

@@ -4,7 +4,8 @@ use super::cell::{Cell, reader_begin};
 use crate::protocol::Taken;
 use crate::random::Random;
 use crate::timeline::Clock;
-use shm_proto::cadence::{Cadence, Profile};
+use shm_proto::cadence::{Cadence, Look};
+use shm_proto::raw::pause::pause;
 use shm_proto::{HostTime, Region};
 use std::cell::{Cell as Slot, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +18,8 @@ const STALL_EVERY: Duration = Duration::from_millis(100);
 /// A wake-up is up to so much late in virtual time, evenly spread: what exact timers give. Source: performance
 /// measurements of the project, 15 to 33 µs.
 const WAKE_LATE_NS: usize = 40_000;
+/// From one close look to the next in virtual time: some of the real ones, so that a sweep does not take hours.
+const CLOSE_LOOK: Duration = Duration::from_micros(25);
 /// What a reader that is paced by its screen shows in a second.
 const SCREEN_HZ: u64 = 60;
 /// How often a guest outruns that screen.
@@ -141,7 +144,7 @@ pub(super) fn follow(
         clock.sleep_until(reader_begin(number));
     }
     let mut reader = cell.protocol.reader(region, &cell.load, seed)?;
-    let mut cadence = Cadence::new(&Profile::VIDEO, seed);
+    let mut cadence = Cadence::new(seed);
     let mut seen = Seen::default();
     let mut looks = 0;
     while !over.load(Ordering::Relaxed) {
@@ -155,12 +158,18 @@ pub(super) fn follow(
             None => cadence.nothing(found),
         }
         let now = clock.now();
-        let wake = match cell.behaviour {
-            Behaviour::SlowScreen => next_refresh(now),
-            _ => cadence.next_wake(now),
+        let look = match cell.behaviour {
+            Behaviour::SlowScreen => Look::At(next_refresh(now)),
+            _ => cadence.next_look(now),
         };
-        let late = if clock.is_real() { Duration::ZERO } else { disturbed.draw(WAKE_LATE_NS) };
-        disturbed.sleep_until(wake + late);
+        match look {
+            Look::Again if clock.is_real() => pause(),
+            Look::Again => disturbed.sleep_until(now + CLOSE_LOOK),
+            Look::At(wake) => {
+                let late = if clock.is_real() { Duration::ZERO } else { disturbed.draw(WAKE_LATE_NS) };
+                disturbed.sleep_until(wake + late);
+            }
+        }
     }
     seen.torn = seen.torn.max(reader.torn());
     Ok(seen)
