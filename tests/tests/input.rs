@@ -8,14 +8,14 @@ use frame_rx::input::keymap;
 use frame_rx::input::pacer::Pacer;
 use frame_rx::input::sink::{Move, News, Sink, SinkError, Step};
 use frame_rx::input::spice::Password;
-use frame_rx::input::stats::InputStats;
+use frame_rx::input::stats::{InputStats, SinkState};
 use frame_rx::input::wire::Patience;
-use frame_rx::input::{Code, CodeSet};
+use frame_rx::input::{Code, CodeSet, InputFrame};
 use rustix::process::Signal;
 use rx_host::clock;
 use rx_host::signals::Stop;
 use rx_tests::place::{self, ShmName};
-use rx_tests::process::{Running, SOON, run, tied, until};
+use rx_tests::process::{Running, SOON, run, tied, until, until_or_late};
 use rx_tests::vm::{self, BOOT, Vm};
 use rx_tests::xvfb::XvfbRig;
 use rx_tests::{guest, programs, require};
@@ -23,6 +23,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+#[path = "input/usbhid.rs"]
+mod usbhid;
+
+#[path = "input/chaos.rs"]
+mod chaos;
 
 /// A machine with a SPICE server and a monitor, whose guest tells what arrives.
 struct Machine {
@@ -348,8 +354,13 @@ impl Monitor {
     }
 
     fn execute(&mut self, command: &str) {
+        self.command(&format!("{{\"execute\":\"{command}\"}}"));
+    }
+
+    /// One command, as a whole line.
+    fn command(&mut self, line: &str) {
         use std::io::Write;
-        writeln!(self.0.get_mut(), "{{\"execute\":\"{command}\"}}").unwrap();
+        writeln!(self.0.get_mut(), "{line}").unwrap();
         self.wait("return");
     }
 
@@ -359,6 +370,7 @@ impl Monitor {
         while !line.contains(&format!("\"{word}\"")) {
             line.clear();
             assert!(self.0.read_line(&mut line).unwrap() > 0, "the monitor closed");
+            assert!(!line.contains("\"error\""), "{line}");
         }
     }
 }
