@@ -405,7 +405,7 @@ impl Capture {
         self.router.give_back_at_once(now, &mut self.acts);
         self.act();
         let end = now + FAREWELL;
-        while self.pacer.is_busy() && clock::now() < end {
+        while !self.pacer.has_settled() && clock::now() < end {
             let Ok(due) = self.run_pacer(clock::now()) else { break };
             if self.pump(clock::now()).is_err() || self.sink.is_none() || !self.is_running {
                 break;
