@@ -52,7 +52,7 @@ impl Hid {
         driver
     }
 
-    fn wait_for_devices(&self, mark: usize, mut meanwhile: impl FnMut()) {
+    pub fn wait_for_devices(&self, mark: usize, mut meanwhile: impl FnMut()) {
         let all = || {
             meanwhile();
             let lines = self.machine.vm.lines_after(mark, "RIG-DEVICE frame-rx");
@@ -452,4 +452,27 @@ fn firmware_hears_the_keyboard_by_the_boot_protocol() {
         },
         firmware,
     );
+}
+
+/// What a client of SPICE alone can notice of a machine that stands still.
+#[test]
+fn over_spice_a_stopped_machine_acknowledges_motion_as_if_it_ran() {
+    if !vm::input_possible() {
+        return;
+    }
+    let _turn = vm::take_turn();
+    let hid = Hid::boot("sums", &[]);
+    let mut monitor = Monitor::connect(&hid.machine.qmp);
+    let mut driver = hid.machine.spice();
+    monitor.execute("stop");
+    let before = driver.stats.moves.get();
+    for _ in 0..200 {
+        driver.move_by(1, 0);
+        driver.step();
+        let _ = clock::sleep_until(clock::now() + Duration::from_millis(5));
+    }
+    let sent = driver.stats.moves.get() - before;
+    println!("{sent} motions acknowledged or on their way while the machine stood still; {:?}", driver.news);
+    monitor.execute("cont");
+    assert!(sent > 100, "{sent}");
 }
