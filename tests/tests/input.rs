@@ -384,15 +384,15 @@ fn nothing_that_is_sent_prints_what_it_is() {
     assert!(!text.contains("30"), "{text}");
 }
 
-/// `frame-rx` with a window on `display`, a picture from a simulated guest, and its input going to `machine`.
-fn start_viewer(home: &Path, display: &XvfbRig, picture: &Path, machine: &Machine) -> Option<Running> {
+/// `frame-rx` with a window on `display`, a picture from a simulated guest, and its input going where `input` says.
+fn start_viewer(home: &Path, display: &XvfbRig, picture: &Path, input: &InputChoice) -> Option<Running> {
     let mut command = programs::frame_rx(home)?;
     command.arg("-f").arg(picture).args(["--scale", "1:1", "--window", "640x480", "--input-stats"]);
-    command.args(["--release-chord", "leftctrl+rightctrl"]).arg(format!("--input=spice:{}", machine.spice.display()));
+    command.args(["--release-chord", "leftctrl+rightctrl"]).arg(format!("--input={input}"));
     display.show(&mut command);
     let viewer = Running::start("frame-rx", &mut command);
     guest::wait_for_picture(display, (320, 240), BOOT);
-    viewer.line("connected to spice", SOON);
+    viewer.line("input: connected to", SOON);
     Some(viewer)
 }
 
@@ -430,7 +430,8 @@ fn a_click_gives_the_guest_the_input_and_the_chord_or_kill_9_takes_it_back() {
     let names = ["QEMU Virtio Keyboard", "QEMU Virtio Mouse"];
     let machine = Machine::boot("keys", &["virtio-keyboard-pci", "virtio-mouse-pci"], &names, DISABLED);
     let _picture = guest::start("picture", picture.path(), &options);
-    let Some(mut viewer) = start_viewer(home.path(), &display, picture.path(), &machine) else { return };
+    let spice = InputChoice::Spice(Endpoint::Unix(machine.spice.clone()));
+    let Some(mut viewer) = start_viewer(home.path(), &display, picture.path(), &spice) else { return };
     give_to_guest(&display, &machine);
     assert!(
         machine.vm.lines_after(0, "RIG-KEY 272").is_empty(),
@@ -458,7 +459,7 @@ fn a_click_gives_the_guest_the_input_and_the_chord_or_kill_9_takes_it_back() {
     viewer.end(SOON);
     xdotool(&display, "keyup d keyup shift");
     // Ended in good order, with a button down that no server lifts.
-    let Some(mut viewer) = start_viewer(home.path(), &display, picture.path(), &machine) else { return };
+    let Some(mut viewer) = start_viewer(home.path(), &display, picture.path(), &spice) else { return };
     give_to_guest(&display, &machine);
     let mark = machine.vm.mark();
     xdotool(&display, "mousedown 3 keydown e");

@@ -476,3 +476,34 @@ fn over_spice_a_stopped_machine_acknowledges_motion_as_if_it_ran() {
     monitor.execute("cont");
     assert!(sent > 100, "{sent}");
 }
+
+/// As a user has it: the program with a window, a click, keys and a button that no other way carries, and the worst end.
+#[test]
+fn a_window_drives_the_usb_device_and_kill_9_unplugs_it() {
+    if !vm::input_possible() || !require::programs(&["xdotool"]) {
+        return;
+    }
+    let Some(display) = XvfbRig::start(800, 600) else { return };
+    let (home, picture) = (place::folder(), ShmName::new("picture"));
+    let options = ["--mode", "320x240@30", "--cursor", "none"];
+    let Some(_) = programs::frame_rx(home.path()) else { return };
+    let _turn = vm::take_turn();
+    let hid = Hid::boot("keys", &[]);
+    let vm = &hid.machine.vm;
+    let mark = vm.mark();
+    let _picture = guest::start("picture", picture.path(), &options);
+    let Some(mut viewer) = start_viewer(home.path(), &display, picture.path(), &hid.own()) else { return };
+    hid.wait_for_devices(mark, || ());
+    give_to_guest(&display, &hid.machine);
+    let mark = vm.mark();
+    // Button 9 of X is the second on the side, and the wheel's click goes the whole way as 120 parts.
+    xdotool(&display, "mousemove_relative 40 20 click 9 click 4 keydown shift keydown d");
+    vm.wait_after(mark, "RIG-KEY 276 0", SOON);
+    hid.machine.wait_for_sums(mark, |sums| sums[0] > 0 && sums[4] > 0 && sums[4] % 120 == 0 && sums[9] == 2);
+    let mark = vm.mark();
+    viewer.signal(Signal::KILL);
+    hid.wait_for_unplug(mark);
+    hid.machine.wait_for_sums(mark, |sums| sums[9] == 0);
+    viewer.end(SOON);
+    xdotool(&display, "keyup d keyup shift");
+}
