@@ -9,6 +9,7 @@ minutes=${1:?usage: scripts/soak.sh MINUTES}
 end=$(($(date +%s) + minutes * 60))
 round=0
 scripts/kernel.sh
+scripts/kernel.sh input
 scripts/guest.sh
 cargo build --release --workspace
 while :; do
@@ -21,6 +22,8 @@ while :; do
 	SCREAM_RX_HOURS=30 cargo test --release -p scream-rx --test bed --quiet every_scenario
 	scripts/sound-soak.sh 60
 	cargo test --workspace --test programs --test bad_input --test vm --quiet
+	# A minute of a mouse with 8000 reports a second, and many rounds of what could leave a key down.
+	RX_INPUT_SECONDS=60 RX_CHAOS_ROUNDS=300 cargo test --workspace --test input --quiet
 	[ "$(date +%s)" -lt "$end" ] || break
 done
 printf '\nmake soak: %d rounds without a failure.\n' "$round"

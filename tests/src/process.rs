@@ -155,6 +155,12 @@ impl Running {
         output.lines.iter().filter(|(s, _)| *s == stream).map(|(_, line)| line.clone()).collect()
     }
 
+    /// What was written to `stream` since [`Running::mark`] gave `mark`, which counts the lines of both.
+    pub fn lines_after(&self, mark: usize, stream: Stream) -> Vec<String> {
+        let output = self.log.lock();
+        output.lines.iter().skip(mark).filter(|(s, _)| *s == stream).map(|(_, line)| line.clone()).collect()
+    }
+
     /// The last lines of both streams, for the message of a failing test.
     pub fn tail(&self) -> String {
         tail(&self.log.lock())
@@ -304,6 +310,17 @@ mod tests {
         assert_eq!(running.line("first", SOON), "first");
         let mark = running.mark();
         assert_eq!((mark, running.lines(Stream::Out).len()), (2, 2));
+    }
+
+    #[test]
+    fn a_mark_counts_the_lines_of_both_streams() {
+        let running = Running::start("shell", &mut shell("echo words >&2; echo data; sleep 600"));
+        running.line("words", SOON);
+        running.line("data", SOON);
+        let lines = |mark| [Stream::Out, Stream::Err].map(|stream| running.lines_after(mark, stream));
+        assert_eq!(lines(0), [["data"], ["words"]]);
+        assert_eq!(lines(1).concat().len(), 1);
+        assert_eq!(lines(running.mark()).concat(), [""; 0]);
     }
 
     #[test]

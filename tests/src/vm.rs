@@ -163,8 +163,8 @@ impl Vm {
 
     /// All lines of the console from `mark` on that hold `marker`.
     pub fn lines_after(&self, mark: usize, marker: &str) -> Vec<String> {
-        let lines = self.qemu.lines(crate::process::Stream::Out);
-        lines.into_iter().skip(mark).filter(|line| line.contains(marker)).collect()
+        let lines = self.qemu.lines_after(mark, crate::process::Stream::Out);
+        lines.into_iter().filter(|line| line.contains(marker)).collect()
     }
 
     /// Everything on the console so far.

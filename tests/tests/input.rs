@@ -8,14 +8,14 @@ use frame_rx::input::keymap;
 use frame_rx::input::pacer::Pacer;
 use frame_rx::input::sink::{Move, News, Sink, SinkError, Step};
 use frame_rx::input::spice::Password;
-use frame_rx::input::stats::InputStats;
+use frame_rx::input::stats::{InputStats, SinkState};
 use frame_rx::input::wire::Patience;
-use frame_rx::input::{Code, CodeSet};
+use frame_rx::input::{Code, CodeSet, InputFrame};
 use rustix::process::Signal;
 use rx_host::clock;
 use rx_host::signals::Stop;
 use rx_tests::place::{self, ShmName};
-use rx_tests::process::{Running, SOON, run, tied, until};
+use rx_tests::process::{Running, SOON, run, tied, until, until_or_late};
 use rx_tests::vm::{self, BOOT, Vm};
 use rx_tests::xvfb::XvfbRig;
 use rx_tests::{guest, programs, require};
@@ -23,6 +23,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+#[path = "input/usbhid.rs"]
+mod usbhid;
+
+#[path = "input/chaos.rs"]
+mod chaos;
 
 /// A machine with a SPICE server and a monitor, whose guest tells what arrives.
 struct Machine {
@@ -348,8 +354,13 @@ impl Monitor {
     }
 
     fn execute(&mut self, command: &str) {
+        self.command(&format!("{{\"execute\":\"{command}\"}}"));
+    }
+
+    /// One command, as a whole line.
+    fn command(&mut self, line: &str) {
         use std::io::Write;
-        writeln!(self.0.get_mut(), "{{\"execute\":\"{command}\"}}").unwrap();
+        writeln!(self.0.get_mut(), "{line}").unwrap();
         self.wait("return");
     }
 
@@ -359,6 +370,7 @@ impl Monitor {
         while !line.contains(&format!("\"{word}\"")) {
             line.clear();
             assert!(self.0.read_line(&mut line).unwrap() > 0, "the monitor closed");
+            assert!(!line.contains("\"error\""), "{line}");
         }
     }
 }
@@ -372,15 +384,15 @@ fn nothing_that_is_sent_prints_what_it_is() {
     assert!(!text.contains("30"), "{text}");
 }
 
-/// `frame-rx` with a window on `display`, a picture from a simulated guest, and its input going to `machine`.
-fn start_viewer(home: &Path, display: &XvfbRig, picture: &Path, machine: &Machine) -> Option<Running> {
+/// `frame-rx` with a window on `display`, a picture from a simulated guest, and its input going where `input` says.
+fn start_viewer(home: &Path, display: &XvfbRig, picture: &Path, input: &InputChoice) -> Option<Running> {
     let mut command = programs::frame_rx(home)?;
     command.arg("-f").arg(picture).args(["--scale", "1:1", "--window", "640x480", "--input-stats"]);
-    command.args(["--release-chord", "leftctrl+rightctrl"]).arg(format!("--input=spice:{}", machine.spice.display()));
+    command.args(["--release-chord", "leftctrl+rightctrl"]).arg(format!("--input={input}"));
     display.show(&mut command);
     let viewer = Running::start("frame-rx", &mut command);
     guest::wait_for_picture(display, (320, 240), BOOT);
-    viewer.line("connected to spice", SOON);
+    viewer.line("input: connected to", SOON);
     Some(viewer)
 }
 
@@ -418,7 +430,8 @@ fn a_click_gives_the_guest_the_input_and_the_chord_or_kill_9_takes_it_back() {
     let names = ["QEMU Virtio Keyboard", "QEMU Virtio Mouse"];
     let machine = Machine::boot("keys", &["virtio-keyboard-pci", "virtio-mouse-pci"], &names, DISABLED);
     let _picture = guest::start("picture", picture.path(), &options);
-    let Some(mut viewer) = start_viewer(home.path(), &display, picture.path(), &machine) else { return };
+    let spice = InputChoice::Spice(Endpoint::Unix(machine.spice.clone()));
+    let Some(mut viewer) = start_viewer(home.path(), &display, picture.path(), &spice) else { return };
     give_to_guest(&display, &machine);
     assert!(
         machine.vm.lines_after(0, "RIG-KEY 272").is_empty(),
@@ -446,7 +459,7 @@ fn a_click_gives_the_guest_the_input_and_the_chord_or_kill_9_takes_it_back() {
     viewer.end(SOON);
     xdotool(&display, "keyup d keyup shift");
     // Ended in good order, with a button down that no server lifts.
-    let Some(mut viewer) = start_viewer(home.path(), &display, picture.path(), &machine) else { return };
+    let Some(mut viewer) = start_viewer(home.path(), &display, picture.path(), &spice) else { return };
     give_to_guest(&display, &machine);
     let mark = machine.vm.mark();
     xdotool(&display, "mousedown 3 keydown e");

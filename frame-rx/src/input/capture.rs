@@ -274,18 +274,27 @@ impl Capture {
         }
         match (self.is_running, is_running) {
             (true, false) => self.router.sink_down(now),
-            (false, true) => {
-                // Releases that were sent while the machine stood still are lost.
-                self.pacer.connected(now);
-                self.router.sink_up();
-            }
+            // Releases that were sent while the machine stood still are lost.
+            (false, true) => self.begin(now),
             _ => {}
         }
-        if is_running != self.is_running {
-            self.stats.set_state(if is_running { SinkState::Ready } else { SinkState::Waiting });
-        }
-        self.is_running = is_running;
+        self.set_running(is_running);
         Ok(due)
+    }
+
+    fn set_running(&mut self, is_running: bool) {
+        self.is_running = is_running;
+        self.stats.set_state(if is_running { SinkState::Ready } else { SinkState::Waiting });
+    }
+
+    /// The guest hears from now on: first that nothing is held.
+    fn begin(&mut self, now: HostTime) {
+        self.pacer.connected(now);
+        self.router.sink_up();
+        if core::mem::take(&mut self.wants_guest) {
+            self.router.take(now, &mut self.acts);
+            self.act();
+        }
     }
 
     fn open(&mut self) {
@@ -294,20 +303,16 @@ impl Capture {
         self.stats.set_state(SinkState::Connecting);
         match open(&self.settings, &patience) {
             Ok(sink) => {
-                let now = clock::now();
+                self.set_running(sink.is_heard());
                 self.sink = Some(sink);
-                (self.is_running, self.retry, self.connects_at) = (true, RETRY.0, None);
+                (self.retry, self.connects_at) = (RETRY.0, None);
                 self.stats.connections.inc();
-                self.stats.set_state(SinkState::Ready);
                 self.say(format!(
                     "input: connected to {} (release with {})",
                     self.settings.choice, self.settings.chord
                 ));
-                self.pacer.connected(now);
-                self.router.sink_up();
-                if core::mem::take(&mut self.wants_guest) {
-                    self.router.take(now, &mut self.acts);
-                    self.act();
+                if self.is_running {
+                    self.begin(clock::now());
                 }
             }
             Err(SinkError::Stopped) => {}
@@ -383,7 +388,7 @@ impl Capture {
         self.router.give_back_at_once(now, &mut self.acts);
         self.act();
         let end = now + FAREWELL;
-        while self.pacer.is_busy() && clock::now() < end {
+        while !self.pacer.has_settled() && clock::now() < end {
             let Ok(due) = self.run_pacer(clock::now()) else { break };
             if self.pump(clock::now()).is_err() || self.sink.is_none() || !self.is_running {
                 break;

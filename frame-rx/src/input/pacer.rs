@@ -110,6 +110,12 @@ impl Pacer {
         !self.queue.is_empty() || !self.told.is_empty()
     }
 
+    /// Whether the guest holds nothing, and was told so a second time: QEMU's PS/2 mouse keeps what did not fit into its
+    /// queue, a release too, until something else comes.
+    pub fn has_settled(&self) -> bool {
+        !self.is_busy() && self.again.is_empty() && (self.touched.is_empty() || self.rounds > 0)
+    }
+
     /// Takes a step for the guest, which happened at `at`.
     ///
     /// # Errors

@@ -163,6 +163,12 @@ pub trait Sink: Send {
     /// What it can carry now.
     fn caps(&self) -> Caps;
 
+    /// Whether the guest hears what is sent, as far as is known; [`News::Running`] and [`News::Stopped`] tell when that
+    /// changes.
+    fn is_heard(&self) -> bool {
+        true
+    }
+
     /// Whether the other side has taken in enough of the motion sent so far.
     fn takes_motion(&self) -> bool {
         true

@@ -34,6 +34,10 @@ const NO_ENDPOINT: u8 = 255;
 /// Endpoints in a table: 16 to the device, 16 to the guest.
 const ENDPOINTS: usize = 32;
 
+/// How long after it began to listen a guest is told anew how things are. Linux's usbhid throws away what comes within
+/// 50 ms (of the guest's time) of opening a device.
+const AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
+
 /// What the guest may set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -86,6 +90,8 @@ pub struct Device {
 struct Guest {
     settings: Settings,
     started: [bool; Interface::ALL.len()],
+    /// When it began to listen, and how often it was told since.
+    begun: [Option<(HostTime, usize)>; Interface::ALL.len()],
     pressed: Pressed,
     /// The next report's id.
     next_id: u64,
@@ -202,15 +208,22 @@ impl Device {
 
     /// When [`Device::tick`] is due.
     pub fn due(&self) -> Option<HostTime> {
-        let guest = &self.guest;
-        // The specification repeats for ever; only what is pressed is worth waking up for.
-        let repeats = guest.settings.idle != 0 && guest.listens(Interface::Keyboard) && guest.pressed.has_key();
-        repeats.then(|| guest.keyboard_at + Duration::from_millis(4) * u32::from(guest.settings.idle))
+        let again = Interface::ALL.into_iter().filter_map(|interface| self.guest.again_due(interface));
+        again.chain(self.guest.idle_due()).min()
     }
 
-    /// Repeats the keyboard's report if the guest wants that (SET_IDLE; firmware makes its own key repeat from it).
+    /// Tells anew who only began to listen, and repeats the keyboard's report if the guest wants that (SET_IDLE; firmware
+    /// makes its own key repeat from it).
     pub fn tick(&mut self, now: HostTime, out: &mut Vec<u8>) {
-        if self.due().is_some_and(|due| now >= due) {
+        for interface in Interface::ALL {
+            if self.guest.again_due(interface).is_some_and(|due| now >= due) {
+                if let Some((_, told)) = &mut self.guest.begun[interface.index()] {
+                    *told += 1;
+                }
+                self.guest.tell_all(interface, now, out);
+            }
+        }
+        if self.guest.idle_due().is_some_and(|due| now >= due) {
             self.guest.tell(Interface::Keyboard, now, out);
         }
     }
@@ -219,6 +232,17 @@ impl Device {
 impl Guest {
     fn listens(&self, interface: Interface) -> bool {
         self.started[interface.index()]
+    }
+
+    fn again_due(&self, interface: Interface) -> Option<HostTime> {
+        let (begun, told) = self.begun[interface.index()].filter(|_| self.listens(interface))?;
+        AGAIN.get(told).map(|after| begun + *after)
+    }
+
+    fn idle_due(&self) -> Option<HostTime> {
+        // The specification repeats for ever; only what is pressed is worth waking up for.
+        let repeats = self.settings.idle != 0 && self.listens(Interface::Keyboard) && self.pressed.has_key();
+        repeats.then(|| self.keyboard_at + Duration::from_millis(4) * u32::from(self.settings.idle))
     }
 
     fn answer(&mut self, head: Head, body: &[u8], now: HostTime, out: &mut Vec<u8>) -> Result<(), SinkError> {
@@ -247,6 +271,7 @@ impl Guest {
                 say(kind::INTERRUPT_STATUS, &[control::status(interface.is_some()), first]);
                 if let Some(interface) = interface {
                     self.started[interface.index()] = head.kind == kind::START_INTERRUPT;
+                    self.begun[interface.index()] = Some((now, 0));
                     self.tell_all(interface, now, out);
                 }
             }

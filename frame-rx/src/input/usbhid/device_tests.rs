@@ -60,6 +60,10 @@ impl Bench {
         for interface in Interface::ALL {
             bench.start(interface);
         }
+        for at in AGAIN {
+            bench.device.tick(NOW + at, &mut bench.out);
+        }
+        bench.out.clear();
         bench
     }
 
@@ -353,6 +357,21 @@ fn what_was_pressed_before_the_guest_listened_is_told_when_it_does() {
     bench.edge(Code::LEFT_CTRL, false);
     assert_eq!((bench.said(), bench.device.lanes().any()), (vec![], false));
     assert_eq!(bench.start(Interface::Keyboard)[1].body[4], 0);
+}
+
+#[test]
+fn a_guest_that_does_not_listen_at_once_is_told_again_twice() {
+    let mut bench = Bench::met();
+    bench.edge(code(30), true);
+    bench.start(Interface::Keyboard);
+    for after in AGAIN {
+        assert_eq!(bench.device.due(), Some(NOW + after));
+        bench.device.tick(NOW + after - Duration::from_millis(1), &mut bench.out);
+        assert_eq!(bench.said(), []);
+        bench.device.tick(NOW + after, &mut bench.out);
+        assert_eq!(bench.reports(Interface::Keyboard)[0][1], 1);
+    }
+    assert_eq!(bench.device.due(), None);
 }
 
 #[test]

@@ -109,19 +109,19 @@ impl Plug {
 pub struct UsbHidSink {
     wire: Wire,
     plug: Plug,
-    /// Whether the guest is said to listen; who connects takes it so.
+    /// Whether the guest is said to listen.
     told_live: bool,
 }
 
 impl UsbHidSink {
-    /// Connects and plugs the device in. The guest's driver finds it later: until then it is [`News::Stopped`].
+    /// Connects and plugs the device in. The guest's driver finds it later.
     ///
     /// Blocks, but not longer than `patience`.
     ///
     /// # Errors
     /// [`SinkError`].
     pub fn connect(to: &Endpoint, patience: &Patience) -> Result<UsbHidSink, SinkError> {
-        let mut sink = UsbHidSink { wire: Wire::connect(to, patience)?, plug: Plug::new(), told_live: true };
+        let mut sink = UsbHidSink { wire: Wire::connect(to, patience)?, plug: Plug::new(), told_live: false };
         sink.flush(clock::now())?;
         while !sink.plug.device.is_met() {
             let have = sink.wire.incoming().len();
@@ -147,6 +147,10 @@ impl UsbHidSink {
 impl Sink for UsbHidSink {
     fn caps(&self) -> Caps {
         self.plug.caps()
+    }
+
+    fn is_heard(&self) -> bool {
+        self.told_live
     }
 
     fn send(&mut self, step: &Step, now: HostTime) -> Result<Sent, SinkError> {

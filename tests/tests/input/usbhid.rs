@@ -1,0 +1,509 @@
+//! The virtual USB device on its whole way: usbredir over a socket of its own and over SPICE, a real QEMU, Linux's own
+//! HID drivers, and what its input devices then say.
+
+use super::*;
+use frame_rx::input::keymap::Usage;
+
+/// Input devices that Linux makes of ours.
+const DEVICES: usize = 5;
+/// Keys that Linux calls otherwise than the usage tables do: "my computer" opens a file manager, "media" is a setting.
+const OTHER_NAMES: [(u16, u16); 2] = [(157, 144), (226, 171)];
+
+/// Clients that are killed on each transport.
+const KILLS: usize = 3;
+
+/// A machine with two places for the device: one with a socket of its own, one at the SPICE server.
+pub(crate) struct Hid {
+    pub machine: Machine,
+    _folder: tempfile::TempDir,
+    socket: PathBuf,
+}
+
+impl Hid {
+    pub fn boot(what: &str, more: &[&str]) -> Hid {
+        let folder = place::folder();
+        let socket = folder.path().join("usb");
+        let own = format!("-chardev {}", own_chardev(&socket));
+        let mut devices = vec!["qemu-xhci,id=xhci", &own, "usb-redir,id=place0,chardev=own,bus=xhci.0"];
+        devices.extend(["-chardev spicevmc,id=spice,name=usbredir", "usb-redir,chardev=spice,bus=xhci.0"]);
+        devices.extend(more);
+        let machine = Machine::boot(what, &devices, &[], DISABLED);
+        Hid { machine, _folder: folder, socket }
+    }
+
+    pub fn own(&self) -> InputChoice {
+        InputChoice::UsbHid(Endpoint::Unix(self.socket.clone()))
+    }
+
+    pub fn spice(&self) -> InputChoice {
+        InputChoice::SpiceUsb(Endpoint::Unix(self.machine.spice.clone()))
+    }
+
+    /// Plugs the device in and waits until the guest has opened all of it.
+    fn plug(&self, choice: InputChoice) -> Driver {
+        let mark = self.machine.vm.mark();
+        let mut driver = Driver::open(choice);
+        self.wait_for_devices(mark, || driver.pump());
+        let is_live = || {
+            driver.pump();
+            (driver.sink.caps().wheel_units == 120).then_some(())
+        };
+        until("both wheels in fractions", SOON, is_live, || self.machine.vm.console());
+        driver
+    }
+
+    pub fn wait_for_devices(&self, mark: usize, mut meanwhile: impl FnMut()) {
+        let all = || {
+            meanwhile();
+            let lines = self.machine.vm.lines_after(mark, "RIG-DEVICE frame-rx");
+            (lines.len() >= DEVICES).then_some(())
+        };
+        until("the device in the guest", SOON, all, || self.machine.vm.console());
+    }
+
+    fn wait_for_unplug(&self, mark: usize) {
+        let gone = || (self.machine.vm.lines_after(mark, "RIG-GONE").len() >= DEVICES).then_some(());
+        until("the unplugged device", SOON, gone, || self.machine.vm.console());
+    }
+
+    /// Takes the place with a socket of its own away: the `n`-th one.
+    pub fn remove_place(&self, monitor: &mut Monitor, n: usize) {
+        let id = place_name(n);
+        monitor.command(&format!("{{\"execute\":\"device_del\",\"arguments\":{{\"id\":\"{id}\"}}}}"));
+    }
+
+    /// Gives the machine the `n`-th place, at the same address. The one before may be going still.
+    pub fn add_place(&self, monitor: &mut Monitor, n: usize) {
+        let (id, path) = (place_name(n), self.socket.display());
+        let backend = format!(
+            "{{\"type\":\"socket\",\"data\":{{\"server\":true,\"wait\":false,\
+             \"addr\":{{\"type\":\"unix\",\"data\":{{\"path\":\"{path}\"}}}}}}}}"
+        );
+        let add = format!("{{\"execute\":\"chardev-add\",\"arguments\":{{\"id\":\"c{id}\",\"backend\":{backend}}}}}");
+        monitor.command(&add);
+        monitor.command(&format!(
+            "{{\"execute\":\"device_add\",\"arguments\":{{\"driver\":\"usb-redir\",\"id\":\"{id}\",\
+             \"chardev\":\"c{id}\",\"bus\":\"xhci.0\"}}}}"
+        ));
+    }
+
+    /// All sums so far.
+    pub fn sums(&self) -> Vec<i64> {
+        match self.machine.vm.lines_after(0, "RIG-SUM").pop() {
+            Some(line) => line.split_whitespace().skip(1).map(|n| n.parse().unwrap()).collect(),
+            None => vec![0; 10],
+        }
+    }
+}
+
+fn place_name(n: usize) -> String {
+    format!("place{n}")
+}
+
+fn own_chardev(socket: &Path) -> String {
+    format!("socket,id=own,path={},server=on,wait=off", socket.display())
+}
+
+impl Driver {
+    fn pump(&mut self) {
+        self.sink.pump(clock::now(), &mut |n| self.news.push(n)).unwrap();
+    }
+
+    /// Sends what is due now, and waits for nothing.
+    fn step(&mut self) {
+        self.pump();
+        self.pacer.run(clock::now(), self.sink.as_mut()).unwrap();
+    }
+
+    /// Sends all that waits.
+    fn drain(&mut self) {
+        let end = clock::now() + SOON;
+        while self.pacer.has_waiting() {
+            assert!(clock::now() < end, "the sink takes no more");
+            self.step();
+            let _ = clock::sleep_until(clock::now() + Duration::from_micros(200));
+        }
+    }
+
+    fn edge(&mut self, number: u16, is_down: bool) {
+        self.send(Step::Edge(Edge { code: Code::new(number).unwrap(), is_down }));
+    }
+}
+
+/// Every key and button of the device, once down and once up, and nothing else.
+fn check_keys(hid: &Hid, driver: &mut Driver, what: &str) {
+    let keys = keymap::keys().filter(|code| keymap::usage(*code) != Usage::None);
+    let keys: Vec<Code> = keys.chain((0x110..0x120).filter_map(Code::new)).collect();
+    assert!(keys.len() > 170, "{} keys", keys.len());
+    let (mark, before) = (hid.machine.vm.mark(), hid.sums()[8]);
+    // Few at a time: the console is slow, and the kernel's queue for whoever reads a keyboard has 64 places.
+    for (n, some) in keys.chunks(8).enumerate() {
+        some.iter().for_each(|code| driver.tap(*code));
+        driver.drain();
+        let so_far = 2 * (8 * n + some.len()) as i64;
+        hid.machine.wait_for_sums(mark, |sums| sums[8] - before >= so_far);
+    }
+    driver.run();
+    let all = 2 * keys.len() as i64;
+    hid.machine.wait_for_sums(mark, |sums| sums[8] - before >= all && sums[9] == 0);
+    let name_in_guest = |code: &Code| {
+        let other = OTHER_NAMES.iter().find(|(ours, _)| *ours == code.number());
+        other.map_or(code.number(), |(_, theirs)| *theirs)
+    };
+    let mut expected: Vec<String> =
+        keys.iter().flat_map(|code| [1, 0].map(|value| format!("RIG-KEY {} {value}", name_in_guest(code)))).collect();
+    let mut seen = hid.machine.vm.lines_after(mark, "RIG-KEY");
+    expected.sort();
+    seen.sort();
+    let missing: Vec<_> = expected.iter().filter(|line| !seen.contains(line)).collect();
+    let others: Vec<_> = seen.iter().filter(|line| !expected.contains(line)).collect();
+    assert_eq!(seen, expected, "{what}: missing {missing:?}, nobody pressed {others:?}");
+}
+
+/// Caps Lock pressed, the kernel lights the lamp, and the lamp is told here.
+fn check_lamps(driver: &mut Driver, hid: &Hid) {
+    let last = |driver: &Driver| {
+        let lamps = driver.news.iter().rev().find_map(|n| if let News::Leds(leds) = n { Some(*leds) } else { None });
+        lamps.unwrap_or_default().caps
+    };
+    for _ in 0..2 {
+        let (before, start) = (last(driver), clock::now());
+        driver.tap(Code::new(58).unwrap());
+        let is_switched = || {
+            driver.step();
+            (last(driver) != before).then_some(())
+        };
+        until("the lamp", SOON, is_switched, || hid.machine.vm.console());
+        println!("lamp: {:?} from the key to the lamp", clock::now().since(start));
+    }
+    driver.run();
+}
+
+/// How long a key takes from here to the guest and its line back to here.
+fn measure(machine: &Machine, driver: &mut Driver, what: &str) {
+    let mut took = Vec::new();
+    for _ in 0..40 {
+        for is_down in [true, false] {
+            let (mark, start) = (machine.vm.mark(), clock::now());
+            driver.edge(30, is_down);
+            let line = format!("RIG-KEY 30 {}", u8::from(is_down));
+            driver.drain();
+            machine.vm.wait_after(mark, &line, SOON);
+            took.push(clock::now().since(start));
+        }
+    }
+    driver.run();
+    took.sort();
+    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    println!("{what}: key to guest and back: p50 {:.2} ms, p90 {:.2} ms, p99 {:.2} ms", at(0.5), at(0.9), at(0.99));
+}
+
+#[test]
+fn every_key_button_and_lamp_of_the_usb_device_is_the_guests_over_both_transports() {
+    if !vm::input_possible() {
+        return;
+    }
+    let _turn = vm::take_turn();
+    let hid = Hid::boot("keys", &[]);
+    for (what, choice) in [("a socket of its own", hid.own()), ("spice", hid.spice())] {
+        let mut driver = hid.plug(choice);
+        check_keys(&hid, &mut driver, what);
+        check_lamps(&mut driver, &hid);
+        measure(&hid.machine, &mut driver, what);
+        let mark = hid.machine.vm.mark();
+        drop(driver);
+        hid.wait_for_unplug(mark);
+    }
+    measure(&hid.machine, &mut hid.machine.spice(), "spice inputs");
+    measure(&hid.machine, &mut hid.machine.qmp(), "qmp");
+}
+
+/// The device has a thousand places in QEMU where a PS/2 keyboard has sixteen: nothing of a burst is lost.
+fn check_burst(hid: &Hid, driver: &mut Driver, what: &str) {
+    let (mark, before) = (hid.machine.vm.mark(), hid.sums()[8]);
+    driver.edge(42, true);
+    for n in 0..200 {
+        driver.tap(Code::new(16 + n % 10).unwrap());
+    }
+    driver.edge(42, false);
+    driver.run();
+    let sums = hid.machine.wait_for_sums(mark, |sums| sums[8] - before >= 402 && sums[9] == 0);
+    assert_eq!(sums[8] - before, 402, "{what}");
+}
+
+/// A mouse of 8000 reports a second: what arrives are fewer reports, and every count of them.
+fn check_motion(hid: &Hid, driver: &mut Driver, what: &str, time: Duration) {
+    let (mark, before) = (hid.machine.vm.mark(), hid.sums());
+    let (start, mut sent, sent_before) = (clock::now(), 0_i64, driver.stats.moves.get());
+    while clock::now().since(start) < time {
+        let due = i64::try_from(clock::now().since(start).as_micros() / 125).unwrap();
+        while sent < due {
+            driver.move_by(3, -2);
+            sent += 1;
+        }
+        driver.step();
+        let _ = clock::sleep_until(clock::now() + Duration::from_micros(125));
+    }
+    driver.run();
+    let came = |sums: &[i64]| (sums[0] - before[0], sums[1] - before[1]);
+    let sums = hid.machine.wait_for_sums(mark, |sums| came(sums) == (3 * sent, -2 * sent));
+    let reports = driver.stats.moves.get() - sent_before;
+    println!("{what}: {sent} motions in {time:?} as {reports} reports: {:?} in the guest, exact", came(&sums));
+}
+
+fn check_wheels_and_places(hid: &Hid, driver: &mut Driver) {
+    let (mark, before) = (hid.machine.vm.mark(), hid.sums());
+    for _ in 0..6 {
+        driver.turn(30, -30);
+        driver.run();
+    }
+    driver.turn(7, 1);
+    driver.run();
+    // Six quarters are one whole detent, and a half that is not told as one; seven more and one more of 120.
+    let wanted = [1, -1, 187, -179];
+    hid.machine.wait_for_sums(mark, |sums| (2..6).all(|n| sums[n] - before[n] == wanted[n - 2]));
+    for (x, y) in [(1, 2), (32_767, 0), (16_000, 32_767)] {
+        let mark = hid.machine.vm.mark();
+        driver.send(Step::Move(Move { position: Some(Position { x, y }), ..Move::default() }));
+        driver.run();
+        hid.machine.wait_for_sums(mark, |sums| sums[6] == i64::from(x) && sums[7] == i64::from(y));
+    }
+}
+
+#[test]
+fn bursts_motion_wheels_and_places_of_the_usb_device_arrive_exactly_over_both_transports() {
+    if !vm::input_possible() {
+        return;
+    }
+    let _turn = vm::take_turn();
+    let seconds = std::env::var("RX_INPUT_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(3);
+    let hid = Hid::boot("sums", &[]);
+    for (what, choice) in [("a socket of its own", hid.own()), ("spice", hid.spice())] {
+        let mut driver = hid.plug(choice);
+        check_burst(&hid, &mut driver, what);
+        check_motion(&hid, &mut driver, what, Duration::from_secs(seconds));
+        check_wheels_and_places(&hid, &mut driver);
+        assert_eq!((driver.stats.unknown.get(), driver.stats.dropped.get()), (0, 0));
+        let mark = hid.machine.vm.mark();
+        drop(driver);
+        hid.wait_for_unplug(mark);
+    }
+}
+
+/// As a client that is killed: it presses five when it may (there is a file then), and then nothing more happens. Only for
+/// the tests that start it in a process of its own.
+#[test]
+fn a_client_that_waits_to_be_killed() {
+    let Ok(choice) = std::env::var("RX_INPUT_CLIENT") else { return };
+    let stop = Stop::new().unwrap();
+    let settings = InputSettings { choice: choice.parse().unwrap(), ..InputSettings::default() };
+    let (capture, handle) = capture::connect(settings, &stop, Box::new(|| {})).unwrap();
+    let thread = std::thread::spawn(move || capture.run());
+    until("the guest", SOON, || (handle.stats().state() == SinkState::Ready).then_some(()), || format!("{handle:?}"));
+    let may = PathBuf::from(std::env::var("RX_INPUT_MAY").unwrap());
+    until("the others", BOOT, || may.exists().then_some(()), String::new);
+    handle.take();
+    until("the input", SOON, || handle.is_grabbed().then_some(()), || format!("{handle:?}"));
+    for number in [42, 30, 48, 0x111, 0x11f] {
+        handle.frame(InputFrame::edge(clock::now(), Code::new(number).unwrap(), true));
+    }
+    thread.join().unwrap();
+}
+
+impl Hid {
+    /// The test above as a process, which holds five keys and buttons through the device.
+    pub fn start_client(&self, choice: &InputChoice) -> Running {
+        let (mark, folder) = (self.machine.vm.mark(), place::folder());
+        let may = folder.path().join("may");
+        let mut client = tied(std::env::current_exe().unwrap());
+        client.args(["--exact", "usbhid::a_client_that_waits_to_be_killed", "--nocapture"]);
+        client.env("RX_INPUT_CLIENT", choice.to_string()).env("RX_INPUT_MAY", &may);
+        let client = Running::start("client", &mut client);
+        self.wait_for_devices(mark, || ());
+        std::fs::write(&may, "").unwrap();
+        self.machine.wait_for_sums(mark, |sums| sums[9] == 5);
+        client
+    }
+}
+
+#[test]
+fn a_killed_client_a_stopped_machine_and_an_unplugged_device_leave_nothing_down() {
+    if !vm::input_possible() {
+        return;
+    }
+    let _turn = vm::take_turn();
+    let hid = Hid::boot("sums", &[]);
+    let vm = &hid.machine.vm;
+    let mut monitor = Monitor::connect(&hid.machine.qmp);
+    for choice in [hid.own(), hid.spice()] {
+        // Killed with five down: QEMU sees the socket close and unplugs the device.
+        for _ in 0..KILLS {
+            let mut client = hid.start_client(&choice);
+            let (mark, start) = (vm.mark(), clock::now());
+            client.signal(Signal::KILL);
+            let mut gone = Vec::new();
+            while gone.len() < DEVICES {
+                if vm.lines_after(mark, "RIG-GONE").len() > gone.len() {
+                    gone.push(clock::now().since(start));
+                }
+                assert!(clock::now().since(start) < SOON, "{}", vm.console());
+                std::thread::yield_now();
+            }
+            println!("{choice}: keyboard gone {:?} after kill -9, mouse {:?}, all {:?}", gone[0], gone[1], gone[4]);
+            hid.machine.wait_for_sums(mark, |sums| sums[9] == 0);
+        }
+        let mark = vm.mark();
+        // A release while the machine stands still is kept by QEMU, and arrives when it runs.
+        let mut driver = hid.plug(choice.clone());
+        driver.edge(42, true);
+        driver.edge(0x113, true);
+        driver.run();
+        hid.machine.wait_for_sums(mark, |sums| sums[9] == 2);
+        monitor.execute("stop");
+        let mark = vm.mark();
+        driver.edge(42, false);
+        driver.edge(0x113, false);
+        driver.run();
+        monitor.execute("cont");
+        let is_neutral = || {
+            driver.step();
+            (!vm.lines_after(mark, "RIG-SUM").is_empty() && hid.sums()[9] == 0).then_some(())
+        };
+        until("the releases", SOON, is_neutral, || vm.console());
+        let mark = vm.mark();
+        drop(driver);
+        hid.wait_for_unplug(mark);
+    }
+    check_replug(&hid, &mut monitor);
+}
+
+/// The machine's end is taken away with a key down, and comes back: so does the input, by itself.
+fn check_replug(hid: &Hid, monitor: &mut Monitor) {
+    let stop = Stop::new().unwrap();
+    let settings = InputSettings { choice: hid.own(), ..InputSettings::default() };
+    let (capture, handle) = capture::connect(settings, &stop, Box::new(|| {})).unwrap();
+    let mark = hid.machine.vm.mark();
+    let thread = std::thread::spawn(move || capture.run());
+    let ready = |connections| {
+        let stats = handle.stats();
+        let is = || stats.state() == SinkState::Ready && stats.connections.get() >= connections;
+        until("the guest", SOON, || is().then_some(()), || hid.machine.vm.console());
+    };
+    ready(1);
+    hid.wait_for_devices(mark, || ());
+    handle.take();
+    until("the input", SOON, || handle.is_grabbed().then_some(()), || hid.machine.vm.console());
+    handle.frame(InputFrame::edge(clock::now(), Code::LEFT_CTRL, true));
+    hid.machine.wait_for_sums(mark, |sums| sums[9] == 1);
+    let mark = hid.machine.vm.mark();
+    hid.remove_place(monitor, 0);
+    hid.wait_for_unplug(mark);
+    hid.machine.wait_for_sums(mark, |sums| sums[9] == 0);
+    let mark = hid.machine.vm.mark();
+    hid.add_place(monitor, 1);
+    let start = clock::now();
+    ready(2);
+    hid.wait_for_devices(mark, || ());
+    println!("usable {:?} after the machine had a place for it again", clock::now().since(start));
+    stop.request();
+    thread.join().unwrap();
+}
+
+/// SeaBIOS speaks the boot protocol: its menu opens by a key of the virtual device, and another chooses the kernel.
+#[test]
+fn firmware_hears_the_keyboard_by_the_boot_protocol() {
+    if !vm::input_possible() {
+        return;
+    }
+    let _turn = vm::take_turn();
+    let folder = place::folder();
+    let said = folder.path().join("firmware");
+    let log = format!("-chardev file,id=firmware,path={}", said.display());
+    let debug = "isa-debugcon,iobase=0x402,chardev=firmware";
+    let hid = Hid::boot("sums", &[&log, debug, "-boot menu=on,splash-time=20"]);
+    let mut monitor = Monitor::connect(&hid.machine.qmp);
+    let mut driver = hid.plug(hid.own());
+    let mark = hid.machine.vm.mark();
+    monitor.command("{\"execute\":\"set-action\",\"arguments\":{\"reboot\":\"reset\"}}");
+    monitor.execute("system_reset");
+    let firmware = || std::fs::read_to_string(&said).unwrap_or_default();
+    let wait_for = |driver: &mut Driver, word: &str, from: usize, mut press: Box<dyn FnMut(&mut Driver)>| {
+        let is_said = || {
+            driver.step();
+            press(driver);
+            firmware().get(from..).is_some_and(|text| text.contains(word)).then_some(())
+        };
+        until(word, SOON, is_said, firmware);
+    };
+    let from = firmware().len();
+    wait_for(&mut driver, "USB keyboard initialized", from, Box::new(|_| ()));
+    driver.run();
+    driver.news.clear();
+    wait_for(&mut driver, "Select boot device", from, Box::new(|driver| driver.tap(Code::new(1).unwrap())));
+    driver.run();
+    driver.tap(Code::new(2).unwrap());
+    driver.run();
+    until(
+        "the kernel",
+        BOOT,
+        || {
+            driver.step();
+            hid.machine.vm.lines_after(mark, "RIG-UP").pop()
+        },
+        firmware,
+    );
+}
+
+/// What a client of SPICE alone can notice of a machine that stands still.
+#[test]
+fn over_spice_a_stopped_machine_acknowledges_motion_as_if_it_ran() {
+    if !vm::input_possible() {
+        return;
+    }
+    let _turn = vm::take_turn();
+    let hid = Hid::boot("sums", &[]);
+    let mut monitor = Monitor::connect(&hid.machine.qmp);
+    let mut driver = hid.machine.spice();
+    monitor.execute("stop");
+    let before = driver.stats.moves.get();
+    for _ in 0..200 {
+        driver.move_by(1, 0);
+        driver.step();
+        let _ = clock::sleep_until(clock::now() + Duration::from_millis(5));
+    }
+    let sent = driver.stats.moves.get() - before;
+    println!("{sent} motions acknowledged or on their way while the machine stood still; {:?}", driver.news);
+    monitor.execute("cont");
+    assert!(sent > 100, "{sent}");
+}
+
+/// As a user has it: the program with a window, a click, keys and a button that no other way carries, and the worst end.
+#[test]
+fn a_window_drives_the_usb_device_and_kill_9_unplugs_it() {
+    if !vm::input_possible() || !require::programs(&["xdotool"]) {
+        return;
+    }
+    let Some(display) = XvfbRig::start(800, 600) else { return };
+    let (home, picture) = (place::folder(), ShmName::new("picture"));
+    let options = ["--mode", "320x240@30", "--cursor", "none"];
+    let Some(_) = programs::frame_rx(home.path()) else { return };
+    let _turn = vm::take_turn();
+    let hid = Hid::boot("keys", &[]);
+    let vm = &hid.machine.vm;
+    let mark = vm.mark();
+    let _picture = guest::start("picture", picture.path(), &options);
+    let Some(mut viewer) = start_viewer(home.path(), &display, picture.path(), &hid.own()) else { return };
+    hid.wait_for_devices(mark, || ());
+    give_to_guest(&display, &hid.machine);
+    let mark = vm.mark();
+    // Button 9 of X is the second on the side, and the wheel's click goes the whole way as 120 parts.
+    xdotool(&display, "mousemove_relative 40 20 click 9 click 4 keydown shift keydown d");
+    vm.wait_after(mark, "RIG-KEY 276 0", SOON);
+    hid.machine.wait_for_sums(mark, |sums| sums[0] > 0 && sums[4] > 0 && sums[4] % 120 == 0 && sums[9] == 2);
+    let mark = vm.mark();
+    viewer.signal(Signal::KILL);
+    hid.wait_for_unplug(mark);
+    hid.machine.wait_for_sums(mark, |sums| sums[9] == 0);
+    viewer.end(SOON);
+    xdotool(&display, "keyup d keyup shift");
+}
