@@ -8,6 +8,7 @@ minutes=${1:?usage: scripts/soak.sh MINUTES}
 end=$(($(date +%s) + minutes * 60))
 round=0
 scripts/kernel.sh
+scripts/kernel.sh input
 scripts/guest.sh
 cargo build --release --workspace
 while :; do
@@ -18,6 +19,8 @@ while :; do
 	done
 	# A thousand virtual hours of sound, thirty of each scenario.
 	SCREAM_RX_HOURS=30 cargo test --release -p scream-rx --test bed --quiet every_scenario
+	# Keyboards and mice that come and go, and a program that is killed, in a machine: zero keys may hang.
+	RX_ROUNDS=200 cargo test -p rx-tests --test evdev --quiet chaos
 	cargo test --workspace --test programs --test bad_input --test vm --quiet
 	[ "$(date +%s)" -lt "$end" ] || break
 done

@@ -10,6 +10,7 @@
 //! | do whole programs work, and fail well? | `tests/tests/programs.rs` | release binaries, processes, PulseAudio, Xvfb |
 //! | does sound come over the network? | `tests/tests/network.rs` | release binaries, datagrams on the loopback |
 //! | does it work from a real guest? | `tests/tests/vm.rs` | the same, and QEMU with a Linux guest |
+//! | are keyboards and mice read, kept and given back? | `tests/tests/evdev.rs` | `frame-rx` inside such a guest, with QEMU's devices |
 //! | how fast is it? | `benches/` | ratios within one run; never here |
 //!
 //! This library holds the rigs: private servers, displays, machines and processes for those tests. Each rig makes what
