@@ -40,7 +40,10 @@ impl Desk {
             "-m 640 -device qemu-xhci,id=xhci -device usb-kbd,bus=xhci.0,id=kbd -device usb-mouse,bus=xhci.0,id=mouse"
                 .to_owned(),
         ];
-        let arguments: Vec<String> = arguments.iter().flat_map(|a| a.split(' ')).map(str::to_owned).collect();
+        // For figures in virtual time: RX_QEMU='-icount shift=3,sleep=off'.
+        let more = std::env::var("RX_QEMU").unwrap_or_default();
+        let arguments: Vec<String> =
+            arguments.iter().flat_map(|a| a.split(' ')).chain(more.split_whitespace()).map(str::to_owned).collect();
         let vm = Vm::boot_with(folder, &arguments, "devices", Some(&program));
         for name in [KEYBOARD, MOUSE] {
             vm.wait(&format!("RIG-DEVICE {name}"), BOOT);
@@ -214,8 +217,47 @@ fn a_proxy_keeps_its_devices_and_holds_nothing_whatever_is_unplugged_or_killed()
     }
     let wanted = [600, -400, 3];
     desk.wait_for_sums(mark, |sums| (0..3).all(|n| sums[n] - before[n] == wanted[n]) && sums[9] == 0);
+    lamps_of_the_guest(&mut desk);
     unplugged_while_held(&mut desk);
     killed_while_held(&mut desk);
+}
+
+impl Desk {
+    /// Switches the virtual keyboard's Caps Lock lamp, as a virtual machine that has it does.
+    fn light(&mut self, is_lit: bool) {
+        let mark = self.vm.mark();
+        self.ask(&format!("led {VIRTUAL_KEYBOARD} 1 {}", i32::from(is_lit)));
+        self.vm.wait_after(mark, &format!("RIG-SWITCHED {VIRTUAL_KEYBOARD}"), SOON);
+    }
+
+    /// Waits until the Caps Lock lamp of the real keyboard is so.
+    fn wait_for_lamp(&mut self, is_lit: bool) {
+        let wanted = if is_lit { "1" } else { "0" };
+        let look = || {
+            let mark = self.vm.mark();
+            writeln!(self.control, "leds").expect("the second serial port");
+            let line = self.vm.wait_after(mark, &format!("RIG-LED {KEYBOARD} "), SOON);
+            let lines = self.vm.lines_after(mark, &format!("RIG-LED {KEYBOARD} "));
+            let caps = lines.iter().chain([&line]).find(|l| l.contains("::capslock"))?;
+            caps.ends_with(wanted).then_some(())
+        };
+        until(&format!("the lamp to be {wanted}"), SOON, look, || self.vm.console());
+    }
+}
+
+/// A virtual machine that lights the virtual keyboard's lamp lights the real one; the host has its own lamps back after.
+fn lamps_of_the_guest(desk: &mut Desk) {
+    desk.wait_for_lamp(false);
+    desk.light(true);
+    desk.wait_for_lamp(true);
+    desk.chord();
+    desk.wait_for_lamp(false);
+    desk.give_to_guest();
+    // The chord's key switched the lamps of this machine's own console, and so those of every keyboard.
+    desk.light(true);
+    desk.wait_for_lamp(true);
+    desk.light(false);
+    desk.wait_for_lamp(false);
 }
 
 /// What an unplugged keyboard held is released, and it is ours again when it comes back.
@@ -260,6 +302,43 @@ fn killed_while_held(desk: &mut Desk) {
     println!("{}", told.join("\n"));
     desk.key("h", false);
     desk.tap_until_from("g", 34, KEYBOARD);
+}
+
+/// What is listed, and what is said of a device that is used: never which key.
+#[test]
+fn devices_are_listed_and_the_one_in_use_is_named_without_its_keys() {
+    let Some((_turn, mut desk)) = Desk::boot() else { return };
+    let mark = desk.vm.mark();
+    desk.run("list", "/bin/frame-rx devices --evdev auto");
+    desk.vm.wait_after(mark, "RIG-ENDED list exit status: 0", SOON);
+    for line in [
+        "keyboard       0627:0001 QEMU QEMU USB Keyboard /dev/input/event",
+        "mouse          0627:0001 QEMU QEMU USB Mouse",
+    ] {
+        assert_eq!(desk.vm.lines_after(mark, line).len(), 1, "{line}\n{}", desk.vm.console());
+    }
+    let mark = desk.vm.mark();
+    desk.run("rules", "/bin/frame-rx devices --udev-rules --evdev class=mouse,name=USB");
+    desk.vm.wait_after(mark, "RIG-ENDED rules exit status: 0", SOON);
+    let rule = "ATTRS{id/vendor}==\"0627\", ATTRS{id/product}==\"0001\", TAG+=\"uaccess\"";
+    assert_eq!(desk.vm.lines_after(mark, rule).len(), 1, "{}", desk.vm.console());
+    let mark = desk.vm.mark();
+    desk.run("live", "/bin/frame-rx devices --live --evdev name=USB");
+    desk.vm.wait_after(mark, "watches 2 of 2 devices", SOON);
+    for (is_key, told) in [(true, KEYBOARD), (false, MOUSE), (true, KEYBOARD)] {
+        let mark = desk.vm.mark();
+        if is_key {
+            desk.tap("q")
+        } else {
+            desk.move_by(1, 1)
+        }
+        desk.vm.wait_after(mark, &format!("{told} ("), SOON);
+    }
+    desk.ask("signal live 15");
+    desk.vm.wait_after(mark, "RIG-ENDED live exit status: 0", SOON);
+    let told = desk.vm.lines_after(mark, "QEMU QEMU USB");
+    let of_program = told.iter().filter(|line| !line.starts_with("RIG-"));
+    assert!(of_program.clone().count() >= 3 && of_program.clone().all(|line| !line.contains("16")), "{told:?}");
 }
 
 /// Numbers from a seed, so that a round can be repeated.

@@ -1,8 +1,8 @@
 //! What the host asks of the machine while it runs, line by line on the second serial port:
 //!
 //! `run ID PROGRAM ARGUMENTS` starts a program that writes to the console · `signal ID NUMBER` sends it one ·
-//! `led NAME CODE VALUE` switches a lamp of the device whose name ends so, as a guest's own kernel would · `leds` tells
-//! `RIG-LED lamp brightness` for each. A program that ended is told: `RIG-ENDED ID status`.
+//! `led NAME CODE VALUE` switches a lamp of the device whose name ends so, as whoever uses it would, and tells
+//! `RIG-SWITCHED name node` · `leds` tells `RIG-LED device lamp brightness` for each. A program that ended is told: `RIG-ENDED ID status`.
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
@@ -96,6 +96,7 @@ fn switch(name: &str, code: u16, value: i32) -> anyhow::Result<()> {
             bytes.extend(value.to_le_bytes());
         }
         File::options().write(true).open(format!("/dev/input/{node}"))?.write_all(&bytes)?;
+        println!("RIG-SWITCHED {name} {node}");
         return Ok(());
     }
     anyhow::bail!("no device {name}")
