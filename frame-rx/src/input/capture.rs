@@ -88,6 +88,8 @@ pub struct Capture {
     /// The user asked for the guest before there was a way to it.
     wants_guest: bool,
     said: String,
+    /// The window may have told something.
+    is_rung: bool,
     desk: Desk,
 }
 
@@ -128,6 +130,7 @@ pub fn connect(settings: InputSettings, stop: &Stop, tell: Box<dyn Fn() + Send>)
         retry: RETRY.0,
         wants_guest: settings.takes_at_start,
         said: String::new(),
+        is_rung: true,
         desk,
         settings,
     };
@@ -159,6 +162,9 @@ impl Capture {
     }
 
     fn hear(&mut self, now: HostTime) {
+        if !core::mem::take(&mut self.is_rung) {
+            return;
+        }
         let mut rings = [0; 64];
         while matches!((&self.heard).read(&mut rings), Ok(n) if n == rings.len()) {}
         for _ in 0..EVENTS {
@@ -180,6 +186,7 @@ impl Capture {
                 }
             }
         }
+        self.is_rung = !self.events.is_empty();
         // After all that came: whichever was lost, nothing stays down.
         if self.shared.overflow.swap(false, Ordering::Relaxed) {
             self.stats.overflows.inc();
@@ -366,6 +373,7 @@ impl Capture {
             let devices = fds[OTHERS..n].iter().enumerate();
             devices.filter(|(_, fd)| !fd.revents().is_empty()).fold(0, |bits, (place, _)| bits | 1 << place)
         });
+        self.is_rung |= ready.is_none() || !fds[0].revents().is_empty();
         self.desk.note(ready);
     }
 
