@@ -226,6 +226,9 @@ impl Capture {
                     self.desk.grab(clock::now());
                 }
                 Some(Act::Ungrab) => {
+                    // Giving devices back takes the kernel milliseconds each: what the guest holds is released before.
+                    // Should the sink be gone, the next step tells so.
+                    let _ = self.run_pacer(clock::now());
                     self.desk.ungrab(&mut self.router);
                     self.tell_trial();
                 }

@@ -65,6 +65,8 @@ impl Control {
                 let signal = match *number {
                     "9" => Signal::KILL,
                     "15" => Signal::TERM,
+                    "18" => Signal::CONT,
+                    "19" => Signal::STOP,
                     other => anyhow::bail!("no signal {other}"),
                 };
                 if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
