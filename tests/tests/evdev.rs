@@ -367,6 +367,24 @@ fn devices_are_listed_and_the_one_in_use_is_named_without_its_keys() {
     assert!(of_program.clone().count() >= 3 && of_program.clone().all(|line| !line.contains("16")), "{told:?}");
 }
 
+/// What udev does a moment after a device has come, here long after: the program has said so by then, and goes on by
+/// itself.
+#[test]
+fn a_device_that_is_not_allowed_yet_is_told_and_read_as_soon_as_it_is() {
+    let Some((_turn, mut desk)) = Desk::boot() else { return };
+    let mark = desk.vm.mark();
+    desk.ask("run-as 1000 input /bin/frame-rx input --evdev class=keyboard,name=USB --input qmp:/tmp/none");
+    let told = desk.vm.wait_after(mark, &format!("{KEYBOARD} (keyboard, /dev/input/event"), SOON);
+    assert!(told.contains("cannot be read: Permission denied") && told.contains("frame-rx doctor"), "{told}");
+    desk.ask(&format!("mode 666 {KEYBOARD}"));
+    desk.vm.wait_after(mark, &format!("RIG-MODE {KEYBOARD}"), SOON);
+    let start = Instant::now();
+    desk.vm.wait_after(mark, &format!("reads {KEYBOARD}"), SOON);
+    println!("read {:?} after it was allowed", start.elapsed());
+    desk.ask("signal input 15");
+    desk.vm.wait_after(mark, "RIG-ENDED input exit status: 0", SOON);
+}
+
 /// Numbers from a seed, so that a round can be repeated.
 struct Chance(u64);
 
