@@ -367,6 +367,42 @@ fn devices_are_listed_and_the_one_in_use_is_named_without_its_keys() {
     assert!(of_program.clone().count() >= 3 && of_program.clone().all(|line| !line.contains("16")), "{told:?}");
 }
 
+/// Nobody is locked out who does not know the chord yet; whoever used it once is left alone.
+#[test]
+fn until_the_chord_was_used_once_the_host_gets_its_devices_back_by_itself() {
+    let Some((_turn, mut desk)) = Desk::boot() else { return };
+    desk.start_proxy("--take-at-start");
+    desk.tap_until_from("b", 48, VIRTUAL_KEYBOARD);
+    desk.key("c", true);
+    desk.vm.wait(&format!("RIG-KEY 46 1 {VIRTUAL_KEYBOARD}"), SOON);
+    desk.vm.wait(&format!("RIG-KEY 46 0 {VIRTUAL_KEYBOARD}"), SOON);
+    desk.key("c", false);
+    desk.vm.wait("the host has its devices back; until scrolllock was used once, after 10s each time", SOON);
+    desk.tap_until_from("a", 30, KEYBOARD);
+    // Taken and released by the chord: from now on it is known.
+    desk.give_to_guest();
+    desk.chord();
+    desk.tap_until_from("a", 30, KEYBOARD);
+    desk.ask("signal proxy 15");
+    desk.vm.wait("RIG-ENDED proxy exit status: 0", SOON);
+    desk.start_proxy("--take-at-start");
+    desk.tap_until_from("b", 48, VIRTUAL_KEYBOARD);
+    let mark = desk.vm.mark();
+    let taken = Instant::now();
+    until(
+        "eleven seconds with the guest",
+        SOON,
+        || {
+            desk.tap("d");
+            std::thread::sleep(PACE * 10);
+            (taken.elapsed() > Duration::from_secs(11)).then_some(())
+        },
+        String::new,
+    );
+    let by = desk.pressed_by(mark, 32);
+    assert!(!by.is_empty() && by.iter().all(|name| name == VIRTUAL_KEYBOARD), "{by:?}");
+}
+
 /// What udev does a moment after a device has come, here long after: the program has said so by then, and goes on by
 /// itself.
 #[test]
