@@ -21,6 +21,8 @@ while :; do
 	# A thousand virtual hours of sound, thirty of each scenario.
 	SCREAM_RX_HOURS=30 cargo test --release -p scream-rx --test bed --quiet every_scenario
 	scripts/sound-soak.sh 60
+	# Keyboards and mice that come and go, and a program that is killed, in a machine: zero keys may hang.
+	RX_ROUNDS=200 cargo test -p rx-tests --test evdev --quiet chaos
 	cargo test --workspace --test programs --test bad_input --test vm --quiet
 	# A minute of a mouse with 8000 reports a second, and many rounds of what could leave a key down.
 	RX_INPUT_SECONDS=60 RX_CHAOS_ROUNDS=300 cargo test --workspace --test input --quiet

@@ -67,6 +67,11 @@ pub enum Command {
     /// Give the guest keyboard and mouse without showing a picture
     Input(ForwardArgs),
     /// Give a VM's `input-linux` a keyboard and mouse that are never unplugged
+    ///
+    /// QEMU takes them with `-object input-linux,id=k,evdev=/dev/input/by-id/frame-rx-keyboard,grab_all=on` and
+    /// `-object input-linux,id=m,evdev=/dev/input/by-id/frame-rx-mouse` (the links come with the udev rule that `make
+    /// install` brings). Leave QEMU's grab-toggle as it is, both Ctrl keys, as the release chord is: QEMU never sees the
+    /// second of them, and so never lets go by itself. The real devices come and go as they like.
     InputProxy(ForwardArgs),
     /// List GPUs, monitors, keyboards and mice
     Devices(DevicesArgs),

@@ -123,8 +123,11 @@ impl Vm {
         let initrd = folder.path().join("init.cpio");
         std::fs::write(&initrd, archive).expect("room for the VM's files");
         let mut command = tied("qemu-system-x86_64");
+        // Virtual time counts the instructions of one thread.
+        let threads = if arguments.iter().any(|a| a == "-icount") { "single" } else { "multi" };
         command
-            .args(["-nodefaults", "-no-user-config", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"])
+            .args(["-nodefaults", "-no-user-config", "-machine", "q35", "-cpu", "max"])
+            .args(["-accel", &format!("tcg,thread={threads}")])
             .args(["-smp", "1", "-m", "192", "-display", "none", "-no-reboot", "-serial", "stdio"])
             .arg("-kernel")
             .arg(kernel)

@@ -90,6 +90,8 @@ pub struct Capture {
     wants_guest: bool,
     told_leds: Leds,
     said: String,
+    /// The window may have told something.
+    is_rung: bool,
     desk: Desk,
 }
 
@@ -131,6 +133,7 @@ pub fn connect(settings: InputSettings, stop: &Stop, tell: Box<dyn Fn() + Send>)
         wants_guest: settings.takes_at_start,
         told_leds: Leds::default(),
         said: String::new(),
+        is_rung: true,
         desk,
         settings,
     };
@@ -162,6 +165,9 @@ impl Capture {
     }
 
     fn hear(&mut self, now: HostTime) {
+        if !core::mem::take(&mut self.is_rung) {
+            return;
+        }
         let mut rings = [0; 64];
         while matches!((&self.heard).read(&mut rings), Ok(n) if n == rings.len()) {}
         for _ in 0..EVENTS {
@@ -183,6 +189,7 @@ impl Capture {
                 }
             }
         }
+        self.is_rung = !self.events.is_empty();
         // After all that came: whichever was lost, nothing stays down.
         if self.shared.overflow.swap(false, Ordering::Relaxed) {
             self.stats.overflows.inc();
@@ -222,6 +229,9 @@ impl Capture {
                     self.desk.grab(clock::now());
                 }
                 Some(Act::Ungrab) => {
+                    // Giving devices back takes the kernel milliseconds each: what the guest holds is released before.
+                    // Should the sink be gone, the next step tells so.
+                    let _ = self.run_pacer(clock::now());
                     self.desk.ungrab(&mut self.router);
                     self.tell_trial();
                 }
@@ -379,6 +389,7 @@ impl Capture {
             let devices = fds[OTHERS..n].iter().enumerate();
             devices.filter(|(_, fd)| !fd.revents().is_empty()).fold(0, |bits, (place, _)| bits | 1 << place)
         });
+        self.is_rung |= ready.is_none() || !fds[0].revents().is_empty();
         self.desk.note(ready);
     }
 

@@ -164,12 +164,11 @@ impl Router {
 
     fn edge(&mut self, now: HostTime, at: HostTime, index: usize, edge: Edge, acts: &mut Vec<Act>) {
         let Edge { code, is_down } = edge;
-        let was_down = self.down().contains(code);
+        let was_down = self.is_down(code);
         let source = &mut self.sources[index];
         let is_new = if is_down { source.down.insert(code) } else { source.down.remove(code) };
-        let down = self.down();
         // One key may be told by two sources, a device and the window: the chord counts it once.
-        if down.contains(code) != was_down && self.watch.edge(now, code, is_down, &down) {
+        if self.is_down(code) != was_down && self.watch.edge(now, code, is_down, &self.down()) {
             return self.toggle(now, acts);
         }
         if is_down {
@@ -299,13 +298,11 @@ impl Router {
 
     /// Goes on where only keys that were down were waited for.
     fn settle(&mut self, acts: &mut Vec<Act>) {
-        if !self.down().is_empty() {
-            return;
-        }
+        let is_neutral = || self.sources.iter().all(|s| s.down.is_empty());
         match self.phase {
-            Phase::Arming { .. } => self.enter_guest(acts),
-            Phase::Draining { .. } => self.enter_host(acts),
-            Phase::Host | Phase::Guest | Phase::Lost { .. } => {}
+            Phase::Arming { .. } if is_neutral() => self.enter_guest(acts),
+            Phase::Draining { .. } if is_neutral() => self.enter_host(acts),
+            _ => {}
         }
     }
 
@@ -325,6 +322,10 @@ impl Router {
         self.forget_sent();
         let ups = sent.in_release_order().map(|code| Step::Edge(Edge { code, is_down: false }));
         acts.extend(ups.map(|step| Act::Send(now, step)));
+    }
+
+    fn is_down(&self, code: Code) -> bool {
+        self.sources.iter().any(|s| s.down.contains(code))
     }
 
     fn down(&self) -> CodeSet {

@@ -1,14 +1,18 @@
 //! What the host asks of the machine while it runs, line by line on the second serial port:
 //!
-//! `run ID PROGRAM ARGUMENTS` starts a program that writes to the console · `signal ID NUMBER` sends it one ·
-//! `led NAME CODE VALUE` switches a lamp of the device whose name ends so, as a guest's own kernel would · `leds` tells
-//! `RIG-LED lamp brightness` for each. A program that ended is told: `RIG-ENDED ID status`.
+//! `run ID PROGRAM ARGUMENTS` starts a program that writes to the console, `run-as USER ...` as the user of that number ·
+//! `mode BITS NAME` changes who may open the node of the device with that name, and tells `RIG-MODE name node` · `signal ID NUMBER` sends it one ·
+//! `led NAME CODE VALUE` switches a lamp of the device whose name ends so, as whoever uses it would, and tells
+//! `RIG-SWITCHED name node` · `leds` tells `RIG-LED device lamp brightness` for each. A program that ended is told: `RIG-ENDED ID status`.
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command};
 
 /// The second serial port.
@@ -60,11 +64,24 @@ impl Control {
                 let child = Command::new(program).args(arguments).spawn()?;
                 self.children.insert((*id).to_owned(), child);
             }
+            ["run-as", user, id, program, arguments @ ..] => {
+                let user = user.parse()?;
+                let child = Command::new(program).args(arguments).uid(user).gid(user).spawn()?;
+                self.children.insert((*id).to_owned(), child);
+            }
+            ["mode", bits, name @ ..] => {
+                let (name, bits) = (name.join(" "), u32::from_str_radix(bits, 8)?);
+                let node = node_of(&name)?;
+                fs::set_permissions(&node, Permissions::from_mode(bits))?;
+                println!("RIG-MODE {name} {}", node.display());
+            }
             ["signal", id, number] => {
                 let child = self.children.get(*id).ok_or_else(|| anyhow::anyhow!("no such program"))?;
                 let signal = match *number {
                     "9" => Signal::KILL,
                     "15" => Signal::TERM,
+                    "18" => Signal::CONT,
+                    "19" => Signal::STOP,
                     other => anyhow::bail!("no signal {other}"),
                 };
                 if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
@@ -80,25 +97,31 @@ impl Control {
     }
 }
 
-/// Writes an event to the device, as a user of its lamps does. The kernel stamps it.
-fn switch(name: &str, code: u16, value: i32) -> anyhow::Result<()> {
+/// The node of the device whose name ends so.
+fn node_of(name: &str) -> anyhow::Result<PathBuf> {
     for entry in fs::read_dir("/sys/class/input")?.flatten() {
         let node = entry.file_name().to_string_lossy().into_owned();
         let is_named = fs::read_to_string(entry.path().join("device/name")).is_ok_and(|n| n.trim().ends_with(name));
-        if !node.starts_with("event") || !is_named {
-            continue;
+        if node.starts_with("event") && is_named {
+            return Ok(PathBuf::from("/dev/input").join(node));
         }
-        let mut bytes = Vec::new();
-        for (kind, code, value) in [(EV_LED, code, value), (0, 0, 0)] {
-            bytes.extend([0; 16]);
-            bytes.extend(kind.to_le_bytes());
-            bytes.extend(code.to_le_bytes());
-            bytes.extend(value.to_le_bytes());
-        }
-        File::options().write(true).open(format!("/dev/input/{node}"))?.write_all(&bytes)?;
-        return Ok(());
     }
     anyhow::bail!("no device {name}")
+}
+
+/// Writes an event to the device, as a user of its lamps does. The kernel stamps it.
+fn switch(name: &str, code: u16, value: i32) -> anyhow::Result<()> {
+    let mut bytes = Vec::new();
+    for (kind, code, value) in [(EV_LED, code, value), (0, 0, 0)] {
+        bytes.extend([0; 16]);
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend(code.to_le_bytes());
+        bytes.extend(value.to_le_bytes());
+    }
+    let node = node_of(name)?;
+    File::options().write(true).open(&node)?.write_all(&bytes)?;
+    println!("RIG-SWITCHED {name} {}", node.display());
+    Ok(())
 }
 
 fn tell_leds() -> anyhow::Result<()> {

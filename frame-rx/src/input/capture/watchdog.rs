@@ -64,21 +64,21 @@ impl Watchdog {
     }
 }
 
-/// Whether somebody who should turn does.
+/// Whether somebody who should turn does. A look counts for as long as there should be between two: what passed while the
+/// whole process was stopped is nobody's silence.
 #[derive(Debug, Default)]
 struct Judge {
-    seen: Option<(u64, HostTime)>,
+    turns: u64,
+    looked: HostTime,
+    silence: Duration,
 }
 
 impl Judge {
     fn is_dead(&mut self, now: HostTime, turns: u64, holds: bool) -> bool {
-        match self.seen {
-            Some((seen, since)) if seen == turns && holds => now.since(since) >= SILENCE,
-            _ => {
-                self.seen = Some((turns, now));
-                false
-            }
-        }
+        let passed = now.since(core::mem::replace(&mut self.looked, now)).min(LOOK);
+        let is_silent = core::mem::replace(&mut self.turns, turns) == turns && holds;
+        self.silence = if is_silent { self.silence + passed } else { Duration::ZERO };
+        self.silence >= SILENCE
     }
 }
 
@@ -86,24 +86,30 @@ impl Judge {
 mod tests {
     use super::*;
 
+    /// When the judge, who looks four times a second, finds dead: `turns` and `holds` at each millisecond.
+    fn dies_at(ends_ms: u64, turns: impl Fn(u64) -> u64, holds: impl Fn(u64) -> bool) -> Option<u64> {
+        let mut judge = Judge::default();
+        let start = HostTime::from_ns(1_000_000_000);
+        (0..ends_ms).step_by(250).find(|ms| judge.is_dead(start + Duration::from_millis(*ms), turns(*ms), holds(*ms)))
+    }
+
     #[test]
     fn a_thread_that_stops_turning_with_devices_in_its_hands_is_dead_after_two_seconds() {
+        assert_eq!(dies_at(60_000, |ms| 1 + ms / 1900, |_| true), None, "it turns");
+        assert_eq!(dies_at(60_000, |_| 7, |_| false), None, "it holds nothing");
+        assert_eq!(dies_at(60_000, |ms| 1 + ms.min(5000), |_| true), Some(7000));
+        assert_eq!(dies_at(60_000, |_| 7, |ms| ms >= 9000), Some(10_750), "counted from when it had them");
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_is_not_dead_when_it_goes_on() {
         let mut judge = Judge::default();
-        let at = |ms| HostTime::from_ns(1_000_000_000) + Duration::from_millis(ms);
-        for (ms, turns, holds, dead) in [
-            (0, 1, true, false),
-            (1900, 1, true, false),
-            (2000, 2, true, false),
-            (3999, 2, true, false),
-            (4001, 2, true, true),
-            // Without devices it may sleep as it likes, and the time counts from when it has them.
-            (5000, 2, false, false),
-            (9000, 2, false, false),
-            (9500, 2, true, false),
-            (11_001, 2, true, true),
-        ] {
-            assert_eq!(judge.is_dead(at(ms), turns, holds), dead, "{ms}");
+        let start = HostTime::from_ns(1_000_000_000);
+        assert!(!judge.is_dead(start, 1, true));
+        for n in 1..8 {
+            assert!(!judge.is_dead(start + Duration::from_secs(3600 * n), 1, true), "{n}");
         }
+        assert!(judge.is_dead(start + Duration::from_secs(3600 * 8), 1, true), "but it should turn by then");
     }
 
     #[test]
