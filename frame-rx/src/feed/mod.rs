@@ -436,17 +436,20 @@ impl Copy<'_> {
         let give_up = self.found + rows::ROWS_TIMEOUT;
         let is_over = || self.stop.is_requested();
         let copied = rows::copy_damage(&pending, self.region, &mut slot, self.bounce, give_up, is_over);
-        let Ok(bytes) = copied else {
+        let Ok(rows::Copied { bytes, waited }) = copied else {
             stats.late.inc();
             intake.abandon(slot);
             return Became::Dropped;
         };
+        let guest = pending.timing().as_ref().map(translate::guest_took);
+        let hdr = pending.frame().hdr().map_or(0, |hdr| hdr.max_nits);
         if pending.finish() != Outcome::Accepted {
             stats.torn.inc();
             intake.abandon(slot);
             return Became::Dropped;
         }
-        slot.times = Times { looked: self.looked, found: self.found, copied: clock::now() };
+        slot.times = Times { looked: self.looked, found: self.found, copied: clock::now(), waited, guest };
+        stats.set_guest_stages(guest, hdr);
         stats.copied.inc();
         stats.copied_bytes.add(bytes);
         stats.copy.record_duration(slot.times.copied.since(slot.times.found));
