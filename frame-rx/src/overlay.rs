@@ -3,7 +3,7 @@
 
 use crate::picture::Size;
 use crate::text::{self, TextBox};
-use crate::trace::{Stage, Trace};
+use crate::trace::{GuestTook, Stage, Took, Trace};
 use core::time::Duration;
 use shm_proto::HostTime;
 use std::fmt::Write;
@@ -18,9 +18,14 @@ const NOTICE: Duration = Duration::from_secs(2);
 const GRAPH_ROWS: u32 = 48;
 /// The guide line.
 const GUIDE: [u8; 4] = [0x80, 0x80, 0x80, 0xFF];
-/// The colours of our four stages.
-const COLOURS: [[u8; 4]; 4] =
-    [[0x4C, 0xA6, 0xFF, 0xFF], [0x5F, 0xD3, 0x6A, 0xFF], [0xF2, 0xC1, 0x4E, 0xFF], [0xE8, 0x6A, 0x5C, 0xFF]];
+/// The colours of the stages, and of those that the guest tells of.
+const COLOURS: [[u8; 4]; 5] = [
+    [0x4C, 0xA6, 0xFF, 0xFF],
+    [0x5F, 0xD3, 0x6A, 0xFF],
+    [0xF2, 0xC1, 0x4E, 0xFF],
+    [0xE8, 0x6A, 0x5C, 0xFF],
+    [0xB0, 0x7C, 0xE8, 0xFF],
+];
 
 /// What is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -153,7 +158,12 @@ impl Overlay {
             Shown::Figures | Shown::Timings => self.write_figures(now, facts, &mut words),
         }
         let painted = text::paint_small(&words, window)?;
-        Some(if self.shown == Shown::Timings { with_graph(painted, facts) } else { painted })
+        if self.shown != Shown::Timings {
+            return Some(painted);
+        }
+        let ours = with_graph(painted, facts, |took| Some(&took.stages));
+        let tells = facts.trace.last().any(|took| took.guest.is_some());
+        Some(if tells { with_graph(ours, facts, |took| Some(&took.guest.as_ref()?.stages)) } else { ours })
     }
 
     fn write_figures(&mut self, now: HostTime, facts: &Facts<'_>, words: &mut String) {
@@ -175,6 +185,12 @@ impl Overlay {
                 let _ = writeln!(words, "{} {:.2} ms, 99 % {:.2} ms", stage.name(), ms(p50), ms(p99));
             }
         }
+        for (i, name) in GuestTook::NAMES.iter().enumerate() {
+            if let Some((p50, p99)) = facts.trace.guest_percentiles(i) {
+                let ms = |d: Duration| d.as_secs_f64() * 1e3;
+                let _ = writeln!(words, "guest's {name} {:.2} ms, 99 % {:.2} ms", ms(p50), ms(p99));
+            }
+        }
         let late: Vec<String> = Stage::ALL
             .iter()
             .zip(facts.late)
@@ -187,7 +203,11 @@ impl Overlay {
 
 /// Adds a graph under the text: one column for each of the last pictures, the newest at the right, its stages on top of
 /// each other; the guide line is the time a picture may take.
-fn with_graph(mut text: TextBox, facts: &Facts<'_>) -> TextBox {
+fn with_graph<const N: usize>(
+    mut text: TextBox,
+    facts: &Facts<'_>,
+    stages: impl Fn(&Took) -> Option<&[Duration; N]>,
+) -> TextBox {
     let (width, top) = (text.size.width as usize, text.size.height as usize);
     let paper: [u8; 4] = text.rgba.first_chunk().copied().unwrap_or([0; 4]);
     let rows = GRAPH_ROWS as usize;
@@ -204,7 +224,7 @@ fn with_graph(mut text: TextBox, facts: &Facts<'_>) -> TextBox {
     for (i, took) in facts.trace.last().enumerate() {
         let Some(x) = (i + width).checked_sub(columns) else { continue };
         let (mut up, mut sum) = (0, Duration::ZERO);
-        for (stage, colour) in took.stages.iter().zip(COLOURS) {
+        for (stage, colour) in stages(took).into_iter().flatten().zip(COLOURS) {
             sum += *stage;
             let end = usize::try_from(sum.as_nanos() / per_row.as_nanos().max(1)).unwrap_or(rows).min(rows);
             for row in up..end {
@@ -222,7 +242,6 @@ fn with_graph(mut text: TextBox, facts: &Facts<'_>) -> TextBox {
 #[cfg(all(test, feature = "overlay"))]
 mod tests {
     use super::*;
-    use crate::trace::Took;
 
     const WINDOW: Size = Size::new(640, 360);
 
@@ -266,8 +285,9 @@ mod tests {
     fn figures_are_rates_percentiles_and_the_causes_of_lateness() {
         let (mut overlay, mut trace) = (Overlay::default(), Trace::default());
         for i in 0..100 {
-            let stages = [1, 2, 3, 4].map(Duration::from_millis);
-            trace.add(Took { stages }, at(i * 10), Duration::from_millis(25));
+            let stages = [1, 2, 3, 4, 0].map(Duration::from_millis);
+            let guest = Some(GuestTook { stages: [5, 6, 7, 8].map(Duration::from_millis) });
+            trace.add(Took { stages, guest }, at(i * 10), Duration::from_millis(25));
         }
         let mut words = String::new();
         overlay.write_figures(at(0), &facts(&trace, 100), &mut words);
@@ -277,6 +297,7 @@ mod tests {
             "guest 60.0/s, shown 60.0/s, dropped 2",
             "copy 2.00 ms, 99 % 2.00 ms",
             "compositor 4.00 ms",
+            "guest's process 6.00 ms, 99 % 6.00 ms",
             "late: copy 3, compositor 1",
         ] {
             assert!(words.contains(part), "{part} in\n{words}");
@@ -287,10 +308,11 @@ mod tests {
     fn the_graph_stacks_the_stages_of_the_newest_picture_at_the_right() {
         let mut trace = Trace::default();
         // The graph is 50 ms high: 48 rows. 10, 5, 0 and 10 ms are 9, 5, 0 and 10 rows, rounded at their ends.
-        trace.add(Took { stages: [10, 5, 0, 10].map(Duration::from_millis) }, at(0), Duration::from_millis(25));
+        let stages = [10, 5, 0, 10, 0].map(Duration::from_millis);
+        trace.add(Took { stages, guest: None }, at(0), Duration::from_millis(25));
         let size = Size::new(8, 2);
         let text = TextBox { size, rgba: vec![7; 64] };
-        let graph = with_graph(text, &facts(&trace, 1));
+        let graph = with_graph(text, &facts(&trace, 1), |took| Some(&took.stages));
         assert_eq!(graph.size, Size::new(8, 50));
         let pixel = |x: usize, up: usize| {
             let at = ((49 - up) * 8 + x) * 4;

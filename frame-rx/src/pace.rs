@@ -44,8 +44,9 @@ pub struct Pace {
     earliest: HostTime,
 }
 
-/// A picture may come this fraction of a refresh early: a guest at the screen's own rate is never held back by jitter.
-const EARLY: u32 = 8;
+/// A picture may come so many quarters of a refresh early. A guest at the screen's own rate is never held back by jitter;
+/// and after one drawing was late, the next ones are not late for ever, each by what the one before was.
+const EARLY_QUARTERS: u32 = 3;
 
 impl Pace {
     /// A visible window. `interval` is the least time between two drawings for the guest's sake (one refresh of the
@@ -94,7 +95,7 @@ impl Pace {
         match self.interval {
             None => Plan::Now,
             Some(interval) => {
-                let from = self.earliest - interval / EARLY;
+                let from = self.earliest - interval * EARLY_QUARTERS / 4;
                 if now >= from { Plan::Now } else { Plan::At(from) }
             }
         }
@@ -106,7 +107,7 @@ impl Pace {
         self.window_waits = false;
         if let Some(interval) = self.interval {
             // From the planned instant, not from the real one: being early once does not make the rate higher.
-            self.earliest = self.earliest.max(now - interval / EARLY) + interval;
+            self.earliest = self.earliest.max(now) + interval;
         }
     }
 }
@@ -170,6 +171,26 @@ mod tests {
         let Plan::At(t) = pace.plan(us(1000)) else { panic!("should wait") };
         assert!(t > us(1000) && t <= us(16_667));
         assert_eq!(pace.plan(t), Plan::Now);
+    }
+
+    #[test]
+    fn a_drawing_that_was_late_does_not_hold_back_those_after_it() {
+        let mut pace = Pace::new(Some(REFRESH));
+        let (mut held_us, mut drawings) = (Vec::new(), 0);
+        for i in 0..60u64 {
+            let due = i * 16_667;
+            pace.note(Cause::Picture);
+            // The tenth one finds a busy machine.
+            let mut at = if i == 10 { due + 12_000 } else { due };
+            if let Plan::At(later) = pace.plan(us(at)) {
+                at += later.since(us(at)).as_micros() as u64;
+            }
+            held_us.push(at - due);
+            pace.drawn(us(at));
+            drawings += 1;
+        }
+        assert_eq!(drawings, 60);
+        assert!(held_us.iter().enumerate().all(|(i, held)| i == 10 || *held == 0), "{held_us:?}");
     }
 
     #[test]

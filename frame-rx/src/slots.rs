@@ -10,6 +10,8 @@
 
 use crate::damage::Damage;
 use crate::picture::PictureFormat;
+use crate::trace::GuestTook;
+use core::time::Duration;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use shm_proto::HostTime;
 use std::sync::Arc;
@@ -54,6 +56,10 @@ pub struct Times {
     pub found: HostTime,
     /// Its rows were all copied.
     pub copied: HostTime,
+    /// How long of that was spent waiting for the guest to write them.
+    pub waited: Duration,
+    /// What the guest says of its own stages.
+    pub guest: Option<GuestTook>,
 }
 
 /// A picture on its way to the screen.

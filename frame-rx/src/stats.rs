@@ -1,7 +1,7 @@
 //! What the receiver counts, and the two forms in which it tells: figures for `--stats`, lines for people.
 
 use crate::guest::GuestInfo;
-use crate::trace::Stage;
+use crate::trace::{GuestTook, Stage};
 use rx_host::exit::Failure;
 use rx_host::report::{Counter, Figures, Histogram};
 use shm_proto::kvmfr::Counters as ViewerCounters;
@@ -37,6 +37,10 @@ pub struct FeedStats {
     pub pickup: Histogram,
     /// From finding a picture to having its rows, waiting for the guest to write them included.
     pub copy: Histogram,
+    /// What the guest says of its own stages: see [`GuestTook::NAMES`].
+    pub guest_stages: [Histogram; 4],
+    /// How bright the display is that the newest picture was made for. Unit: cd/m2. 0: the guest does not say.
+    hdr_nits: AtomicU64,
     viewer: [AtomicU64; 4],
     /// Written when a session begins, never while pictures flow.
     guest: Mutex<Option<Arc<GuestInfo>>>,
@@ -69,6 +73,19 @@ impl FeedStats {
         for (place, value) in self.viewer.iter().zip(values) {
             place.store(value, Ordering::Relaxed);
         }
+    }
+
+    /// Remembers what the guest says of a picture. Real-time safe.
+    pub fn set_guest_stages(&self, took: Option<GuestTook>, hdr_nits: u32) {
+        self.hdr_nits.store(hdr_nits.into(), Ordering::Relaxed);
+        for (histogram, stage) in self.guest_stages.iter().zip(took.iter().flat_map(|took| took.stages)) {
+            histogram.record_duration(stage);
+        }
+    }
+
+    /// How bright the display is that the newest picture was made for, if the guest says so. Unit: cd/m2.
+    pub fn hdr_nits(&self) -> Option<u64> {
+        Some(self.hdr_nits.load(Ordering::Relaxed)).filter(|nits| *nits > 0)
     }
 
     /// Remembers who the guest of the session that begins is.
@@ -159,6 +176,15 @@ pub fn figures(feed: &FeedStats, screen: &ScreenStats) -> Figures {
         .spread_ms("copy", &feed.copy.summary())
         .spread_ms("show", &screen.show.summary())
         .spread_ms("draw", &screen.draw.summary());
+    for (name, histogram) in GuestTook::NAMES.iter().zip(&feed.guest_stages) {
+        let summary = histogram.summary();
+        if summary.count > 0 {
+            f.spread_ms(&format!("guest_{name}"), &summary);
+        }
+    }
+    if let Some(nits) = feed.hdr_nits() {
+        f.count("hdr_display_nits", nits);
+    }
     if let Some(guest) = feed.guest() {
         f.count("guest_lgmp_version", guest.lgmp.into()).count("guest_kvmfr_version", guest.kvmfr.into());
         let texts = [("guest_program", &guest.producer), ("guest_capture", &guest.capture), ("guest_os", &guest.os)];

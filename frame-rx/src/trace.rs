@@ -17,13 +17,13 @@ const STEADY: u32 = 6;
 pub enum Stage {
     /// From when it may have been announced to finding it.
     Transport,
-    /// Copying, waiting for the guest's write pointer included.
+    /// Copying, but for waiting for the guest's write pointer.
     Copy,
     /// To the GPU.
     Gpu,
     /// Waiting for the screen's turn, drawing, presenting.
     Compositor,
-    /// Not a stage of ours: the guest sent it later than its rhythm.
+    /// The guest: it was still writing, or announced the picture later than its rhythm.
     Guest,
 }
 
@@ -43,11 +43,25 @@ impl Stage {
     }
 }
 
-/// How long one picture took in each of our four stages.
+/// How long the guest's own stages took, as it says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuestTook {
+    /// By [`GuestTook::NAMES`].
+    pub stages: [Duration; 4],
+}
+
+impl GuestTook {
+    /// One word for each of its stages, in order.
+    pub const NAMES: [&'static str; 4] = ["capture", "process", "copy", "hold"];
+}
+
+/// How long one picture took in each stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Took {
-    /// By [`Stage::ALL`], without the guest.
-    pub stages: [Duration; 4],
+    /// By [`Stage::ALL`]; the guest's is how long it was waited for while it wrote.
+    pub stages: [Duration; 5],
+    /// What the guest says it did before.
+    pub guest: Option<GuestTook>,
 }
 
 impl Took {
@@ -55,9 +69,10 @@ impl Took {
     /// way and drawing began; `shown`: when it was handed to the screen.
     pub fn new(times: &Times, fetched: HostTime, drawing: HostTime, shown: HostTime) -> Took {
         let pickup = times.found.since(times.looked);
-        let copy = times.copied.since(times.found);
+        let copy = times.copied.since(times.found).saturating_sub(times.waited);
         let screen = fetched.since(times.copied) + shown.since(drawing);
-        Took { stages: [pickup, copy, drawing.since(fetched), screen] }
+        let stages = [pickup, copy, drawing.since(fetched), screen, times.waited];
+        Took { stages, guest: times.guest }
     }
 
     /// All stages together.
@@ -72,7 +87,7 @@ pub struct Trace {
     kept: [Took; KEPT],
     count: u64,
     /// What is usual in each stage, then the guest's distance: moves a sixteenth towards each picture.
-    usual: [Duration; 5],
+    usual: [Duration; 6],
     last_found: Option<HostTime>,
     /// One bit for each of the last pictures: it came in rhythm.
     rhythm: u8,
@@ -80,7 +95,7 @@ pub struct Trace {
 
 impl Default for Trace {
     fn default() -> Self {
-        Trace { kept: [Took::default(); KEPT], count: 0, usual: [Duration::ZERO; 5], last_found: None, rhythm: 0 }
+        Trace { kept: [Took::default(); KEPT], count: 0, usual: [Duration::ZERO; 6], last_found: None, rhythm: 0 }
     }
 }
 
@@ -94,7 +109,7 @@ impl Trace {
         if let Some(kept) = self.kept.get_mut(usize::try_from(place).unwrap_or(0)) {
             *kept = took;
         }
-        let usual_gap = self.usual[4];
+        let usual_gap = self.usual[5];
         let in_rhythm = gap.abs_diff(usual_gap) < usual_gap / 4;
         self.rhythm = self.rhythm << 1 | u8::from(in_rhythm);
         for (usual, value) in self.usual.iter_mut().zip(took.stages.iter().chain([&gap])) {
@@ -107,11 +122,11 @@ impl Trace {
     fn judge(&self, took: &Took, gap: Duration, budget: Duration) -> Option<Stage> {
         if took.total() > budget {
             let excess = |i: usize| took.stages[i].saturating_sub(self.usual[i]);
-            let worst = (0..4).max_by_key(|i| (excess(*i), took.stages[*i]))?;
+            let worst = (0..5).max_by_key(|i| (excess(*i), took.stages[*i]))?;
             return Stage::ALL.get(worst).copied();
         }
         let steady = self.rhythm.count_ones() >= STEADY;
-        (steady && gap > self.usual[4] * 3 / 2).then_some(Stage::Guest)
+        (steady && gap > self.usual[5] * 3 / 2).then_some(Stage::Guest)
     }
 
     /// The last pictures, the oldest first.
@@ -122,14 +137,22 @@ impl Trace {
         older.iter().filter(move |_| full).chain(newer)
     }
 
-    /// Of the last pictures, half and 99 % took at most this long in a stage of ours.
+    /// Of the last pictures, half and 99 % took at most this long in a stage.
     pub fn percentiles(&self, stage: Stage) -> Option<(Duration, Duration)> {
-        let index = Stage::ALL.iter().position(|s| *s == stage).filter(|i| *i < 4)?;
-        let mut values: Vec<Duration> = self.last().map(|took| took.stages[index]).collect();
-        values.sort_unstable();
-        let at = |percent: usize| values.get((values.len() * percent).div_ceil(100).max(1) - 1).copied();
-        Some((at(50)?, at(99)?))
+        let index = Stage::ALL.iter().position(|s| *s == stage)?;
+        percentiles(self.last().map(|took| took.stages[index]).collect())
     }
+
+    /// The same of a stage of the guest's own, by [`GuestTook::NAMES`]; of those pictures of which it said so.
+    pub fn guest_percentiles(&self, index: usize) -> Option<(Duration, Duration)> {
+        percentiles(self.last().filter_map(|took| took.guest?.stages.get(index).copied()).collect())
+    }
+}
+
+fn percentiles(mut values: Vec<Duration>) -> Option<(Duration, Duration)> {
+    values.sort_unstable();
+    let at = |percent: usize| values.get((values.len() * percent).div_ceil(100).max(1) - 1).copied();
+    Some((at(50)?, at(99)?))
 }
 
 #[cfg(test)]
@@ -142,29 +165,35 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    fn took(stages: [Duration; 5]) -> Took {
+        Took { stages, guest: None }
+    }
+
     /// A guest at 60 Hz whose every stage takes two milliseconds, and at the end one picture of another kind.
-    fn after_usual_ones(odd: [u64; 4], gap_ms: u64) -> Option<Stage> {
+    fn after_usual_ones(odd: [u64; 5], gap_ms: u64) -> Option<Stage> {
         let mut trace = Trace::default();
         let mut now = HostTime::from_ns(1_000_000_000);
         for _ in 0..100 {
             now = now + ms(17);
-            assert_eq!(trace.add(Took { stages: [ms(2); 4] }, now, BUDGET), None);
+            assert_eq!(trace.add(took([ms(2); 5]), now, BUDGET), None);
         }
-        trace.add(Took { stages: odd.map(ms) }, now + ms(gap_ms), BUDGET)
+        trace.add(took(odd.map(ms)), now + ms(gap_ms), BUDGET)
     }
 
     #[test]
     fn the_stage_that_took_longer_than_usual_is_to_blame() {
         for (odd, gap, expected) in [
-            ([2, 2, 2, 2], 17, None),
-            ([5, 5, 5, 5], 17, None),
-            ([30, 2, 2, 2], 17, Some(Stage::Transport)),
-            ([2, 40, 2, 3], 17, Some(Stage::Copy)),
-            ([2, 2, 24, 2], 17, Some(Stage::Gpu)),
-            ([7, 7, 7, 90], 17, Some(Stage::Compositor)),
-            ([2, 2, 2, 2], 40, Some(Stage::Guest)),
+            ([2, 2, 2, 2, 2], 17, None),
+            ([5, 5, 5, 5, 5], 17, None),
+            ([30, 2, 2, 2, 2], 17, Some(Stage::Transport)),
+            ([2, 40, 2, 3, 2], 17, Some(Stage::Copy)),
+            ([2, 2, 24, 2, 2], 17, Some(Stage::Gpu)),
+            ([7, 7, 7, 90, 2], 17, Some(Stage::Compositor)),
+            // It wrote for a long time, or began late.
+            ([2, 2, 2, 2, 30], 17, Some(Stage::Guest)),
+            ([2, 2, 2, 2, 2], 40, Some(Stage::Guest)),
             // Both: what we can do something about.
-            ([2, 30, 2, 2], 40, Some(Stage::Copy)),
+            ([2, 30, 2, 2, 2], 40, Some(Stage::Copy)),
         ] {
             assert_eq!(after_usual_ones(odd, gap), expected, "{odd:?} after {gap} ms");
         }
@@ -176,7 +205,7 @@ mod tests {
         let mut now = HostTime::from_ns(1_000_000_000);
         for i in 0..500u64 {
             now = now + ms(10 + (i * 7919) % 400);
-            assert_eq!(trace.add(Took { stages: [ms(1); 4] }, now, BUDGET), None, "picture {i}");
+            assert_eq!(trace.add(took([ms(1); 5]), now, BUDGET), None, "picture {i}");
         }
     }
 
@@ -184,7 +213,7 @@ mod tests {
     fn the_first_pictures_are_not_judged() {
         let mut trace = Trace::default();
         for i in 0..FEWEST {
-            let took = Took { stages: [ms(200); 4] };
+            let took = took([ms(200); 5]);
             assert_eq!(trace.add(took, HostTime::from_ns(i * 1000), BUDGET), None);
         }
     }
@@ -194,11 +223,24 @@ mod tests {
         let mut trace = Trace::default();
         assert_eq!((trace.last().count(), trace.percentiles(Stage::Copy)), (0, None));
         for i in 0..300 {
-            trace.add(Took { stages: [ms(0), ms(i), ms(0), ms(0)] }, HostTime::from_ns(i), BUDGET);
+            trace.add(took([ms(0), ms(i), ms(0), ms(0), ms(0)]), HostTime::from_ns(i), BUDGET);
         }
         let copies: Vec<u64> = trace.last().map(|t| t.stages[1].as_millis() as u64).collect();
         assert_eq!(copies, (60..300).collect::<Vec<_>>());
         assert_eq!(trace.percentiles(Stage::Copy), Some((ms(179), ms(297))));
-        assert_eq!(trace.percentiles(Stage::Guest), None);
+        assert_eq!(trace.guest_percentiles(0), None, "the guest said nothing");
+    }
+
+    #[test]
+    fn waiting_for_the_guest_is_not_copying() {
+        let at = |ms: u64| HostTime::from_ns(ms * 1_000_000);
+        let guest = Some(GuestTook { stages: [ms(1), ms(2), ms(3), ms(4)] });
+        let times = Times { looked: at(10), found: at(11), copied: at(31), waited: ms(18), guest };
+        let took = Took::new(&times, at(34), at(35), at(40));
+        assert_eq!(took.stages, [ms(1), ms(2), ms(1), ms(8), ms(18)]);
+        assert_eq!(took.total(), ms(30), "from the last look to the screen");
+        let mut trace = Trace::default();
+        trace.add(took, at(11), BUDGET);
+        assert_eq!(trace.guest_percentiles(2), Some((ms(3), ms(3))));
     }
 }

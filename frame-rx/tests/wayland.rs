@@ -140,3 +140,34 @@ fn a_monitor_is_found_by_its_name_and_an_unknown_one_is_told() {
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("there is no monitor DP-9") && text.contains("HEADLESS-1"), "{text}");
 }
+
+#[test]
+fn a_full_screen_window_that_comes_to_another_monitor_fits_its_picture_to_that_one() {
+    let Some((_gpu, sway)) = sway::compositor(640, 360) else { return };
+    sway.act("create_output");
+    sway.act("output HEADLESS-2 resolution 480x270");
+    let guest = GuestThread::start(config(480, 270, Motion::Bar));
+    let mut program = start(&sway, &guest, "-F --output HEADLESS-2 --filter nearest --stats s.json");
+    program.says("showing the guest");
+    let tell = || format!("{}\n{}", program.text(), sway.log());
+    let on_second = || {
+        let (w, h, rgb) = sway.pixels_of(&["-o", "HEADLESS-2"])?;
+        guest.stamp_of(&rgb, w, h)
+    };
+    until("a picture on the second monitor", on_second, tell);
+    // What sway does with the windows of a monitor that is unplugged, which it cannot play without one.
+    sway.act("[app_id=\"frame-rx\"] focus, move workspace to output HEADLESS-1");
+    let begun = guest.with(|g| g.frames_begun());
+    // On the first one it is fitted; a picture that stands still can be compared.
+    let on_first = || {
+        let (w, h, rgb) = sway.pixels_of(&["-o", "HEADLESS-1"])?;
+        ((w, h) == (640, 360)).then_some(())?;
+        let shown = |stamp| in_the_middle(&guest.expected(stamp), Size::new(480, 270), Size::new(w, h), Scale::Fit);
+        let last = guest.with(|g| g.last_stamp()).filter(|s| s.frame > begun)?;
+        (rgb == shown(last)).then_some(())
+    };
+    guest.with(|g| g.set_picture(config(480, 270, Motion::Still).spec, Motion::Still));
+    until("the picture on the first monitor", on_first, tell);
+    program.signal("TERM");
+    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+}

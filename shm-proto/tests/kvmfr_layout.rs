@@ -46,6 +46,16 @@ fn ours(l: &Layout, structure: &str, field: &str) -> Option<usize> {
         ("KVMFRFrame", "dataHeight") => return f.data_height,
         ("KVMFRFrame", "sdrWhiteLevel") => return f.sdr_white_level,
         ("KVMFRFrame", "captureTime") => f.timing?.durations,
+        ("KVMFRFrame", "postProcessTime") => f.timing?.durations + 8,
+        ("KVMFRFrame", "copyTime") => f.timing?.durations + 16,
+        ("KVMFRFrame", "readyTime") => f.timing?.durations + 24,
+        ("KVMFRFrame", "holdTime") => f.timing?.durations + 32,
+        ("KVMFRFrame", "hdrDisplayPrimary") => f.hdr?,
+        ("KVMFRFrame", "hdrWhitePoint") => f.hdr? + 12,
+        ("KVMFRFrame", "hdrMaxDisplayLuminance") => f.hdr? + 16,
+        ("KVMFRFrame", "hdrMinDisplayLuminance") => f.hdr? + 20,
+        ("KVMFRFrame", "hdrMaxContentLightLevel") => f.hdr? + 24,
+        ("KVMFRFrame", "hdrMaxFrameAverageLightLevel") => f.hdr? + 28,
         ("KVMFRFrame", "readyLeadTime") => f.timing?.durations + 8 * (wire::TIMING_DURATIONS - 1),
         ("KVMFRFrame", "timingSerial") => f.timing?.serial,
         ("KVMFRFrame", "timingValid") => f.timing?.valid,
@@ -87,21 +97,10 @@ fn ours(l: &Layout, structure: &str, field: &str) -> Option<usize> {
 const UNSPOKEN: &[&str] =
     &["KVMFRInput", "KVMFRClipboard", "KVMFRStream", "KVMFRFrameSchedule", "KVMFRR", "LGColorTransform"];
 
-/// Fields of newer versions that are not read: stages between the first and the last, the display a picture was made for,
-/// and when it is due.
+/// Fields of newer versions that are not read: when a picture is due, and what is reserved.
 const UNREAD: &[&str] = &[
-    "postProcessTime",
-    "copyTime",
-    "readyTime",
-    "holdTime",
     "timingFlags",
     "timingReserved",
-    "hdrDisplayPrimary",
-    "hdrWhitePoint",
-    "hdrMaxDisplayLuminance",
-    "hdrMinDisplayLuminance",
-    "hdrMaxContentLightLevel",
-    "hdrMaxFrameAverageLightLevel",
     "scheduleGeneration",
     "scheduleEpoch",
     "scheduleDeadlineSerial",

@@ -245,7 +245,8 @@ impl Painter {
         if !self.overlay.is_due(now) {
             return;
         }
-        let words = format!("{}\n{}", self.manner_in_words(), self.screen.gpu().info());
+        let made_for = link.feed.hdr_nits().map(|nits| format!("\nmade for a display of {nits} cd/m2"));
+        let words = format!("{}\n{}{}", self.manner_in_words(), self.screen.gpu().info(), made_for.unwrap_or_default());
         let facts = Facts {
             found: link.feed.found.get(),
             shown: self.stats.shown.get(),

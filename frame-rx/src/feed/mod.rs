@@ -4,6 +4,7 @@
 //! Here the protocol ends: what leaves this module are slots, pointer places and shapes, and states.
 
 mod asking;
+mod conditions;
 mod rows;
 mod translate;
 
@@ -17,8 +18,8 @@ use crate::state::{Condition, GuestState};
 use crate::stats::{FeedStats, Passed};
 use crate::wishes::Wishes;
 use asking::Asking;
+pub use conditions::{Conditions, ConditionsIn, conditions};
 use core::time::Duration;
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use rx_host::signals::Stop;
 use rx_host::watch::{RegionEvent, RegionWatch};
 use rx_host::{clock, realtime};
@@ -59,40 +60,6 @@ pub enum Told {
 
 /// Tells the screen's thread. Called by the feed's thread, so it must not block.
 pub type Tell = Box<dyn Fn(Told) + Send>;
-
-/// Where conditions come out: the newest only.
-#[derive(Clone, Debug)]
-pub struct Conditions(Receiver<Condition>);
-
-/// Where the feed puts them in.
-#[derive(Debug)]
-pub struct ConditionsIn {
-    newest: Sender<Condition>,
-    withdraw: Receiver<Condition>,
-}
-
-/// Both ends of the way on which conditions travel.
-pub fn conditions() -> (ConditionsIn, Conditions) {
-    let (newest, out) = bounded(1);
-    (ConditionsIn { newest, withdraw: out.clone() }, Conditions(out))
-}
-
-impl ConditionsIn {
-    fn set(&self, condition: Condition) {
-        let mut newest = condition;
-        while let Err(TrySendError::Full(back)) = self.newest.try_send(newest) {
-            newest = back;
-            let _replaced = self.withdraw.try_recv();
-        }
-    }
-}
-
-impl Conditions {
-    /// The newest condition, if it was not taken yet.
-    pub fn take(&self) -> Option<Condition> {
-        self.0.try_recv().ok()
-    }
-}
 
 /// Makes memory for the rows of a picture of so many bytes, or says why there is none.
 pub type MakeRows<R> = Box<dyn FnMut(u64) -> Result<R, String> + Send>;
@@ -418,17 +385,20 @@ impl Copy<'_> {
         let give_up = self.found + rows::ROWS_TIMEOUT;
         let is_over = || self.stop.is_requested();
         let copied = rows::copy_damage(&pending, self.region, &mut slot, self.bounce, give_up, is_over);
-        let Ok(bytes) = copied else {
+        let Ok(rows::Copied { bytes, waited }) = copied else {
             stats.late.inc();
             intake.abandon(slot);
             return Became::Dropped;
         };
+        let guest = pending.timing().as_ref().map(translate::guest_took);
+        let hdr = pending.frame().hdr().map_or(0, |hdr| hdr.max_nits);
         if pending.finish() != Outcome::Accepted {
             stats.torn.inc();
             intake.abandon(slot);
             return Became::Dropped;
         }
-        slot.times = Times { looked: self.looked, found: self.found, copied: clock::now() };
+        slot.times = Times { looked: self.looked, found: self.found, copied: clock::now(), waited, guest };
+        stats.set_guest_stages(guest, hdr);
         stats.copied.inc();
         stats.copied_bytes.add(bytes);
         stats.copy.record_duration(slot.times.copied.since(slot.times.found));

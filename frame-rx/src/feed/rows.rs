@@ -33,7 +33,16 @@ impl From<AccessError> for CopyEnd {
     }
 }
 
-/// Copies `slot.damage` out of the frame, row by row as the guest finishes them. Returns how many bytes.
+/// What was copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// How many bytes.
+    pub bytes: u64,
+    /// How long was waited for the guest.
+    pub waited: Duration,
+}
+
+/// Copies `slot.damage` out of the frame, row by row as the guest finishes them.
 ///
 /// `bounce` holds [`BOUNCE_BYTES`]. Pixels of three bytes become pixels of four. Waits until `give_up` at most, or until `is_over` says so. Real-time safe but for
 /// that wait.
@@ -47,13 +56,13 @@ pub fn copy_damage<R: Rows>(
     bounce: &mut [u8],
     give_up: HostTime,
     is_over: impl Fn() -> bool,
-) -> Result<u64, CopyEnd> {
+) -> Result<Copied, CopyEnd> {
     let frame = pending.frame();
     let (pitch, slot_pitch) = (u64::from(frame.pitch_bytes()), u64::from(slot.format.slot_pitch_bytes()));
     let Slot { rows, damage, format, .. } = slot;
     let (source, stored) = (format.pixel.source_bytes(), format.pixel.slot_bytes());
     let (bounce, mut wide) = if source == stored { (bounce, None) } else { split(bounce) };
-    let (mut ready, mut copied) = (0, 0);
+    let (mut ready, mut copied) = (0, Copied::default());
     for rect in damage.rects(format.stored) {
         let line_bytes = rect.width as usize * source as usize;
         let whole_rows = rect.width == format.stored.width && pitch == slot_pitch && source == stored;
@@ -65,7 +74,7 @@ pub fn copy_damage<R: Rows>(
         while y < rect.bottom() {
             let count = piece_rows.min(rect.bottom() - y);
             if ready < y + count {
-                ready = wait_for_rows(pending, y + count, give_up, &is_over)?;
+                ready = wait_for_rows(pending, y + count, give_up, (&is_over, &mut copied.waited))?;
             }
             let len = row_room * (count as usize - 1) + line_bytes;
             let bytes = bounce.get_mut(..len).ok_or(CopyEnd::Unreachable)?;
@@ -79,7 +88,7 @@ pub fn copy_damage<R: Rows>(
             if !rows.write(to, bytes) {
                 return Err(CopyEnd::Unreachable);
             }
-            copied += len as u64;
+            copied.bytes += len as u64;
             y += count;
         }
     }
@@ -104,6 +113,22 @@ fn widen<'w>(narrow: &[u8], wide: &'w mut [u8]) -> &'w [u8] {
 
 /// Waits until the first `rows` rows are written; returns how many are.
 fn wait_for_rows(
+    pending: &PendingFrame<'_>,
+    rows: u32,
+    give_up: HostTime,
+    (is_over, waited): (&impl Fn() -> bool, &mut Duration),
+) -> Result<u32, CopyEnd> {
+    let ready = pending.ready_rows();
+    if ready >= rows {
+        return Ok(ready);
+    }
+    let begun = clock::now();
+    let came = wait_longer(pending, rows, give_up, is_over);
+    *waited += clock::now().since(begun);
+    came
+}
+
+fn wait_longer(
     pending: &PendingFrame<'_>,
     rows: u32,
     give_up: HostTime,

@@ -8,7 +8,7 @@ use shm_proto::guest_sim::pattern::Motion;
 use shm_proto::guest_sim::picture::{PictureConfig, PictureGuest, Publish};
 use shm_proto::guest_sim::pointer::{PointerMode, position_at, shape};
 use shm_proto::guest_sim::stamp::{Edge, Stamp, read_stamp};
-use shm_proto::kvmfr::{PictureSpec, PixelType, ShapeKind};
+use shm_proto::kvmfr::{GuestTiming, HdrMetadata, PictureSpec, PixelType, ShapeKind, Version};
 use std::sync::mpsc;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -346,6 +346,59 @@ fn a_guest_that_cannot_follow_is_not_told() {
     rig.feed.parts.wishes.follow_window(crate::picture::Size::new(640, 480));
     rig.run_frames(20);
     assert_eq!((rig.guest.asked_position(), rig.guest.asked_size()), (None, None));
+}
+
+#[test]
+fn what_a_guest_says_of_its_stages_and_its_display_is_counted_if_it_can_be() {
+    let ms = Duration::from_millis;
+    let honest = GuestTiming { capture: ms(1), post_process: ms(2), copy: ms(3), hold: ms(4), ..Default::default() };
+    let lie = GuestTiming { copy: Duration::from_secs(3600), ..honest };
+    let hdr = HdrMetadata { max_nits: 1000, white: (15_635, 16_450), ..Default::default() };
+    let impossible = HdrMetadata { max_nits: 0, ..hdr };
+    for (version, timing, display, counted, nits) in [
+        (Version::Lgmp12, honest, hdr, true, Some(1000)),
+        (Version::Lgmp12, lie, impossible, false, None),
+        (Version::B7, honest, hdr, false, None),
+    ] {
+        let mut config = config(128, 96).speaking(version);
+        (config.timing, config.spec.hdr) = (Some(timing), Some(display));
+        let mut rig = Rig::new(config);
+        rig.run_frames(3);
+        let medians: Vec<f64> = rig.stats.guest_stages.iter().map(|h| h.summary().p50 as f64 / 1e6).collect();
+        let all = rig.stats.guest_stages.iter().all(|h| h.summary().count > 0);
+        assert_eq!(all, counted, "{version:?} {timing:?}");
+        for (got, want) in medians.iter().zip([1.0, 2.0, 3.0, 4.0]).filter(|_| counted) {
+            assert!((got - want).abs() < 0.1, "{medians:?}");
+        }
+        assert_eq!(rig.stats.hdr_nits(), nits, "{version:?} {display:?}");
+        rig.checked_stamp();
+    }
+}
+
+#[test]
+fn what_the_guest_asks_of_the_desktop_is_told_and_ends_with_its_session() {
+    let mut config = config(128, 96);
+    config.spec.flags = FrameFlags::BLOCK_SCREENSAVER | FrameFlags::REQUEST_ACTIVATION;
+    let mut rig = Rig::new(config);
+    rig.run_frames(2);
+    let asks = rig.feed.parts.asks.clone();
+    assert_eq!((asks.wants_awake(), asks.take_attention()), (true, true));
+    rig.guest.set_picture(PictureSpec::new(PixelType::Bgra, 128, 96), Motion::Bar);
+    rig.run_until("no wish", |_| !asks.wants_awake());
+}
+
+#[test]
+fn a_screen_that_lost_its_memory_gets_other_slots_and_a_whole_picture() {
+    let mut config = config(128, 96);
+    config.motion = Motion::Still;
+    let mut rig = Rig::new(config);
+    rig.run_frames(1);
+    let shown = rig.stats.copied.get();
+    rig.screen.fill(0);
+    rig.feed.parts.wishes.renew();
+    // A guest that stands still sends nothing by itself.
+    rig.run_until("the picture again", |r| r.stats.copied.get() > shown);
+    rig.checked_stamp();
 }
 
 #[test]

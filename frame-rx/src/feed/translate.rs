@@ -5,7 +5,8 @@ use crate::damage::Damage;
 use crate::picture::{PictureFormat, PixelFormat, Rect, Rotation, Size, Transfer};
 use crate::size::{Depth, advised_mib};
 use crate::state::GuestState;
-use shm_proto::kvmfr::{self, CursorState, Frame, FrameFlags, PixelType, ShapeKind};
+use crate::trace::GuestTook;
+use shm_proto::kvmfr::{self, CursorState, Frame, FrameFlags, GuestTiming, PixelType, ShapeKind};
 
 /// The picture of a frame, as far as its rows have arrived.
 pub fn picture_format(frame: &Frame) -> PictureFormat {
@@ -62,6 +63,12 @@ pub fn showing(frame: &Frame) -> GuestState {
     } else {
         GuestState::Live
     }
+}
+
+/// What the guest says of its own stages, in the order in which a picture passes them.
+pub fn guest_took(timing: &GuestTiming) -> GuestTook {
+    let GuestTiming { capture, post_process, copy, hold, .. } = *timing;
+    GuestTook { stages: [capture, post_process, copy, hold] }
 }
 
 /// What changed in a frame.

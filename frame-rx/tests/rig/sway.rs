@@ -111,9 +111,14 @@ impl Sway {
         assert!(self.ask(&["--", command]).is_some(), "swaymsg {command}\n{}", self.log());
     }
 
-    /// What is on the output: width, height, red, green, blue.
+    /// What is on all outputs: width, height, red, green, blue.
     pub fn pixels(&self) -> Option<(u32, u32, Vec<u8>)> {
-        let done = self.tool("grim").args(["-t", "ppm", "-"]).output().expect("grim");
+        self.pixels_of(&[])
+    }
+
+    /// What grim sees with these arguments, such as `-o` and the name of an output.
+    pub fn pixels_of(&self, args: &[&str]) -> Option<(u32, u32, Vec<u8>)> {
+        let done = self.tool("grim").args(args).args(["-t", "ppm", "-"]).output().expect("grim");
         let mut rest = done.stdout.as_slice();
         let mut word = || {
             let start = rest.iter().position(|b| !b.is_ascii_whitespace())?;

@@ -132,6 +132,35 @@ fn keys_are_those_of_the_settings() {
 }
 
 #[test]
+fn what_keys_changed_is_there_in_the_next_run_unless_that_is_not_wanted() {
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
+    let guest = GuestThread::start(config(Motion::Still));
+    let kept = x.dir.path().join("state/frame-rx/looking-glass.toml");
+    let turned = |x: &Xvfb, window: &str| x.title(window) == "frame-rx: simulated, 270x480";
+    let (mut program, window) = start(&x, &guest, "");
+    for key in ["r", "c", "x"] {
+        press(&x, "Scroll_Lock", key);
+    }
+    x.until("the turn", || turned(&x, &window).then_some(()));
+    press(&x, "Scroll_Lock", "q");
+    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+    let text = std::fs::read_to_string(&kept).unwrap();
+    for line in ["turn = 90", "turn-instead-of = \"auto\"", "scale = \"integer\"", "filter = \"sharp\""] {
+        assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
+    }
+    for (flags, is_turned) in [("", true), ("--no-remember", false), ("--rotate 0", false)] {
+        let mut command = frame_rx(x.dir.path(), Some(&x.display));
+        let mut program = Program::start(command.arg("-f").arg(&guest.path).args(flags.split_whitespace()));
+        let window = x.window();
+        x.until("a title", || x.title(&window).contains("simulated, ").then_some(()));
+        x.until(flags, || (turned(&x, &window) == is_turned && x.title(&window).contains('x')).then_some(()));
+        program.signal("TERM");
+        assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+    }
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), text, "nothing was changed by a key");
+}
+
+#[test]
 fn full_screen_by_the_window_manager_is_left_by_key() {
     let Some((_gpu, mut x)) = crate::xvfb::display(1280, 720) else { return };
     x.manage();

@@ -136,6 +136,29 @@ fn each_way_of_scaling_works_in_a_window_of_a_given_size() {
 }
 
 #[test]
+fn one_to_one_is_exact_whatever_factor_the_desktop_scales_by() {
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
+    let guest = GuestThread::start(still(321, 181));
+    for factor in ["1.25", "1.5", "1.6666667", "2"] {
+        let mut command = frame_rx(x.dir.path(), Some(&x.display));
+        command.env("WINIT_X11_SCALE_FACTOR", factor).arg("-f").arg(&guest.path).args(["--scale", "1:1"]);
+        let mut program = Program::start(&mut command);
+        program.says("showing the guest");
+        let window = x.window();
+        // The window is the picture's size in pixels of the screen, not of the desktop.
+        x.wait_for_size(&window, (321, 181));
+        let picture = last_picture(&guest);
+        shows(&x, &window, &program, factor, |_, _| picture.clone());
+        x.act(&["windowsize", "--sync", &window, "500", "333"]);
+        shows(&x, &window, &program, factor, |w, h| {
+            scaled(&picture, Size::new(321, 181), Size::new(w, h), Scale::OneToOne)
+        });
+        program.signal("TERM");
+        assert_eq!(program.ends().code(), Some(0), "{factor}: {}", program.text());
+    }
+}
+
+#[test]
 fn full_screen_fills_the_screen_and_goes_back_by_key_or_by_the_window_manager() {
     let Some((_gpu, mut x)) = crate::xvfb::display(1280, 720) else { return };
     x.manage();

@@ -2,6 +2,7 @@
 //! the guest's numbers again. Source: the wire reference, sections 3.3 to 3.8 and 4.1.
 
 use super::damage::{Damage, Rect};
+use super::hdr::HdrMetadata;
 use super::pixel::PixelType;
 use super::wire::{
     FrameLayout, MAX_DAMAGE_RECTS, MAX_PICTURE_SIDE, RECT_BYTES, SDR_WHITE_NITS, Snapshot, WRITE_POINTER_BYTES,
@@ -107,6 +108,7 @@ pub struct Frame {
     screen: (u32, u32),
     rows: u32,
     flags: FrameFlags,
+    hdr: Option<HdrMetadata>,
     damage: Damage,
     pixels_at: u64,
 }
@@ -178,6 +180,11 @@ impl Frame {
             screen: (side_or("screenWidth", screen.0, width)?, side_or("screenHeight", screen.1, height)?),
             rows,
             flags,
+            // A display that cannot be is no reason to lose the picture.
+            hdr: l
+                .hdr
+                .filter(|_| flags.has(FrameFlags::HDR_METADATA))
+                .and_then(|at| HdrMetadata::check(snapshot, at).ok()),
             damage: damage(snapshot, l, width, rows)?,
             pixels_at: place.offset + first_pixel,
         })
@@ -246,6 +253,11 @@ impl Frame {
     /// The flags that are known.
     pub const fn flags(&self) -> FrameFlags {
         self.flags
+    }
+
+    /// What display the picture was made for, if the guest says so.
+    pub const fn hdr(&self) -> Option<&HdrMetadata> {
+        self.hdr.as_ref()
     }
 
     /// What changed since the frame taken before, in picture pixels.

@@ -120,6 +120,8 @@ pub struct FrameLayout {
     pub flags: usize,
     /// How bright white is in the guest's SDR windows, cd/m2; 0 is [`SDR_WHITE_NITS`].
     pub sdr_white_level: Option<usize>,
+    /// What display the picture was made for, with [`HDR_METADATA`](super::FrameFlags::HDR_METADATA).
+    pub hdr: Option<usize>,
     /// How long the guest's stages took.
     pub timing: Option<TimingLayout>,
     /// Size of the header.

@@ -2,7 +2,7 @@
 
 use super::super::pattern::Motion;
 use super::super::pointer::PointerMode;
-use crate::kvmfr::{PictureSpec, PixelType, ProducerConfig, Version};
+use crate::kvmfr::{GuestTiming, PictureSpec, PixelType, ProducerConfig, Version};
 use core::time::Duration;
 
 /// In which steps the write pointer follows the pixels.
@@ -30,6 +30,8 @@ pub struct PictureConfig {
     pub publish: Publish,
     /// How long it takes to write one picture.
     pub write_time: Duration,
+    /// What it says its stages took, where the version can; nothing: the truth.
+    pub timing: Option<GuestTiming>,
     /// The cursor's shape.
     pub pointer: PointerMode,
     /// Cursor moves per second; 0 is a cursor that stands.
@@ -47,6 +49,7 @@ impl PictureConfig {
             rate_hz: 60,
             publish: Publish::Steps,
             write_time: Duration::ZERO,
+            timing: None,
             pointer: PointerMode::Color,
             pointer_rate_hz: 125,
             producer: ProducerConfig::default(),

@@ -336,9 +336,9 @@ impl PictureGuest {
     fn follow(&mut self, width: u32, height: u32) {
         let old = self.config.spec;
         let side = |asked: u32| asked.clamp(1, MAX_PICTURE_SIDE);
-        let PictureSpec { flags, rotation, sdr_white, .. } = old;
+        let PictureSpec { flags, rotation, sdr_white, hdr, .. } = old;
         let new = PictureSpec::new(old.pixel_type, side(width), side(height));
-        let new = PictureSpec { flags, rotation, sdr_white, ..new };
+        let new = PictureSpec { flags, rotation, sdr_white, hdr, ..new };
         let follows = self.config.producer.identity.features & features::WINDOW_SIZE != 0;
         let differs = (new.width, new.height) != (old.width, old.height);
         if follows && differs && self.producer.rows_that_fit(&new) == new.height {

@@ -4,7 +4,7 @@ use super::super::lies::How;
 use super::super::pattern::{Motion, Pattern};
 use super::super::stamp::Stamp;
 use super::{BEAT, PictureGuest, Publish, later, period};
-use crate::kvmfr::Begun;
+use crate::kvmfr::{Begun, GuestTiming};
 use crate::lgmp::host::HostError;
 use crate::time::HostTime;
 use core::ops::Range;
@@ -103,6 +103,10 @@ impl PictureGuest {
         if self.lies_about_write_pointer() {
             self.producer.abandon_frame();
         } else {
+            // It has no other stages: nothing is captured, nothing is held back.
+            let copy = now.since(writing.began);
+            self.producer
+                .set_timing(Some(self.config.timing.unwrap_or(GuestTiming { copy, ..GuestTiming::default() })));
             self.producer.end_frame()?;
             let slot = self.producer.slot();
             if let Some(place) = self.slots_whole.get_mut(slot) {

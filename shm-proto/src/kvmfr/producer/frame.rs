@@ -1,6 +1,7 @@
 //! The frames of [`Producer`]: announce, write, publish, end, post again.
 
 use super::super::damage::Rect;
+use super::super::timing::TIMING_BYTES;
 use super::picture_spec::{FrameNumbers, PictureSpec};
 use super::{Begun, Producer, Tampering, Writing};
 use crate::lgmp::host::{Block, HostError};
@@ -112,9 +113,20 @@ impl Producer {
     pub fn end_frame(&mut self) -> Result<(), AccessError> {
         if let Some(writing) = self.writing {
             self.publish_rows(writing.rows)?;
+            self.tell_timing()?;
             self.writing = None;
             self.whole = true;
         }
+        Ok(())
+    }
+
+    fn tell_timing(&self) -> Result<(), AccessError> {
+        let (Some(timing), Some(l)) = (self.timing, self.wire.frame.timing) else { return Ok(()) };
+        let header = self.host.region().span(u64::from(self.block().offset), self.wire.frame.size as u64)?;
+        header.sub(l.durations as u64, TIMING_BYTES as u64)?.copy_from(&timing.encode())?;
+        header.word::<u32>(l.serial as u64)?.store_release(self.serial);
+        // Releases the durations to the viewer that finds them valid.
+        header.word::<u32>(l.valid as u64)?.store_release(1);
         Ok(())
     }
 

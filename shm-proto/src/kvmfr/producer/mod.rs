@@ -20,6 +20,7 @@ pub use picture_spec::PictureSpec;
 pub use tampering::{CursorField, FrameField, Tampering};
 
 use super::message::{self, ViewerMessage};
+use super::timing::GuestTiming;
 use super::wire::{Layout, Version, WRITE_POINTER_BYTES};
 use crate::lgmp::host::{Beat, Block, Host, HostError, MagicOrder, QueueHandle};
 use crate::lgmp::host_queue::Posted;
@@ -104,6 +105,7 @@ pub struct Producer {
     writing: Option<Writing>,
     whole: bool,
     stalled: bool,
+    timing: Option<GuestTiming>,
     cursor: cursor::Cursor,
     counters: ProducerCounters,
     tampering: Tampering,
@@ -145,6 +147,7 @@ impl Producer {
             writing: None,
             whole: false,
             stalled: false,
+            timing: None,
             cursor: cursor::Cursor::default(),
             counters: ProducerCounters::default(),
             tampering: Tampering::default(),
@@ -179,6 +182,11 @@ impl Producer {
     /// From now on lies as told; the default tells the truth.
     pub fn tamper(&mut self, tampering: Tampering) {
         self.tampering = tampering;
+    }
+
+    /// From now on tells this of each frame when it ends, where the version can; or nothing.
+    pub fn set_timing(&mut self, timing: Option<GuestTiming>) {
+        self.timing = timing;
     }
 
     /// The oldest message of a viewer.

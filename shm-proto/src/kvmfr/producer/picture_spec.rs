@@ -2,6 +2,7 @@
 
 use super::super::damage::Rect;
 use super::super::frame::{FrameFlags, Rotation};
+use super::super::hdr::{HDR_BYTES, HdrMetadata};
 use super::super::pixel::PixelType;
 use super::super::wire::layouts::MAX_FRAME_HEADER_BYTES;
 use super::super::wire::{Layout, MAX_DAMAGE_RECTS, RECT_BYTES};
@@ -25,6 +26,8 @@ pub struct PictureSpec {
     pub flags: u32,
     /// How bright SDR white is, cd/m2, where the version says it; 0 is the usual.
     pub sdr_white: u32,
+    /// What display it was made for, where the version says it; the flag is set as needed.
+    pub hdr: Option<HdrMetadata>,
 }
 
 impl PictureSpec {
@@ -44,6 +47,7 @@ impl PictureSpec {
             rotation: Rotation::None,
             flags,
             sdr_white: 0,
+            hdr: None,
         }
     }
 
@@ -84,6 +88,7 @@ impl PictureSpec {
         };
         let (data_width, data_height, stride) = self.stored(numbers.rows);
         let truncated = if numbers.rows < self.height { FrameFlags::TRUNCATED } else { 0 };
+        let described = if self.hdr.and(l.hdr).is_some() { FrameFlags::HDR_METADATA } else { 0 };
         let count = u32::try_from(damage.len()).ok().filter(|n| *n <= MAX_DAMAGE_RECTS).unwrap_or(0);
         for (at, value) in [
             (l.format_ver, numbers.format_ver),
@@ -98,7 +103,7 @@ impl PictureSpec {
             (l.pitch, self.pitch_bytes),
             (l.offset, numbers.offset),
             (l.damage_count, count),
-            (l.flags, self.flags | truncated),
+            (l.flags, self.flags | truncated | described),
         ] {
             put(at, value);
         }
@@ -108,6 +113,16 @@ impl PictureSpec {
                 put(at, value);
             }
         }
+        if let (Some(hdr), Some(at)) = (self.hdr, l.hdr)
+            && let Some(place) = header.get_mut(at..at + HDR_BYTES)
+        {
+            place.copy_from_slice(&hdr.encode());
+        }
+        let mut put = |at: usize, value: u32| {
+            if let Some(place) = header.get_mut(at..at + 4) {
+                place.copy_from_slice(&value.to_le_bytes());
+            }
+        };
         for (index, rect) in damage.iter().take(count as usize).enumerate() {
             let at = l.damage + index * RECT_BYTES;
             for (field, value) in [rect.x, rect.y, rect.width, rect.height].into_iter().enumerate() {

@@ -1,6 +1,7 @@
 //! A frame between its announcement and its acknowledgement.
 
 use super::super::frame::{Frame, PictureFormat};
+use super::super::timing::{GuestTiming, TIMING_BYTES};
 use super::Viewer;
 use super::link::Link;
 use crate::lgmp::Trouble;
@@ -85,6 +86,22 @@ impl<'v> PendingFrame<'v> {
         purpose: Purpose,
     ) -> Result<(), AccessError> {
         copy_rows(&self.viewer.region, &self.frame, rows, dst, dst_pitch_bytes, purpose)
+    }
+
+    /// How long the guest's own stages took, once it has said so, which it does after its last row. Nothing if its version
+    /// does not say, or says what cannot be. Ask when all rows are copied. Real-time safe.
+    pub fn timing(&self) -> Option<GuestTiming> {
+        let Link::Joined { wire, .. } = &self.viewer.link else { return None };
+        let l = wire.frame.timing?;
+        let header = self.message.payload(&self.viewer.region, u32::try_from(wire.frame.size).ok()?).ok()?;
+        // Acquire: the durations were stored before the word that makes them valid.
+        let word = |at: usize| header.read_word::<u32>(at as u64).map(|w| w.load_acquire());
+        if word(l.valid).ok()? == 0 || word(l.serial).ok()? != self.frame.serial() {
+            return None;
+        }
+        let durations = header.read_array::<TIMING_BYTES>(l.durations as u64).ok()?;
+        // A producer that went on meanwhile is found out when the frame is finished.
+        GuestTiming::check(&durations).ok()
     }
 
     /// Ends the frame: looks whether the copy is whole, then acknowledges. Real-time safe.
