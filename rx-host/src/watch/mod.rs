@@ -25,6 +25,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The file is looked at this often even if nothing was told.
 const SURE_EVERY: Duration = Duration::from_secs(2);
 
+/// A wait may end this much early.
+const A_MOMENT: Duration = Duration::from_millis(5);
+
 /// The file is looked at no more often than this, whatever is told.
 const LOOK_GAP: Duration = Duration::from_millis(20);
 
@@ -118,7 +121,9 @@ impl RegionWatch {
             if let Some(event) = self.poll(now) {
                 return Some(event);
             }
-            if now >= deadline || stop.is_requested() {
+            // Whoever has just looked, a moment before the time is over, need not wake up once more for that moment.
+            let looked = self.looked == Some(now) && deadline.since(now) < A_MOMENT;
+            if looked || now >= deadline || stop.is_requested() {
                 return None;
             }
             let rests_until = self.rests_until().min(deadline);
