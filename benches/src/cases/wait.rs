@@ -34,8 +34,10 @@ const WAKE_LATE_NS: usize = 40_000;
 const VIRTUAL_EVENTS: usize = 30_000;
 /// Nothing counts before: estimates settle.
 const WARM_UP: Duration = Duration::from_secs(10);
-/// One measured block of one policy.
-const BLOCK: Duration = Duration::from_millis(600);
+/// One measured block of one policy, and its beginning, which does not count: the others had their turn before, and an
+/// estimate that saw nothing for so long finds its place again.
+const BLOCK: Duration = Duration::from_millis(850);
+const SETTLES: Duration = Duration::from_millis(250);
 /// Blocks that are measured at most; each takes the time of three policies.
 const MAX_BLOCKS: u32 = 15;
 /// The median delay of pictures is at most this much of a 1 ms poll's.
@@ -317,7 +319,7 @@ struct Follower {
 impl Follower {
     /// Follows the publications for a block. The median delay, in nanoseconds.
     fn follow(&mut self, trace: &Trace, newest: &AtomicU64) -> f64 {
-        let (begin, mut delays) = (clock::now(), Vec::with_capacity(64));
+        let (begin, mut delays) = (clock::now(), Vec::with_capacity(256));
         loop {
             let (published, now) = (newest.load(Ordering::Acquire), clock::now());
             if now.since(begin) >= BLOCK {
@@ -329,15 +331,16 @@ impl Follower {
                 let passed = published.saturating_sub(self.seen) as f64 / trace.period.as_nanos() as f64;
                 self.number += if self.seen == 0 { 1 } else { passed.round().max(1.0) as u64 };
                 self.seen = published;
-                delays.push(now.as_ns().saturating_sub(published) as f64);
+                if now.since(begin) >= SETTLES {
+                    delays.push(now.as_ns().saturating_sub(published) as f64);
+                }
             }
             match self.waiter.look(now, self.number, before) {
                 Look::Again => pause(),
                 Look::At(wake) => drop(clock::sleep_until(wake)),
             }
         }
-        // The first of a block was published before the block began, for some of the policies.
-        median(delays.get(2..).unwrap_or_default())
+        median(&delays)
     }
 }
 
