@@ -44,13 +44,13 @@ build: rust ## only build the programs, into target/release
 bench: rust ## measure (7 minutes): tables here, benches/results/latest.*, README's numbers, docs/*.svg, out/bench.html to look at
 	@scripts/packages.sh install build bench
 	@mkdir -p out benches/results
-	$(CARGO) build --release -p scream-rx -p frame-rx -p rx-bench
+	$(CARGO) build --release --workspace
 	$(RELEASE)/rx-bench run --json benches/results/latest.json --markdown benches/results/latest.md --svg benches/results --html out/bench.html
 	@scripts/bench-readme.sh $(RELEASE)
 
 bench-check: rust ## measure what is the same on every machine, and fail if it got worse (needs seconds)
 	@scripts/packages.sh install build
-	$(CARGO) build --release -p rx-bench
+	$(CARGO) build --release --workspace
 	@scripts/bench-check.sh $(RELEASE)
 
 soak: rust ## repeat the random tests (new seeds) and those with a virtual machine for MINUTES

@@ -43,11 +43,13 @@ test   | unpacks the kernel of that machine            | command lz4            
 test   | unpacks the kernel of that machine            | command zstd                | -                    | zstd                  | zstd
 test   | links the program inside that machine         | library libc.a              | libc6-dev            | glibc-static          | glibc
 test   | ALSA by way of that sound server              | library alsa-lib/libasound_module_pcm_pulse.so | libasound2-plugins | alsa-plugins-pulseaudio | alsa-plugins
+test   | counts instructions                           | command valgrind            | valgrind             | valgrind              | valgrind
+test   | cables between private networks               | command ip                  | iproute2             | iproute               | iproute2
+test   | ends servers together with their test         | command setpriv             | util-linux           | util-linux            | util-linux
 bench  | counts instructions                           | command valgrind            | valgrind             | valgrind              | valgrind
 bench  | a private sound server                        | sound-server                | pulseaudio           | pulseaudio            | pulseaudio
 bench  | records what the sound server plays           | command parec               | pulseaudio-utils     | pulseaudio-utils      | libpulse
 bench  | a Vulkan driver, in software if need be       | vulkan-driver any           | mesa-vulkan-drivers  | mesa-vulkan-drivers   | vulkan-swrast
-test   | counts instructions                           | command valgrind            | valgrind             | valgrind              | valgrind
 sinks  | JACK, with headers                            | pkg-config jack             | libjack-jackd2-dev   | jack-audio-connection-kit-devel | jack2
 sinks  | PipeWire, with headers                        | pkg-config libpipewire-0.3  | libpipewire-0.3-dev  | pipewire-devel        | libpipewire
 sinks  | reads C headers while PipeWire's crate is built | library libclang.so       | libclang-dev         | clang-devel           | clang
@@ -56,8 +58,6 @@ sinks  | records what JACK plays                       | command jack_rec       
 sinks  | a PipeWire server                             | command pipewire            | pipewire             | pipewire              | pipewire
 sinks  | the manager that PipeWire needs               | command wireplumber         | wireplumber          | wireplumber           | wireplumber
 sinks  | records what PipeWire plays                   | command pw-record           | pipewire-bin         | pipewire-utils        | pipewire
-test   | cables between private networks               | command ip                  | iproute2             | iproute               | iproute2
-test   | ends servers together with their test         | command setpriv             | util-linux           | util-linux            | util-linux
 END
 }
 
