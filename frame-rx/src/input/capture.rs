@@ -44,7 +44,7 @@ const EVENTS: usize = 1024;
 const CONNECT: Duration = Duration::from_secs(3);
 const CONNECT_GRABBED: Duration = Duration::from_millis(300);
 /// Between two attempts to connect: from, and to.
-const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// Longest sleep, and so the longest delay of the end.
 const SLEEP: Duration = Duration::from_millis(100);
 /// How long the last releases may take at the end.
