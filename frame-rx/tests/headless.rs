@@ -535,7 +535,7 @@ fn a_command_line_that_makes_no_sense_is_exit_code_1() {
 fn data_goes_to_stdout() {
     let dir = tempfile::tempdir().unwrap();
     for (line, words) in [
-        ("size 1080p 4K", "3840x2160        128 MiB"),
+        ("size 1080p 4K", "3840x2160          128    128 "),
         ("config", "scale = \"fit\""),
         ("config --explain --scale stretch", "--scale"),
         ("completions bash", "frame-rx"),
