@@ -1,7 +1,7 @@
 //! Random rounds of everything that can go wrong between a pressed key and its release, over each way to the guest. After
 //! each round the guest must hold nothing.
 //!
-//! `RX_CHAOS_ROUNDS` says how many rounds (12 if it does not), `RX_CHAOS_SEED` repeats a run: both are printed.
+//! `RX_CHAOS_ROUNDS` says how many rounds (6 if it does not), `RX_CHAOS_SEED` repeats a run: both are printed.
 
 use super::usbhid::Hid;
 use super::*;
@@ -224,7 +224,7 @@ fn after_whatever_happens_the_guest_holds_nothing() {
     if !vm::input_possible() {
         return;
     }
-    let rounds = usize::try_from(number("RX_CHAOS_ROUNDS").unwrap_or(12)).unwrap();
+    let rounds = usize::try_from(number("RX_CHAOS_ROUNDS").unwrap_or(6)).unwrap();
     let seed = number("RX_CHAOS_SEED").unwrap_or_else(|| clock::now().as_ns());
     println!("{rounds} rounds, RX_CHAOS_SEED={seed}");
     let (mut dice, mut done, mut late, mut longest) = (Dice(seed), 0, 0, Duration::ZERO);
