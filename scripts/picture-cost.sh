@@ -6,6 +6,7 @@
 # FRAME_RX_FLAGS are passed on to frame-rx. The figures are this machine's, of this moment: the load is printed with them.
 set -eu
 cd "$(dirname "$0")/.."
-cargo build --quiet --release -p frame-rx --bin frame-rx --example picture_cost
+# The whole workspace, whose features the programs in target/release are built with: nothing is built twice.
+cargo build --quiet --release --workspace --bin frame-rx --example picture_cost
 release=${CARGO_TARGET_DIR:-target}/release
 exec "$release/examples/picture_cost" "$release/frame-rx" "$@"

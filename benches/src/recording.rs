@@ -12,8 +12,6 @@ use shm_proto::kvmfr::{PixelType, sizes};
 use std::collections::BTreeMap;
 use std::io::Read;
 
-/// The first bytes of a recording of pictures.
-pub const MAGIC: &[u8] = b"RXFRAMES";
 const HINT: &str = "recordings of pictures are made by `frame-rx run --record DIR`";
 /// The longest time between two pictures that is told apart. Unit: µs. Longer ones count as this.
 const MAX_US: u64 = 600_000_000;

@@ -219,7 +219,7 @@ fn read_file(path: &Path) -> anyhow::Result<(CaseReport, Option<Failure>)> {
         return Err(Failure::environment(format!("{shown} is not a file"), "name a timing file").into());
     }
     let mut file = BufReader::new(file);
-    let is_pictures = file.fill_buf()?.starts_with(recording::MAGIC);
+    let is_pictures = file.fill_buf()?.starts_with(frame_rx::record::MAGIC);
     file.rewind()?;
     if is_pictures { recording::read(&shown, file) } else { Ok((read(&shown, file)?, None)) }
 }

@@ -153,10 +153,10 @@ fn percent(cost: Duration, wall: Duration) -> f64 {
     100.0 * cost.as_secs_f64() / wall.as_secs_f64()
 }
 
-/// The value below which `part` of the sorted ones lie.
-fn quantile(sorted: &[f64], part: f64) -> f64 {
+/// The value below which `part` of the sorted ones lie, if there is one.
+fn quantile(sorted: &[f64], part: f64) -> Option<f64> {
     let at = (sorted.len() as f64 * part) as usize;
-    sorted.get(at.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+    sorted.get(at.min(sorted.len().saturating_sub(1))).copied()
 }
 
 fn measure(program: &Path, index: usize, span: Duration) -> Done<()> {
@@ -193,13 +193,14 @@ fn measure(program: &Path, index: usize, span: Duration) -> Done<()> {
     let wall = clock::now().since(begun);
     let (cost, server_cost) = (shown.cost()?, server.cost()?);
     late_ms.sort_by(f64::total_cmp);
+    let late = |part| quantile(&late_ms, part).map_or("-".to_owned(), |ms| format!("{ms:.1}"));
     println!(
-        "{:<26} {:>6.1} of {:>5.1}/s  {:>6.1} ms  99 % {:>6.1} ms  {:>5.1} % (server {:>5.1} %)  {:>4.0} MiB, at most {:>4.0}",
+        "{:<26} {:>6.1} of {:>5.1}/s  {:>6} ms  99 % {:>6} ms  {:>5.1} % (server {:>5.1} %)  {:>4.0} MiB, at most {:>4.0}",
         case.name(),
         late_ms.len() as f64 / wall.as_secs_f64(),
         f64::from(last.map_or(0, |stamp| stamp.frame) - first) / wall.as_secs_f64(),
-        quantile(&late_ms, 0.5),
-        quantile(&late_ms, 0.99),
+        late(0.5),
+        late(0.99),
         percent(cost.0 - before.0, wall),
         percent(server_cost.0 - server_before.0, wall),
         cost.1 as f64 / 1024.0,

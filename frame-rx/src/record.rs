@@ -29,7 +29,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-const MAGIC: &[u8; 8] = b"RXFRAMES";
+/// The first bytes of a recording.
+pub const MAGIC: &[u8; 8] = b"RXFRAMES";
 const VERSION: u32 = 1;
 const FRAME_MAGIC: &[u8; 4] = b"RXF1";
 const HEADER_BYTES: usize = 64;

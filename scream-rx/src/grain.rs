@@ -41,19 +41,16 @@ impl Grain {
         if !at_once {
             self.distance_s = distance_s;
         }
-        let looked_at_s = if at_once { self.distance_s } else { distance_s };
-        let fits = |tick_s: &&f64| {
-            let ticks = (looked_at_s / **tick_s).round();
-            let divides = ((piece_s / **tick_s).round() * **tick_s - piece_s).abs() < OFF_S && piece_s >= **tick_s;
-            let near = (looked_at_s - ticks * **tick_s).abs() < OFF_S;
-            !divides
-                && near
-                && ticks >= 1.0
-                && ticks <= f64::from(MOST_TICKS)
-                && (at_once || piece_s + AT_ONCE_S >= **tick_s)
+        let distance_s = self.distance_s;
+        let fits = |tick_s: f64| {
+            let ticks = (distance_s / tick_s).round();
+            let divides = ((piece_s / tick_s).round() * tick_s - piece_s).abs() < OFF_S && piece_s >= tick_s;
+            let near = (distance_s - ticks * tick_s).abs() < OFF_S;
+            let is_distance = ticks >= 1.0 && ticks <= f64::from(MOST_TICKS);
+            !divides && near && is_distance && (at_once || piece_s + AT_ONCE_S >= tick_s)
         };
-        if let Some(tick_s) = TICKS_S.iter().find(fits) {
-            self.tick_s = self.tick_s.max(*tick_s);
+        if let Some(tick_s) = TICKS_S.into_iter().find(|tick_s| fits(*tick_s)) {
+            self.tick_s = self.tick_s.max(tick_s);
         }
     }
 

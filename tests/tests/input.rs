@@ -384,6 +384,19 @@ fn nothing_that_is_sent_prints_what_it_is() {
     assert!(!text.contains("30"), "{text}");
 }
 
+/// What a viewer is shown.
+const PICTURE: [&str; 4] = ["--mode", "320x240@30", "--cursor", "none"];
+
+/// A display, a user's folder and a file for a picture; nothing where a machine, a window or its keys are impossible.
+fn desktop() -> Option<(XvfbRig, tempfile::TempDir, ShmName)> {
+    if !vm::input_possible() || !require::programs(&["xdotool"]) {
+        return None;
+    }
+    let (display, home) = (XvfbRig::start(800, 600)?, place::folder());
+    programs::frame_rx(home.path())?;
+    Some((display, home, ShmName::new("picture")))
+}
+
 /// `frame-rx` with a window on `display`, a picture from a simulated guest, and its input going where `input` says.
 fn start_viewer(home: &Path, display: &XvfbRig, picture: &Path, input: &InputChoice) -> Option<Running> {
     let mut command = programs::frame_rx(home)?;
@@ -419,17 +432,11 @@ fn give_to_guest(display: &XvfbRig, machine: &Machine) {
 /// As a user has it: a window, a click, typing, the chord; and then the worst end.
 #[test]
 fn a_click_gives_the_guest_the_input_and_the_chord_or_kill_9_takes_it_back() {
-    if !vm::input_possible() || !require::programs(&["xdotool"]) {
-        return;
-    }
-    let Some(display) = XvfbRig::start(800, 600) else { return };
-    let (home, picture) = (place::folder(), ShmName::new("picture"));
-    let options = ["--mode", "320x240@30", "--cursor", "none"];
-    let Some(_) = programs::frame_rx(home.path()) else { return };
+    let Some((display, home, picture)) = desktop() else { return };
     let _turn = vm::take_turn();
     let names = ["QEMU Virtio Keyboard", "QEMU Virtio Mouse"];
     let machine = Machine::boot("keys", &["virtio-keyboard-pci", "virtio-mouse-pci"], &names, DISABLED);
-    let _picture = guest::start("picture", picture.path(), &options);
+    let _picture = guest::start("picture", picture.path(), &PICTURE);
     let spice = InputChoice::Spice(Endpoint::Unix(machine.spice.clone()));
     let Some(mut viewer) = start_viewer(home.path(), &display, picture.path(), &spice) else { return };
     give_to_guest(&display, &machine);

@@ -48,9 +48,12 @@ fn devices_finding(rows: &[(&Facts, Access)], asked: &[Rule]) -> Finding {
     const NAME: &str = "keyboards, mice";
     let is_asked = !asked.is_empty();
     if rows.is_empty() {
-        let found = "there is none that is meant; all comes from the window";
         let fix = "see what there is: frame-rx devices";
-        return if is_asked { Finding::warn(NAME, found, fix) } else { Finding::ok(NAME, found) };
+        return if is_asked {
+            Finding::warn(NAME, "no device here is one that --evdev names", fix)
+        } else {
+            Finding::ok(NAME, "none of this machine's own is seen: the window's are used")
+        };
     }
     let shut: Vec<_> = rows
         .iter()

@@ -101,7 +101,8 @@ impl fmt::Debug for Capture {
     }
 }
 
-/// Both ends. `tell` is called by the thread when [`Handle::is_grabbed`] the guest's lamps or what the sink takes has changed.
+/// Both ends. `tell` is called by the thread when [`Handle::is_grabbed`], the guest's lamps or what
+/// the sink takes has changed.
 ///
 /// # Errors
 /// When the process has no descriptor left.

@@ -480,18 +480,12 @@ fn over_spice_a_stopped_machine_acknowledges_motion_as_if_it_ran() {
 /// As a user has it: the program with a window, a click, keys and a button that no other way carries, and the worst end.
 #[test]
 fn a_window_drives_the_usb_device_and_kill_9_unplugs_it() {
-    if !vm::input_possible() || !require::programs(&["xdotool"]) {
-        return;
-    }
-    let Some(display) = XvfbRig::start(800, 600) else { return };
-    let (home, picture) = (place::folder(), ShmName::new("picture"));
-    let options = ["--mode", "320x240@30", "--cursor", "none"];
-    let Some(_) = programs::frame_rx(home.path()) else { return };
+    let Some((display, home, picture)) = desktop() else { return };
     let _turn = vm::take_turn();
     let hid = Hid::boot("keys", &[]);
     let vm = &hid.machine.vm;
     let mark = vm.mark();
-    let _picture = guest::start("picture", picture.path(), &options);
+    let _picture = guest::start("picture", picture.path(), &PICTURE);
     let Some(mut viewer) = start_viewer(home.path(), &display, picture.path(), &hid.own()) else { return };
     hid.wait_for_devices(mark, || ());
     give_to_guest(&display, &hid.machine);
