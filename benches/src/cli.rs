@@ -5,6 +5,7 @@ use crate::cases::{self, Case, Task};
 use crate::chart;
 use crate::compare::{self, Change};
 use crate::contest::Effort;
+use crate::noise::Crew;
 use crate::page;
 use crate::place::Machine;
 use crate::progress::Progress;
@@ -169,7 +170,7 @@ fn measure(run: &Run) -> anyhow::Result<Exit> {
     let seed = run.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 32);
     let signals = Signals::install().or_environment("cannot hear signals", "close some files")?;
     let progress = Progress::new(signals.stop().clone());
-    let effort = Effort { blocks: if run.quick { QUICK_BLOCKS } else { BLOCKS }, seed, progress };
+    let effort = Effort { blocks: if run.quick { QUICK_BLOCKS } else { BLOCKS }, seed, progress, crew: Crew::Alone };
     let mut report = Report::begin(seed, run.quick, command());
     let Machine { processor, processors, kernel } = &report.machine;
     tell!("{processor}, {processors} processors, Linux {kernel}; load {}, seed {seed}", report.load);

@@ -11,6 +11,9 @@ use std::fmt::Write;
 /// Changes when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 2;
 
+/// More sentences than this are a wall that nobody reads.
+const MAX_SENTENCES: usize = 3;
+
 /// Everything one run found out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
@@ -161,7 +164,8 @@ impl CaseReport {
         goal: Option<f64>,
     ) {
         if !standing.ratio.median.is_finite() {
-            return self.give_up(format!("{what}: not one block counts"));
+            let why = outcome.doubt().unwrap_or_else(|| "not one block counts".into());
+            return self.give_up(format!("{what}: inconclusive, {why}"));
         }
         let verdict = goal.map_or(Verdict::None, |goal| outcome.verdict(standing, goal));
         self.ratios.push(RatioRow {
@@ -204,14 +208,24 @@ impl CaseReport {
         });
     }
 
-    /// Nothing can be said, for this reason.
+    /// Nothing can be said, for this reason. A reason is told once.
     pub fn give_up(&mut self, note: impl Into<String>) {
-        self.note = Some(note.into());
+        let note = note.into();
+        self.note = Some(match self.note.take() {
+            Some(before) if before.contains(&note) => before,
+            Some(before) => format!("{before}; {note}"),
+            None => note,
+        });
         self.worsen(Verdict::Inconclusive);
     }
 
     fn worsen(&mut self, verdict: Verdict) {
         self.verdict = Some(self.verdict.map_or(verdict, |worst| worst.max(verdict)));
+    }
+
+    /// The sentences of advice, where they are few enough to be read; a table of the case has them all.
+    pub fn short_advice(&self) -> &[String] {
+        if self.advice.len() <= MAX_SENTENCES { &self.advice } else { &[] }
     }
 
     /// The case as a table, a line for each row.
@@ -235,7 +249,7 @@ impl CaseReport {
         for table in &self.tables {
             text.push_str(&table.text());
         }
-        for sentence in &self.advice {
+        for sentence in self.short_advice() {
             let _ = writeln!(text, "  {sentence}");
         }
         if let Some(note) = &self.note {
@@ -323,7 +337,7 @@ mod tests {
     fn report() -> CaseReport {
         let ratio = Ratio { median: 0.8, low: 0.79, high: 0.81 };
         let standing = Standing { name: "ours".into(), own_ns: 1_200_000.0, reference_ns: 12_000.0, ratio };
-        let outcome = Outcome { blocks: 20, void_blocks: 1, standings: vec![standing.clone()] };
+        let outcome = Outcome { blocks: 20, void_blocks: 1, void_mostly: None, standings: vec![standing.clone()] };
         let mut case = CaseReport::new("copy");
         case.add("4K frame", "memcpy", 100, &outcome, &standing, Some(0.85));
         case.add("4K frame", "memcpy", 100, &outcome, &standing, None);
@@ -346,7 +360,7 @@ mod tests {
     fn a_contest_that_was_ended_before_its_first_block_has_no_row_and_proves_nothing() {
         let ratio = Ratio::of_pairs(&[], &[], 1);
         let standing = Standing { name: "ours".into(), own_ns: f64::NAN, reference_ns: f64::NAN, ratio };
-        let outcome = Outcome { blocks: 0, void_blocks: 0, standings: vec![standing.clone()] };
+        let outcome = Outcome { blocks: 0, void_blocks: 0, void_mostly: None, standings: vec![standing.clone()] };
         let mut case = CaseReport::new("copy");
         case.add("4K frame", "memcpy", 100, &outcome, &standing, Some(0.85));
         assert_eq!((case.ratios.len(), case.verdict), (0, Some(Verdict::Inconclusive)));

@@ -1,7 +1,7 @@
 //! The sweep against what is known: the stock producer, formulas, and properties that must hold whatever the seed.
 
 use super::*;
-use crate::protocol::{self, Load, Speeds};
+use crate::protocol::{Load, Speeds};
 use crate::timeline::{BEGIN, Clock, RealClock};
 use shm_proto::kvmfr::{Begun, Producer, ProducerConfig, Version, Viewer};
 use shm_proto::lgmp::host::Beat;
@@ -212,4 +212,28 @@ fn really_moved_frames_arrive_whole() {
         let (o, _waited) = cell.play_for_real(&region, &processors).unwrap();
         assert!(o.frames_due > 10 && o.frames_taken > 0 && o.frames_wrong == 0, "{}: {o:?}", protocol.name());
     }
+}
+
+#[test]
+fn slots_that_make_no_difference_share_a_line() {
+    let subject = Subject { mode: FHD, pixel: PixelType::Bgra };
+    let row = |slots, reader: Behaviour, frames_stalled| CellRow {
+        protocol: "lgmp6".into(),
+        mode: FHD.to_string(),
+        format: "BGRA".into(),
+        slots,
+        reader: reader.name().into(),
+        region_bytes: u64::from(slots) * MIB,
+        live: false,
+        disturbed: false,
+        outcome: Outcome { frames_due: 100, frames_stalled, ..Outcome::default() },
+    };
+    let (calm, stalls) = (Behaviour::KeepsUp, Behaviour::Stalls);
+    let rows =
+        [row(2, calm, 0), row(2, stalls, 9), row(4, calm, 0), row(4, stalls, 0), row(8, calm, 0), row(8, stalls, 0)];
+    let table = subject_table(&subject, &rows);
+    let shown: Vec<String> = table.rows.iter().map(|row| row[..4].join(" ")).collect();
+    let expected = ["lgmp6 keeps-up 2–8 2–8 0.00", "lgmp6 stalls-5ms 2 2 9.00", "lgmp6 stalls-5ms 4–8 4–8 0.00"];
+    assert_eq!(shown, expected);
+    assert_eq!(table.head.len(), table.rows[0].len());
 }
