@@ -246,7 +246,7 @@ impl CaseReport {
             let interval = figure.low.zip(figure.high).map_or(String::new(), |(a, b)| format!(" ({a:.3}–{b:.3})"));
             let _ = writeln!(text, "  {id}: {}{interval} {unit}{busy}", number(*value));
         }
-        for table in &self.tables {
+        for table in self.tables.iter().filter(|table| !table.rows.is_empty()) {
             text.push_str(&table.text());
         }
         for sentence in self.short_advice() {

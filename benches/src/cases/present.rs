@@ -23,11 +23,11 @@ use std::time::{Duration, Instant};
 
 /// Pictures. The larger one is left out of a short run: a software GPU draws it five times a second.
 const SIZES: [Size; 2] = [Size::new(1920, 1080), Size::new(3840, 2160)];
-/// Blocks at the most: with a software GPU one takes half a second.
+/// Blocks at the most: with a software GPU one takes most of a second.
 const MAX_BLOCKS: u32 = 15;
 /// A stage is repeated for so long in a block, and its median counts: so a block is long enough to tell what other programs
 /// took of it from what a software GPU's own threads did.
-const TURN: Duration = Duration::from_millis(60);
+const TURN: Duration = Duration::from_millis(100);
 /// Rows of a picture that change when somebody types.
 const TYPED_ROWS: u32 = 32;
 
