@@ -158,14 +158,18 @@ impl Choice {
         text
     }
 
-    fn row(&self) -> Vec<String> {
+    /// Whether both say the same, but for how many pictures come.
+    fn is_like(&self, other: &Choice) -> bool {
+        self.row(String::new()) == other.row(String::new())
+    }
+
+    fn row(&self, shown: String) -> Vec<String> {
         let tenths = |value: Option<f64>| value.map_or("–".into(), |v| format!("{v:.1}"));
         let further = match self.more {
             Some(More { slots, mib, percent }) => format!("{percent:.1} % with {slots}, {mib} MiB"),
             None if self.stalls.or(self.screen).is_none() => "–".into(),
             None => "nothing".into(),
         };
-        let shown = self.shown_per_s.map_or("–".into(), |v| format!("{v:.0}"));
         let (mib, slots) = (self.give_mib.to_string(), self.slots.to_string());
         let figures = [self.stalls, self.screen, self.screen_age_ms].map(tenths);
         [vec![self.protocol.into(), mib, slots, shown], figures.to_vec(), vec![further]].concat()
@@ -175,7 +179,7 @@ impl Choice {
 /// The advice for a picture in a sentence; nothing without any.
 pub(super) fn sentence(subject: &Subject, choices: &[Choice]) -> Option<String> {
     let parts: Vec<String> = choices.iter().map(Choice::words).collect();
-    let name = format!("{} {} at {} Hz", subject.mode.size(), subject.pixel, subject.mode.rate_hz);
+    let name = format!("{} at {} Hz", subject.picture(), subject.mode.rate_hz);
     (!parts.is_empty()).then(|| format!("{name}: {}.", parts.join(" | ")))
 }
 
@@ -200,11 +204,31 @@ pub(super) fn table(all: &[(Subject, Vec<Choice>)]) -> Table {
          each refresh of a 60 Hz screen, on a guest of 144 Hz; its age: how old the picture is that this one then has \
          (median). frame-rx is neither: it copies a picture as soon as it is there.",
     );
-    for (subject, choices) in all {
-        let picture = [format!("{} {}", subject.mode.size(), subject.pixel), subject.mode.rate_hz.to_string()];
-        table.rows.extend(choices.iter().map(|choice| [&picture[..], &choice.row()].concat()));
+    for same in all.chunk_by(|a, b| a.0.picture() == b.0.picture()) {
+        for protocol in protocol::ALL.into_iter().map(|protocol| protocol.name()) {
+            let of = |(subject, choices): &(Subject, Vec<Choice>)| {
+                let choice = choices.iter().find(|choice| choice.protocol == protocol)?.clone();
+                Some((subject.mode.rate_hz, choice))
+            };
+            let rates: Vec<(u32, Choice)> = same.iter().filter_map(of).collect();
+            let Some((subject, _)) = same.first() else { continue };
+            table.rows.extend(rates.chunk_by(|a, b| a.1.is_like(&b.1)).map(|rates| line(subject, rates)));
+        }
     }
     table
+}
+
+/// A line for rates of one picture that need the same.
+fn line(subject: &Subject, rates: &[(u32, Choice)]) -> Vec<String> {
+    let joined = |of: fn(&(u32, Choice)) -> String| {
+        let mut parts: Vec<String> = rates.iter().map(of).collect();
+        parts.dedup();
+        parts.join(", ")
+    };
+    let shown = joined(|(_, choice)| choice.shown_per_s.map_or("–".into(), |v| format!("{v:.0}")));
+    let head = vec![subject.picture(), joined(|(rate_hz, _)| rate_hz.to_string())];
+    let row = rates.first().map(|(_, choice)| choice.row(shown)).unwrap_or_default();
+    [head, row].concat()
 }
 
 #[cfg(test)]
@@ -265,6 +289,17 @@ mod tests {
         assert_eq!(advice(&subject, &[]).0, None);
         let text = advice(&subject, &[row("lgmp12", 3, Behaviour::Stalls, 0, 0)]).0.unwrap();
         assert!(text.contains("lgmp12 32 MiB, 3 slots, none held up"), "the manual says 16: {text}");
+    }
+
+    #[test]
+    fn rates_that_need_the_same_share_a_line() {
+        let at = |rate_hz| Subject { mode: Mode::new(3840, 2160, rate_hz), pixel: PixelType::Bgra };
+        let rows = [row("lgmp6", 2, Behaviour::KeepsUp, 0, 0), row("lgmp6", 2, Behaviour::Stalls, 0, 0)];
+        let bad = [row("lgmp6", 2, Behaviour::Stalls, 12, 0)];
+        let of = |rate_hz, rows: &[CellRow]| (at(rate_hz), choices(&at(rate_hz), &rows.iter().collect::<Vec<_>>()));
+        let table = table(&[of(60, &rows), of(144, &rows), of(240, &bad)]);
+        let shown: Vec<String> = table.rows.iter().map(|row| row[1..7].join(" ")).collect();
+        assert_eq!(shown, ["60, 144 lgmp6 128 2 30 0.0", "240 lgmp6 128 2 – 1.2"]);
     }
 
     /// Where a third of the frames is torn whatever the slots, more of them are not sold as a cure.

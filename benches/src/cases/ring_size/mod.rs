@@ -9,7 +9,7 @@ pub mod sweep;
 
 use super::Task;
 use crate::figure::{HeatMap, Table};
-use crate::mode::{self, Mode};
+use crate::mode::Mode;
 use crate::place::processors;
 use crate::protocol::{self, ring};
 use crate::report::CaseReport;
@@ -278,43 +278,55 @@ fn figures(row: &CellRow) -> Vec<String> {
     all.map(|value| format!("{value:.2}")).collect()
 }
 
-/// For each protocol and reader, slots against size, at 60 Hz and 32 bits.
+/// Shares of frames that are held up or torn, for pictures of the first format: slots against sizes for each protocol and
+/// reader; for a single size, slots against readers for each protocol.
 fn heat_maps(plan: &Plan, rows: &[CellRow]) -> Vec<HeatMap> {
-    let mut maps = Vec::new();
-    let sizes: Vec<String> = mode::SIZES
-        .iter()
-        .map(|(width, height)| Mode::new(*width, *height, 60).size())
-        .filter(|size| plan.subjects.iter().any(|s| s.mode.size() == *size))
-        .collect();
-    for protocol in &plan.protocols {
-        for behaviour in &plan.behaviours {
-            let value = |size: &str, slots: u32| {
-                let find = |row: &&CellRow| {
-                    row.protocol == protocol.name()
-                        && row.reader == behaviour.name()
-                        && row.slots == slots
-                        && !row.live
-                        && row.format == "BGRA"
-                        && row.mode.starts_with(&format!("{size}@"))
-                };
-                rows.iter().find(find).map(|row| row.outcome.stalled_percent() + row.outcome.torn_percent())
-            };
-            let by_size = |size: &String| plan.slots.iter().map(|slots| value(size, *slots)).collect::<Vec<_>>();
-            let values: Vec<_> = sizes.iter().map(by_size).collect();
-            if sizes.len() > 1 && values.iter().flatten().any(Option::is_some) {
-                maps.push(HeatMap {
-                    id: format!("ring-size-{}-{}", protocol.name(), behaviour.name()),
-                    title: format!("{}: frames held up or torn, {}", protocol.name(), behaviour.what()),
-                    unit: "%".into(),
-                    x_title: "slots".into(),
-                    x: plan.slots.iter().map(u32::to_string).collect(),
-                    y_title: "picture, BGRA".into(),
-                    y: sizes.clone(),
-                    values,
-                });
-            }
+    let pixel = plan.subjects.first().map_or(PixelType::Bgra, |subject| subject.pixel).to_string();
+    let mut sizes: Vec<String> = Vec::new();
+    for size in plan.subjects.iter().map(|subject| subject.mode.size()) {
+        if !sizes.contains(&size) {
+            sizes.push(size);
         }
     }
+    let value = |protocol: &str, behaviour: Behaviour, size: &str, slots: u32| {
+        let find = |row: &&CellRow| {
+            row.protocol == protocol
+                && row.reader == behaviour.name()
+                && row.slots == slots
+                && !row.live
+                && row.format == pixel
+                && row.mode.starts_with(&format!("{size}@"))
+        };
+        rows.iter().find(find).map(|row| row.outcome.stalled_percent() + row.outcome.torn_percent())
+    };
+    let over_slots = |protocol: &str, behaviour, size: &str| {
+        plan.slots.iter().map(|slots| value(protocol, behaviour, size, *slots)).collect::<Vec<_>>()
+    };
+    let map = |protocol: &str, (id, title): (&str, &str), y_title: &str, y: Vec<String>, values: Vec<_>| HeatMap {
+        id: format!("ring-size-{protocol}-{id}"),
+        title: format!("{protocol}: frames held up or torn, {title}"),
+        unit: "%".into(),
+        x_title: "slots".into(),
+        x: plan.slots.iter().map(u32::to_string).collect(),
+        y_title: y_title.into(),
+        y,
+        values,
+    };
+    let mut maps = Vec::new();
+    for protocol in plan.protocols.iter().map(|protocol| protocol.name()) {
+        if let [size] = &sizes[..] {
+            let readers = plan.behaviours.iter().map(|behaviour| behaviour.name().to_owned()).collect();
+            let values = plan.behaviours.iter().map(|behaviour| over_slots(protocol, *behaviour, size)).collect();
+            maps.push(map(protocol, (size, &format!("{size} {pixel}")), "reader", readers, values));
+            continue;
+        }
+        for behaviour in &plan.behaviours {
+            let values = sizes.iter().map(|size| over_slots(protocol, *behaviour, size)).collect();
+            let names = (behaviour.name(), behaviour.what());
+            maps.push(map(protocol, names, &format!("picture, {pixel}"), sizes.clone(), values));
+        }
+    }
+    maps.retain(|map| map.values.iter().flatten().any(Option::is_some));
     maps
 }
 

@@ -237,3 +237,31 @@ fn slots_that_make_no_difference_share_a_line() {
     assert_eq!(shown, expected);
     assert_eq!(table.head.len(), table.rows[0].len());
 }
+
+#[test]
+fn one_size_is_drawn_as_readers_over_slots_and_several_as_sizes_over_slots() {
+    let plan = |modes: &[Mode]| Plan {
+        subjects: modes.iter().map(|mode| Subject { mode: *mode, pixel: PixelType::Bgra }).collect(),
+        protocols: vec![protocol::find("ring").unwrap()],
+        slots: vec![2, 3],
+        behaviours: vec![Behaviour::KeepsUp, Behaviour::Stalls],
+        length: Duration::from_secs(1),
+    };
+    let modes = [Mode::new(999, 555, 60), Mode::new(1111, 555, 60)];
+    let names = |plan: &Plan| {
+        let cells: Vec<CellRow> = plan
+            .subjects
+            .iter()
+            .flat_map(|subject| {
+                plan.cells(subject, 1).into_iter().map(|cell| CellRow::of(&cell, subject, Outcome::default()))
+            })
+            .collect();
+        heat_maps(plan, &cells).into_iter().map(|map| (map.id, map.y)).collect::<Vec<_>>()
+    };
+    let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&plan(&modes[..1])), [("ring-size-ring-999x555".into(), text(&["keeps-up", "stalls-5ms"]))]);
+    let both = text(&["999x555", "1111x555"]);
+    let expected = [("ring-size-ring-keeps-up".into(), both.clone()), ("ring-size-ring-stalls-5ms".into(), both)];
+    assert_eq!(names(&plan(&modes)), expected);
+    assert_eq!(heat_maps(&plan(&modes), &[]).len(), 0);
+}
