@@ -3,7 +3,7 @@
 
 use crate::chart::{self, escape};
 use crate::figure::Table;
-use crate::report::{CaseReport, RatioRow, Report, number, words};
+use crate::report::{CaseReport, RatioRow, Report, nanoseconds, number, words};
 use crate::stats::Verdict;
 use crate::summary::goals;
 use std::fmt::Write;
@@ -172,8 +172,8 @@ fn ratio_cells(row: &RatioRow) -> Vec<String> {
         row.candidate.clone(),
         format!("{:.3}", row.ratio),
         format!("{:.3}–{:.3}", row.ratio_low, row.ratio_high),
-        format!("{} ns", number(row.own_ns_p50)),
-        format!("{} ns", number(row.reference_ns_p50)),
+        nanoseconds(row.own_ns_p50),
+        nanoseconds(row.reference_ns_p50),
         format!("{} of {}", row.void_blocks, row.blocks),
         goal,
     ]

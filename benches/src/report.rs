@@ -302,7 +302,8 @@ pub fn number(value: f64) -> String {
     }
 }
 
-fn nanoseconds(ns: f64) -> String {
+/// A time as people read it.
+pub fn nanoseconds(ns: f64) -> String {
     match ns {
         ns if ns >= 1e6 => format!("{:.2} ms", ns / 1e6),
         ns if ns >= 1e4 => format!("{:.1} µs", ns / 1e3),
