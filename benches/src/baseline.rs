@@ -61,24 +61,18 @@ impl RawMapping {
         unsafe { libc::memcpy(dst.as_mut_ptr().cast(), src.cast(), dst.len()) };
     }
 
-    /// Reads `len` bytes from `offset` on, by whole lines, and keeps nothing of them but one number: what is left of a copy
-    /// that writes nowhere. Bytes behind the last whole line are left out.
+    /// Whether `byte` is among the `len` bytes from `offset` on. Where it is not, the C library's `memchr` has read them all
+    /// and written nothing: what is left of a copy without its target.
     ///
     /// # Panics
     /// If they are not all in the mapping.
     #[inline]
-    pub fn sweep(&self, offset: usize, len: usize) -> u64 {
+    pub fn holds(&self, byte: u8, offset: usize, len: usize) -> bool {
         assert!(offset <= self.len && len <= self.len - offset, "{offset} + {len} in {}", self.len);
-        let lines = self.at.wrapping_add(offset).cast::<[u64; 8]>();
-        let mut sums = [0u64; 8];
-        for line in 0..len / size_of::<[u64; 8]>() {
-            // SAFETY: In bounds by the assertion; Ours: nobody writes meanwhile. Not aligned, so it is read as such.
-            let words = unsafe { lines.wrapping_add(line).read_unaligned() };
-            for (sum, word) in sums.iter_mut().zip(words) {
-                *sum ^= word;
-            }
-        }
-        sums.iter().fold(0, |all, sum| all ^ sum)
+        let src = self.at.wrapping_add(offset);
+        // SAFETY: In bounds by the assertion; Ours: nobody writes meanwhile.
+        let found = unsafe { libc::memchr(src.cast(), i32::from(byte), len) };
+        !found.is_null()
     }
 }
 

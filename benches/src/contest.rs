@@ -81,9 +81,8 @@ impl Outcome {
     }
 
     /// Why nothing is claimed, in words; nothing if something can be.
-    pub fn doubt(&self) -> Option<String> {
-        let why = self.void_mostly.filter(|_| self.is_too_noisy())?;
-        Some(format!("{} of {} blocks do not count: {}", self.void_blocks, self.blocks, why.words()))
+    pub fn doubt(&self) -> Option<&'static str> {
+        self.void_mostly.filter(|_| self.is_too_noisy()).map(Void::words)
     }
 
     /// Whether so many blocks are void that nothing is claimed.

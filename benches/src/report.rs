@@ -164,8 +164,7 @@ impl CaseReport {
         goal: Option<f64>,
     ) {
         if !standing.ratio.median.is_finite() {
-            let why = outcome.doubt().unwrap_or_else(|| "not one block counts".into());
-            return self.give_up(format!("{what}: inconclusive, {why}"));
+            return self.doubt(what, outcome.doubt().unwrap_or("not one block was measured"));
         }
         let verdict = goal.map_or(Verdict::None, |goal| outcome.verdict(standing, goal));
         self.ratios.push(RatioRow {
@@ -208,14 +207,26 @@ impl CaseReport {
         });
     }
 
-    /// Nothing can be said, for this reason. A reason is told once.
+    /// Nothing can be said, for this reason.
     pub fn give_up(&mut self, note: impl Into<String>) {
+        self.worsen(Verdict::Inconclusive);
         let note = note.into();
-        self.note = Some(match self.note.take() {
-            Some(before) if before.contains(&note) => before,
-            Some(before) => format!("{before}; {note}"),
-            None => note,
-        });
+        self.note = Some(self.note.take().map_or(note.clone(), |before| format!("{before}; {note}")));
+    }
+
+    /// Nothing can be said of `what`, since `why`. Things of one reason are told together, each once.
+    pub fn doubt(&mut self, what: &str, why: &str) {
+        let begins = format!("inconclusive, {why}: ");
+        let before = self.note.take().unwrap_or_default();
+        let last = before.rsplit_once("; ").map_or(&before[..], |(_, last)| last);
+        match last.strip_prefix(&begins) {
+            Some(told) if told == what || told.ends_with(&format!(", {what}")) => self.note = Some(before),
+            Some(_) => self.note = Some(format!("{before}, {what}")),
+            None => {
+                self.note = Some(before).filter(|before| !before.is_empty());
+                self.give_up(format!("{begins}{what}"));
+            }
+        }
         self.worsen(Verdict::Inconclusive);
     }
 
@@ -365,6 +376,18 @@ mod tests {
         let mut case = CaseReport::new("copy");
         case.add("4K frame", "memcpy", 100, &outcome, &standing, Some(0.85));
         assert_eq!((case.ratios.len(), case.verdict), (0, Some(Verdict::Inconclusive)));
+    }
+
+    #[test]
+    fn what_a_busy_machine_left_open_is_told_together_and_once() {
+        let mut case = CaseReport { note: Some("on a GPU".into()), ..CaseReport::new("copy") };
+        for (what, why) in
+            [("a, b", "busy"), ("a, b", "busy"), ("c", "busy"), ("c", "busy"), ("d", "slow"), ("c", "busy")]
+        {
+            case.doubt(what, why);
+        }
+        let told = "on a GPU; inconclusive, busy: a, b, c; inconclusive, slow: d; inconclusive, busy: c";
+        assert_eq!((case.note.as_deref(), case.verdict), (Some(told), Some(Verdict::Inconclusive)));
     }
 
     #[test]

@@ -188,7 +188,7 @@ fn contest(report: &mut CaseReport, table: &mut Table, task: &Task<'_>, mut stag
         table.rows.push(vec![size.to_string(), standing.name.clone(), format!("{ms:.2}"), rate, told.into()]);
     }
     if let Some(doubt) = doubt {
-        report.give_up(format!("{size}: inconclusive, {doubt}"));
+        report.doubt(&size.to_string(), doubt);
     }
     Ok(())
 }
