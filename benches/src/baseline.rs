@@ -60,6 +60,20 @@ impl RawMapping {
         // since the mapping is no Rust memory.
         unsafe { libc::memcpy(dst.as_mut_ptr().cast(), src.cast(), dst.len()) };
     }
+
+    /// Whether `byte` is among the `len` bytes from `offset` on. Where it is not, the C library's `memchr` has read them all
+    /// and written nothing: what is left of a copy without its target.
+    ///
+    /// # Panics
+    /// If they are not all in the mapping.
+    #[inline]
+    pub fn holds(&self, byte: u8, offset: usize, len: usize) -> bool {
+        assert!(offset <= self.len && len <= self.len - offset, "{offset} + {len} in {}", self.len);
+        let src = self.at.wrapping_add(offset);
+        // SAFETY: In bounds by the assertion; Ours: nobody writes meanwhile.
+        let found = unsafe { libc::memchr(src.cast(), i32::from(byte), len) };
+        !found.is_null()
+    }
 }
 
 impl Drop for RawMapping {

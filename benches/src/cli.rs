@@ -5,6 +5,7 @@ use crate::cases::{self, Case, Task};
 use crate::chart;
 use crate::compare::{self, Change};
 use crate::contest::Effort;
+use crate::noise::Crew;
 use crate::page;
 use crate::place::Machine;
 use crate::progress::Progress;
@@ -21,6 +22,8 @@ use rx_host::signals::Signals;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 
+/// Above this load for each processor, timings are hardly ever worth anything.
+const BUSY_LOAD: f64 = 0.75;
 /// Blocks of a contest: the 95 % interval of a ratio is then about a fifth of the scatter between blocks.
 const BLOCKS: u32 = 61;
 /// Blocks of a short run: enough to see that everything works, and rough ratios.
@@ -31,7 +34,17 @@ macro_rules! tell {
     ($($words:tt)*) => { rx_host::term::write_lines(&format!("{}\n", format_args!($($words)*))) };
 }
 
-/// Measures the receivers beside named references, within one run: ratios, exact counters, verdicts.
+/// What stands below the help of `run`.
+const EXAMPLES: &str = "\
+Examples:
+  rx-bench run                                  everything, in about 7 minutes
+  rx-bench run ring-size --mode 3440x1440@144   which region and how many slots for this picture
+  rx-bench run audio                            delay, drift, gaps and distortion of the sound
+  rx-bench run --exact --quick                  what is the same on every machine, in half a minute
+Tables go to stdout, progress to stderr. Ctrl-C ends a run with the results so far.";
+
+/// Measures sound and picture on their way from a guest: which region and how many slots a picture needs, how late sound and
+/// picture are, what that costs. Ratios to named references within one run, exact counts, verdicts.
 #[derive(Debug, Parser)]
 #[command(name = "rx-bench", version, arg_required_else_help = true)]
 struct Cli {
@@ -44,6 +57,7 @@ enum Command {
     /// Shows what can be measured, and the goals.
     List,
     /// Measures, and says of each goal: pass, FAIL, or inconclusive (the machine was too busy to tell).
+    #[command(after_help = EXAMPLES)]
     Run(Box<Run>),
     /// Compares two reports: each figure is faster, slower, the same, or inconclusive.
     ///
@@ -112,7 +126,7 @@ struct Run {
     /// Draws maps and plots into this folder as SVG; it is made if it is not there.
     #[arg(long, value_name = "DIR")]
     svg: Option<PathBuf>,
-    /// Measures a quarter of the blocks: wider intervals, some seconds in all.
+    /// Measures a quarter of the blocks, of fewer pictures: wider intervals, about two minutes in all.
     #[arg(long)]
     quick: bool,
     /// Measures only what is the same on every machine: counts, and virtual time.
@@ -169,10 +183,13 @@ fn measure(run: &Run) -> anyhow::Result<Exit> {
     let seed = run.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 32);
     let signals = Signals::install().or_environment("cannot hear signals", "close some files")?;
     let progress = Progress::new(signals.stop().clone());
-    let effort = Effort { blocks: if run.quick { QUICK_BLOCKS } else { BLOCKS }, seed, progress };
+    let effort = Effort { blocks: if run.quick { QUICK_BLOCKS } else { BLOCKS }, seed, progress, crew: Crew::Alone };
     let mut report = Report::begin(seed, run.quick, command());
     let Machine { processor, processors, kernel } = &report.machine;
     tell!("{processor}, {processors} processors, Linux {kernel}; load {}, seed {seed}", report.load);
+    if !run.exact && report.load > BUSY_LOAD * *processors as f64 {
+        tell!("this machine is busy: what is timed now may well be inconclusive; --exact leaves it out");
+    }
     let task = Task { effort: &effort, sweep: &run.sweep, is_quick: run.quick, is_exact: run.exact };
     for case in chosen {
         if effort.progress.is_stopped() {
@@ -204,10 +221,12 @@ fn measure(run: &Run) -> anyhow::Result<Exit> {
         tell!("ended early: these are the results so far");
     }
     if let Some(percent) = report.overhead_percent {
-        tell!("the tool itself took {percent:.2} % of the time");
+        tell!("the tool itself took {percent:.2} % of the time that went into timings");
     }
     let worst = report.cases.iter().filter_map(|case| case.verdict).max().unwrap_or(Verdict::None);
-    tell!("all in all: {}", words(worst));
+    let blamed = report.cases.iter().filter(|case| worst > Verdict::Pass && case.verdict == Some(worst));
+    let blamed = blamed.map(|case| case.name.as_str()).collect::<Vec<_>>().join(", ");
+    tell!("all in all: {}{}{blamed}", words(worst), if blamed.is_empty() { "" } else { ": " });
     Ok(match worst {
         Verdict::Fail if run.check => Exit::Internal,
         Verdict::Inconclusive if run.check => Exit::Environment,

@@ -1,7 +1,7 @@
 //! Candidates beside a reference: each block measures every one of them once, in an order shuffled anew, so that what
 //! one leaves in the caches favours nobody; the ratios are formed within the block.
 
-use crate::noise::{self, Gauge, Weather};
+use crate::noise::{self, Crew, Gauge, Void, Weather};
 use crate::progress::Progress;
 use crate::random::Random;
 use crate::stats::{MAX_VOID_SHARE, MIN_BLOCKS, Ratio, Verdict, median};
@@ -16,6 +16,8 @@ pub struct Effort {
     pub seed: u64,
     /// Told how far it is; asked whether to go on.
     pub progress: Progress,
+    /// Who works meanwhile.
+    pub crew: Crew,
 }
 
 /// One way of doing the work. Each call gives the time for one unit of it, in nanoseconds, at this moment; how it gets
@@ -61,6 +63,8 @@ pub struct Outcome {
     pub blocks: u32,
     /// Blocks that do not count.
     pub void_blocks: u32,
+    /// Why most of these do not.
+    pub void_mostly: Option<Void>,
     /// The candidates in their order, without the reference.
     pub standings: Vec<Standing>,
 }
@@ -74,6 +78,11 @@ impl Outcome {
         } else {
             standing.ratio.verdict(goal_max_ratio)
         }
+    }
+
+    /// Why nothing is claimed, in words; nothing if something can be.
+    pub fn doubt(&self) -> Option<&'static str> {
+        self.void_mostly.filter(|_| self.is_too_noisy()).map(Void::words)
     }
 
     /// Whether so many blocks are void that nothing is claimed.
@@ -101,7 +110,7 @@ pub fn hold(effort: &Effort, mut candidates: Vec<Candidate<'_>>) -> anyhow::Resu
             break;
         }
         random.shuffle(&mut order);
-        let gauge = Gauge::begin();
+        let gauge = Gauge::begin(effort.crew);
         for place in &order {
             let start = Instant::now();
             figures[*place].push((candidates[*place].measure)()?);
@@ -114,12 +123,19 @@ pub fn hold(effort: &Effort, mut candidates: Vec<Candidate<'_>>) -> anyhow::Resu
     Ok(judge(effort, names, &figures, &weather))
 }
 
+/// The reason that voids most blocks.
+fn most(void: &[Option<Void>]) -> Option<Void> {
+    let count = |why: Void| void.iter().flatten().filter(|other| **other == why).count();
+    void.iter().flatten().copied().max_by_key(|why| count(*why))
+}
+
 fn judge(effort: &Effort, names: Vec<String>, figures: &[Vec<f64>], weather: &[Weather]) -> Outcome {
-    let valid = noise::valid(weather);
-    let void_blocks = valid.iter().filter(|valid| !**valid).count() as u32;
+    let void = noise::judge(weather);
     let counted: Vec<Vec<f64>> = figures
         .iter()
-        .map(|figures| figures.iter().zip(&valid).filter(|(_, valid)| **valid).map(|(figure, _)| *figure).collect())
+        .map(|figures| {
+            figures.iter().zip(&void).filter(|(_, void)| void.is_none()).map(|(figure, _)| *figure).collect()
+        })
         .collect();
     let reference = counted.first().cloned().unwrap_or_default();
     let standings = names.into_iter().zip(&counted).skip(1).map(|(name, own)| Standing {
@@ -128,7 +144,8 @@ fn judge(effort: &Effort, names: Vec<String>, figures: &[Vec<f64>], weather: &[W
         reference_ns: median(&reference),
         ratio: Ratio::of_pairs(own, &reference, effort.seed),
     });
-    Outcome { blocks: weather.len() as u32, void_blocks, standings: standings.collect() }
+    let (blocks, void_blocks) = (weather.len() as u32, void.iter().flatten().count() as u32);
+    Outcome { blocks, void_blocks, void_mostly: most(&void), standings: standings.collect() }
 }
 
 #[cfg(test)]
@@ -137,7 +154,7 @@ mod tests {
     use std::cell::Cell;
 
     fn effort() -> Effort {
-        Effort { blocks: 20, seed: 3, progress: Progress::default() }
+        Effort { blocks: 20, seed: 3, progress: Progress::default(), crew: Crew::Alone }
     }
 
     #[test]
@@ -158,7 +175,7 @@ mod tests {
 
     #[test]
     fn void_blocks_do_not_count_and_too_many_of_them_end_every_claim() {
-        let calm = Weather { calibration_ns: 1.0, stolen_share: 0.0, waited_share: 0.0 };
+        let calm = Weather { calibration_ns: 1.0, stolen_share: 0.0, taken_share: 0.0 };
         let storm = Weather { calibration_ns: 9.0, ..calm };
         for (storms, verdict) in [(0, Verdict::Pass), (6, Verdict::Pass), (7, Verdict::Inconclusive)] {
             let weather: Vec<_> = (0..20).map(|i| if i < storms { storm } else { calm }).collect();
@@ -166,6 +183,7 @@ mod tests {
             let figures = [vec![1.0; 20], ours];
             let outcome = judge(&effort(), vec!["reference".into(), "ours".into()], &figures, &weather);
             assert_eq!((outcome.void_blocks, outcome.standings[0].ratio.median), (storms, 2.0));
+            assert_eq!(outcome.void_mostly, (storms > 0).then_some(Void::Slow));
             assert_eq!(outcome.verdict(&outcome.standings[0], 2.5), verdict, "{storms} storms");
         }
     }

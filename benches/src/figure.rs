@@ -4,6 +4,9 @@
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
+/// Characters of a line of running text.
+const LINE: usize = 110;
+
 /// Which way a figure is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -77,6 +80,9 @@ pub struct Table {
     pub head: Vec<String>,
     /// The rows, as many cells as the head.
     pub rows: Vec<Vec<String>>,
+    /// What the columns mean, where their names do not say it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub legend: String,
     /// It stands for its case where there is little room.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_headline: bool,
@@ -86,7 +92,20 @@ impl Table {
     /// An empty table.
     pub fn new(title: impl Into<String>, head: &[&str]) -> Table {
         let head = head.iter().map(|h| (*h).to_owned()).collect();
-        Table { title: title.into(), head, rows: Vec::new(), is_headline: false }
+        Table { title: title.into(), head, ..Table::default() }
+    }
+
+    /// The same, and its columns mean this.
+    #[must_use]
+    pub fn legend(self, legend: impl Into<String>) -> Table {
+        Table { legend: legend.into(), ..self }
+    }
+
+    /// Whether a column holds words, which stand to the left; figures stand to the right.
+    pub fn is_words(&self, column: usize) -> bool {
+        let begins = |cell: &String| cell.chars().next();
+        let mut firsts = self.rows.iter().filter_map(|row| row.get(column).and_then(begins));
+        column == 0 || firsts.any(char::is_alphabetic)
     }
 
     /// The same, and it stands for its case where there is little room.
@@ -95,20 +114,24 @@ impl Table {
         Table { is_headline: true, ..self }
     }
 
-    /// For a terminal: the first column to the left, the others to the right.
+    /// For a terminal: words to the left, figures to the right.
     pub fn text(&self) -> String {
         let all: Vec<&Vec<String>> = std::iter::once(&self.head).chain(&self.rows).collect();
         let width = |column: usize| all.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max();
-        let widths: Vec<usize> = (0..self.head.len()).map(|column| width(column).unwrap_or(0)).collect();
+        let columns: Vec<(usize, bool)> =
+            (0..self.head.len()).map(|column| (width(column).unwrap_or(0), self.is_words(column))).collect();
         let mut text = format!("  {}\n", self.title);
         for row in all {
-            let mut line = String::from("   ");
-            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let mut line = String::from("  ");
+            for (cell, (width, is_words)) in row.iter().zip(&columns) {
                 let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
-                let _ = if column == 0 { write!(line, " {cell}{padding}") } else { write!(line, "  {padding}{cell}") };
+                let _ = if *is_words { write!(line, "  {cell}{padding}") } else { write!(line, "  {padding}{cell}") };
             }
             text.push_str(line.trim_end());
             text.push('\n');
+        }
+        for line in lines(&self.legend) {
+            let _ = writeln!(text, "    {line}");
         }
         text
     }
@@ -116,10 +139,27 @@ impl Table {
     /// For Markdown.
     pub fn markdown(&self) -> String {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-        let rule: Vec<String> = (0..self.head.len()).map(|c| if c == 0 { "---" } else { "---:" }.to_owned()).collect();
+        let rule = |column| if self.is_words(column) { "---" } else { "---:" }.to_owned();
+        let rules: Vec<String> = (0..self.head.len()).map(rule).collect();
         let rows: String = self.rows.iter().map(|row| line(row)).collect();
-        format!("{}\n\n{}{}{rows}", self.title, line(&self.head), line(&rule))
+        let legend = if self.legend.is_empty() { String::new() } else { format!("\n{}\n", self.legend) };
+        format!("{}\n\n{}{}{rows}{legend}", self.title, line(&self.head), line(&rules))
     }
+}
+
+/// The text in lines that a terminal has room for.
+fn lines(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= LINE => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// A colour for each pair.
@@ -175,10 +215,19 @@ mod tests {
 
     #[test]
     fn a_table_has_straight_columns_on_a_terminal_and_bars_in_markdown() {
-        let mut table = Table::new("Sizes", &["mode", "MiB"]);
-        table.rows.push(vec!["1280x720".into(), "16".into()]);
-        assert_eq!(table.text(), "  Sizes\n    mode      MiB\n    1280x720   16\n");
-        assert_eq!(table.markdown(), "Sizes\n\n| mode | MiB |\n| --- | ---: |\n| 1280x720 | 16 |\n");
+        let mut table = Table::new("Sizes", &["mode", "MiB", "why"]).legend("MiB: what to give the VM.");
+        table.rows.push(["1280x720", "16", "small"].map(str::to_owned).to_vec());
+        let text = "  Sizes\n    mode      MiB  why\n    1280x720   16  small\n    MiB: what to give the VM.\n";
+        assert_eq!(table.text(), text);
+        let rows = "| mode | MiB | why |\n| --- | ---: | --- |\n| 1280x720 | 16 | small |\n";
+        assert_eq!(table.markdown(), format!("Sizes\n\n{rows}\nMiB: what to give the VM.\n"));
+    }
+
+    #[test]
+    fn running_text_is_broken_between_words() {
+        let broken = lines(&"word ".repeat(60));
+        assert!(broken.len() == 3 && broken.iter().all(|line| line.len() <= LINE), "{broken:?}");
+        assert_eq!((lines(""), lines("one")), (vec![], vec!["one".to_owned()]));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 
 use crate::chart::{self, escape};
 use crate::figure::Table;
-use crate::report::{CaseReport, RatioRow, Report, number, words};
+use crate::report::{CaseReport, RatioRow, Report, nanoseconds, number, words};
 use crate::stats::Verdict;
+use crate::summary::goals;
 use std::fmt::Write;
 
 const STYLE: &str = "
@@ -12,10 +13,10 @@ const STYLE: &str = "
 @media(prefers-color-scheme:dark){:root{--paper:#16181d;--ink:#e4e6ea;--soft:#9aa3b0;--line:#333943;--head:#1f232a;--good:#5cc777;--bad:#ff8a80;--open:#e3b341}}
 body{margin:0 auto;max-width:74rem;padding:2rem 1.2rem;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
 h1{font-size:1.6rem;margin:0 0 .3rem}h2{margin:2.4rem 0 .4rem;border-bottom:1px solid var(--line);padding-bottom:.3rem}h3{font-size:1rem;margin:1.4rem 0 .4rem}
-p.meta,figcaption{color:var(--soft)}code{font:13px ui-monospace,monospace;background:var(--head);padding:.1em .35em;border-radius:4px}
+p.meta,figcaption{color:var(--soft)}p.meta{max-width:60rem;margin:.2rem 0 1rem}code{font:13px ui-monospace,monospace;background:var(--head);padding:.1em .35em;border-radius:4px}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.3rem 0 1rem}
-th,td{padding:.25rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}th{background:var(--head)}td:first-child,th:first-child{text-align:left}
-.pass{color:var(--good)}.fail{color:var(--bad);font-weight:600}.open{color:var(--open)}nav a{margin-right:1rem;color:inherit}
+th,td{padding:.25rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}th{background:var(--head)}.w{text-align:left}
+.pass{color:var(--good)}.fail{color:var(--bad);font-weight:600}.open{color:var(--open)}nav a{margin-right:1rem}nav a[class='']{color:inherit}
 figure{margin:0;display:inline-block;vertical-align:top}figure svg{max-width:100%;height:auto}ul.advice li{margin:.35rem 0}";
 
 /// The report as a page of HTML.
@@ -27,9 +28,14 @@ pub fn html(report: &Report) -> String {
     let _ = writeln!(out, "<h1>Measured by rx-bench</h1>\n<p class=\"meta\">{}</p>", escape(&conditions(report)));
     let _ = writeln!(out, "<p>Repeat it with <code>{}</code>.</p>\n<nav>", escape(&report.command));
     for case in &report.cases {
-        let _ = writeln!(out, "<a href=\"#{0}\">{0}</a>", escape(&case.name));
+        let verdict = class(case.verdict.unwrap_or(Verdict::None));
+        let _ = writeln!(out, "<a href=\"#{0}\" class=\"{verdict}\">{0}</a>", escape(&case.name));
     }
     out.push_str("</nav>\n");
+    let goals = goals(report);
+    if !goals.rows.is_empty() {
+        html_table(&mut out, &goals);
+    }
     for case in &report.cases {
         html_case(&mut out, case);
     }
@@ -79,7 +85,9 @@ fn html_case(out: &mut String, case: &CaseReport) {
     }
     if !case.advice.is_empty() {
         let items: String = case.advice.iter().map(|a| format!("<li>{}</li>\n", escape(a))).collect();
-        let _ = writeln!(out, "<ul class=\"advice\">\n{items}</ul>");
+        let open = if case.short_advice().is_empty() { "" } else { " open" };
+        let _ =
+            writeln!(out, "<details{open}><summary>In words</summary><ul class=\"advice\">\n{items}</ul></details>");
     }
     for table in tables(case) {
         html_table(out, &table);
@@ -93,20 +101,30 @@ fn html_case(out: &mut String, case: &CaseReport) {
 fn html_table(out: &mut String, table: &Table) {
     let cells = |tag: &str, row: &[String]| -> String {
         row.iter()
-            .map(|cell| {
-                let class = match cell.as_str() {
-                    c if c.starts_with("pass") => " class=\"pass\"",
-                    c if c.starts_with("FAIL") => " class=\"fail\"",
-                    c if c.starts_with("inconclusive") => " class=\"open\"",
+            .enumerate()
+            .map(|(column, cell)| {
+                let told = match cell.as_str() {
+                    c if c.starts_with("pass") || c.contains(": met") => "pass",
+                    c if c.starts_with("FAIL") || c.contains("not met") => "fail",
+                    c if c.contains("inconclusive") => "open",
                     _ => "",
                 };
+                let side = if table.is_words(column) { "w" } else { "" };
+                let class = format!("{side} {told}");
+                let class = if class == " " { String::new() } else { format!(" class=\"{}\"", class.trim()) };
                 format!("<{tag}{class}>{}</{tag}>", escape(cell))
             })
             .collect()
     };
     let rows: String = table.rows.iter().map(|row| format!("<tr>{}</tr>\n", cells("td", row))).collect();
     let (title, head) = (escape(&table.title), cells("th", &table.head));
-    let _ = writeln!(out, "<h3>{title}</h3>\n<div class=\"wide\"><table>\n<tr>{head}</tr>\n{rows}</table></div>");
+    if !title.is_empty() {
+        let _ = writeln!(out, "<h3>{title}</h3>");
+    }
+    let _ = writeln!(out, "<div class=\"wide\"><table>\n<tr>{head}</tr>\n{rows}</table></div>");
+    if !table.legend.is_empty() {
+        let _ = writeln!(out, "<p class=\"meta\">{}</p>", escape(&table.legend));
+    }
 }
 
 /// Everything of a case that has rows, as tables.
@@ -126,6 +144,8 @@ fn tables(case: &CaseReport) -> Vec<Table> {
         table.rows = case.counts.iter().map(cells).collect();
         tables.push(table);
     }
+    // A busy machine leaves some without a row.
+    tables.extend(case.tables.iter().filter(|table| !table.rows.is_empty()).cloned());
     if case.figures.iter().any(|figure| !figure.tabled) {
         let mut table =
             Table::new("Figures (exact ones are the same on every machine)", &["what", "value", "unit", ""]);
@@ -142,7 +162,6 @@ fn tables(case: &CaseReport) -> Vec<Table> {
         table.rows = case.figures.iter().filter(|figure| !figure.tabled).map(cells).collect();
         tables.push(table);
     }
-    tables.extend(case.tables.iter().cloned());
     tables
 }
 
@@ -153,8 +172,8 @@ fn ratio_cells(row: &RatioRow) -> Vec<String> {
         row.candidate.clone(),
         format!("{:.3}", row.ratio),
         format!("{:.3}–{:.3}", row.ratio_low, row.ratio_high),
-        format!("{} ns", number(row.own_ns_p50)),
-        format!("{} ns", number(row.reference_ns_p50)),
+        nanoseconds(row.own_ns_p50),
+        nanoseconds(row.reference_ns_p50),
         format!("{} of {}", row.void_blocks, row.blocks),
         goal,
     ]
@@ -169,10 +188,10 @@ pub fn markdown(report: &Report) -> String {
         if let Some(note) = &case.note {
             let _ = write!(out, "{note}\n\n");
         }
-        for sentence in &case.advice {
+        for sentence in case.short_advice() {
             let _ = writeln!(out, "* {sentence}");
         }
-        if !case.advice.is_empty() {
+        if !case.short_advice().is_empty() {
             out.push('\n');
         }
         for table in tables(case) {

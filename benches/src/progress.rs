@@ -1,13 +1,18 @@
-//! What a long run tells while it runs, and whether it shall go on: a line that is written over on a terminal, a line
-//! every few seconds elsewhere; Ctrl-C ends the run with the results so far.
+//! What a long run tells while it runs, and whether it shall go on: a bar on a terminal, a plain line every few seconds
+//! elsewhere; Ctrl-C ends the run with the results so far. Nothing here runs by itself: the bar moves when a step is done, so
+//! that it takes no time from what is being measured.
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use rx_host::signals::Stop;
-use std::io::Write;
+use rx_host::term::write_lines;
+use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often a terminal's line changes.
-const ON_TERMINAL: Duration = Duration::from_millis(100);
+/// How often a terminal's bar moves at most. Unit: times a second.
+const BAR_HZ: u8 = 5;
+/// What stands on a terminal.
+const BAR: &str = "{msg} {bar:30} {pos} of {len}{left}";
 /// How often a line is written where lines stay.
 const ELSEWHERE: Duration = Duration::from_secs(10);
 
@@ -23,8 +28,7 @@ struct Line {
     name: String,
     began: Instant,
     shown: Option<Instant>,
-    is_terminal: bool,
-    is_open: bool,
+    bar: ProgressBar,
     /// Time of contests, and what of it went by in what they measure.
     contests: Duration,
     measuring: Duration,
@@ -33,9 +37,8 @@ struct Line {
 impl Progress {
     /// Tells on stderr, and ends when `stop` says so.
     pub fn new(stop: Stop) -> Progress {
-        let is_terminal = rx_host::term::stderr_is_terminal();
         let (name, began, none) = (String::new(), Instant::now(), Duration::ZERO);
-        let line = Line { name, began, shown: None, is_terminal, is_open: false, contests: none, measuring: none };
+        let line = Line { name, began, shown: None, bar: ProgressBar::hidden(), contests: none, measuring: none };
         Progress { stop: Some(stop), line: Some(Arc::new(Mutex::new(line))) }
     }
 
@@ -44,6 +47,15 @@ impl Progress {
         self.with(|line| {
             line.close();
             (line.name, line.began, line.shown) = (name.to_owned(), Instant::now(), None);
+            // Hidden where stderr is no terminal, or one that cannot go back in a line.
+            let on = ProgressDrawTarget::stderr_with_hz(BAR_HZ);
+            let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style = style.with_key("left", |state: &ProgressState, out: &mut dyn Write| {
+                // Before the first step is done nobody knows.
+                let left = (state.pos() > 0).then(|| format!(", {} s left", state.eta().as_secs()));
+                let _ = out.write_str(&left.unwrap_or_default());
+            });
+            line.bar = ProgressBar::with_draw_target(None, on).with_style(style).with_message(name.to_owned());
         });
     }
 
@@ -85,24 +97,21 @@ impl Progress {
 
 impl Line {
     fn tell(&mut self, done: u64, of: u64) {
+        if !self.bar.is_hidden() {
+            self.bar.set_length(of);
+            self.bar.set_position(done.min(of));
+            return;
+        }
         let now = Instant::now();
-        let every = if self.is_terminal { ON_TERMINAL } else { ELSEWHERE };
-        if now < self.shown.unwrap_or(self.began) + every {
+        if now < self.shown.unwrap_or(self.began) + ELSEWHERE {
             return;
         }
         self.shown = Some(now);
-        let text = words(&self.name, done, of, now - self.began);
-        let mut err = std::io::stderr().lock();
-        // Whoever closed stderr does not want to know.
-        let _ = if self.is_terminal { write!(err, "\r\x1b[K{text}") } else { writeln!(err, "{text}") };
-        let _ = err.flush();
-        self.is_open = self.is_terminal;
+        write_lines(&format!("{}\n", words(&self.name, done, of, now - self.began)));
     }
 
     fn close(&mut self) {
-        if std::mem::take(&mut self.is_open) {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
+        self.bar.finish_and_clear();
     }
 }
 

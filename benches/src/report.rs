@@ -11,6 +11,9 @@ use std::fmt::Write;
 /// Changes when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 2;
 
+/// More sentences than this are a wall that nobody reads.
+const MAX_SENTENCES: usize = 3;
+
 /// Everything one run found out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
@@ -161,7 +164,7 @@ impl CaseReport {
         goal: Option<f64>,
     ) {
         if !standing.ratio.median.is_finite() {
-            return self.give_up(format!("{what}: not one block counts"));
+            return self.doubt(what, outcome.doubt().unwrap_or("not one block was measured"));
         }
         let verdict = goal.map_or(Verdict::None, |goal| outcome.verdict(standing, goal));
         self.ratios.push(RatioRow {
@@ -206,12 +209,34 @@ impl CaseReport {
 
     /// Nothing can be said, for this reason.
     pub fn give_up(&mut self, note: impl Into<String>) {
-        self.note = Some(note.into());
+        self.worsen(Verdict::Inconclusive);
+        let note = note.into();
+        self.note = Some(self.note.take().map_or(note.clone(), |before| format!("{before}; {note}")));
+    }
+
+    /// Nothing can be said of `what`, since `why`. Things of one reason are told together, each once.
+    pub fn doubt(&mut self, what: &str, why: &str) {
+        let begins = format!("inconclusive, {why}: ");
+        let before = self.note.take().unwrap_or_default();
+        let last = before.rsplit_once("; ").map_or(&before[..], |(_, last)| last);
+        match last.strip_prefix(&begins) {
+            Some(told) if told == what || told.ends_with(&format!(", {what}")) => self.note = Some(before),
+            Some(_) => self.note = Some(format!("{before}, {what}")),
+            None => {
+                self.note = Some(before).filter(|before| !before.is_empty());
+                self.give_up(format!("{begins}{what}"));
+            }
+        }
         self.worsen(Verdict::Inconclusive);
     }
 
     fn worsen(&mut self, verdict: Verdict) {
         self.verdict = Some(self.verdict.map_or(verdict, |worst| worst.max(verdict)));
+    }
+
+    /// The sentences of advice, where they are few enough to be read; a table of the case has them all.
+    pub fn short_advice(&self) -> &[String] {
+        if self.advice.len() <= MAX_SENTENCES { &self.advice } else { &[] }
     }
 
     /// The case as a table, a line for each row.
@@ -232,10 +257,10 @@ impl CaseReport {
             let interval = figure.low.zip(figure.high).map_or(String::new(), |(a, b)| format!(" ({a:.3}–{b:.3})"));
             let _ = writeln!(text, "  {id}: {}{interval} {unit}{busy}", number(*value));
         }
-        for table in &self.tables {
+        for table in self.tables.iter().filter(|table| !table.rows.is_empty()) {
             text.push_str(&table.text());
         }
-        for sentence in &self.advice {
+        for sentence in self.short_advice() {
             let _ = writeln!(text, "  {sentence}");
         }
         if let Some(note) = &self.note {
@@ -288,7 +313,8 @@ pub fn number(value: f64) -> String {
     }
 }
 
-fn nanoseconds(ns: f64) -> String {
+/// A time as people read it.
+pub fn nanoseconds(ns: f64) -> String {
     match ns {
         ns if ns >= 1e6 => format!("{:.2} ms", ns / 1e6),
         ns if ns >= 1e4 => format!("{:.1} µs", ns / 1e3),
@@ -323,7 +349,7 @@ mod tests {
     fn report() -> CaseReport {
         let ratio = Ratio { median: 0.8, low: 0.79, high: 0.81 };
         let standing = Standing { name: "ours".into(), own_ns: 1_200_000.0, reference_ns: 12_000.0, ratio };
-        let outcome = Outcome { blocks: 20, void_blocks: 1, standings: vec![standing.clone()] };
+        let outcome = Outcome { blocks: 20, void_blocks: 1, void_mostly: None, standings: vec![standing.clone()] };
         let mut case = CaseReport::new("copy");
         case.add("4K frame", "memcpy", 100, &outcome, &standing, Some(0.85));
         case.add("4K frame", "memcpy", 100, &outcome, &standing, None);
@@ -346,10 +372,22 @@ mod tests {
     fn a_contest_that_was_ended_before_its_first_block_has_no_row_and_proves_nothing() {
         let ratio = Ratio::of_pairs(&[], &[], 1);
         let standing = Standing { name: "ours".into(), own_ns: f64::NAN, reference_ns: f64::NAN, ratio };
-        let outcome = Outcome { blocks: 0, void_blocks: 0, standings: vec![standing.clone()] };
+        let outcome = Outcome { blocks: 0, void_blocks: 0, void_mostly: None, standings: vec![standing.clone()] };
         let mut case = CaseReport::new("copy");
         case.add("4K frame", "memcpy", 100, &outcome, &standing, Some(0.85));
         assert_eq!((case.ratios.len(), case.verdict), (0, Some(Verdict::Inconclusive)));
+    }
+
+    #[test]
+    fn what_a_busy_machine_left_open_is_told_together_and_once() {
+        let mut case = CaseReport { note: Some("on a GPU".into()), ..CaseReport::new("copy") };
+        for (what, why) in
+            [("a, b", "busy"), ("a, b", "busy"), ("c", "busy"), ("c", "busy"), ("d", "slow"), ("c", "busy")]
+        {
+            case.doubt(what, why);
+        }
+        let told = "on a GPU; inconclusive, busy: a, b, c; inconclusive, slow: d; inconclusive, busy: c";
+        assert_eq!((case.note.as_deref(), case.verdict), (Some(told), Some(Verdict::Inconclusive)));
     }
 
     #[test]

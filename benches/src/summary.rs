@@ -10,10 +10,10 @@ use std::fmt::Write;
 /// The report in short.
 pub fn summary(report: &Report) -> String {
     let mut out = format!("{} Repeat it with `make bench`.\n\n", conditions(report));
-    let mut goals = Table::new("", &["case", "what", "beside", "found", "goal"]);
-    for case in &report.cases {
-        goals.rows.extend(case.ratios.iter().filter(|row| row.goal_max_ratio.is_some()).map(|row| ratio(case, row)));
-        goals.rows.extend(counts(case));
+    let mut goals = goals(report);
+    for row in &mut goals.rows {
+        row[0] = format!("`{}`", row[0]);
+        row[4] = row[4].replace("not met", "**not met**");
     }
     if !goals.rows.is_empty() {
         out.push_str(goals.markdown().trim_start());
@@ -31,10 +31,20 @@ pub fn summary(report: &Report) -> String {
     out
 }
 
+/// Every goal, what was found, and whether it is met.
+pub fn goals(report: &Report) -> Table {
+    let mut goals = Table::new("", &["case", "what", "beside", "found", "goal"]);
+    for case in &report.cases {
+        goals.rows.extend(case.ratios.iter().filter(|row| row.goal_max_ratio.is_some()).map(|row| ratio(case, row)));
+        goals.rows.extend(counts(case));
+    }
+    goals
+}
+
 fn ratio(case: &CaseReport, row: &RatioRow) -> Vec<String> {
     let goal = row.goal_max_ratio.map_or(String::new(), |goal| format!("{goal}: {}", told(row.verdict)));
     vec![
-        format!("`{}`", case.name),
+        case.name.clone(),
         format!("{}, {}", row.what, row.candidate),
         row.reference.clone(),
         format!("{:.3} ({:.3}–{:.3})", row.ratio, row.ratio_low, row.ratio_high),
@@ -47,13 +57,13 @@ fn counts(case: &CaseReport) -> Option<Vec<String>> {
     let worst = case.counts.iter().map(|row| row.verdict).max()?;
     let most = case.counts.iter().map(|row| row.allocations).max()?;
     let what = format!("allocations in {} kinds of work", case.counts.len());
-    Some(vec![format!("`{}`", case.name), what, "–".into(), most.to_string(), format!("0: {}", told(worst))])
+    Some(vec![case.name.clone(), what, "–".into(), most.to_string(), format!("0: {}", told(worst))])
 }
 
 fn told(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "met",
-        Verdict::Fail => "**not met**",
+        Verdict::Fail => "not met",
         Verdict::None | Verdict::Inconclusive => words(verdict),
     }
 }
@@ -73,7 +83,7 @@ mod tests {
             reference_ns: 1.0,
             ratio: Ratio { median, low: median, high: median },
         };
-        let outcome = Outcome { blocks: 20, void_blocks: 0, standings: Vec::new() };
+        let outcome = Outcome { blocks: 20, void_blocks: 0, void_mostly: None, standings: Vec::new() };
         case.add("4K frame", "memcpy", 1, &outcome, &standing("chosen", 0.8), Some(0.85));
         case.add("4K frame", "memcpy", 1, &outcome, &standing("other", 9.0), None);
         case.add_count("chunks", 10, 0);

@@ -135,3 +135,85 @@ fn a_run_that_is_ended_gives_the_results_so_far_and_one_that_is_killed_leaves_no
     assert_eq!(end_by(rustix::process::Signal::KILL, &json), None);
     assert!(left_behind().is_subset(&before), "{:?}", left_behind());
 }
+
+/// A plain file keeps what a terminal would show and wipe.
+#[test]
+fn where_nobody_sees_a_terminal_nothing_controls_one_and_on_a_terminal_a_bar_shows_how_far_it_is() {
+    let arguments = ["run", "reader", "--quick"];
+    let (code, out, err) = run(&arguments);
+    assert!(code == 0 && err.contains("measuring reader"), "{err}");
+    let controls = |text: &str| text.chars().filter(|c| c.is_control() && *c != '\n').collect::<String>();
+    assert_eq!((controls(&out), controls(&err)), (String::new(), String::new()));
+    if !rx_tests::require::programs(&["script"]) {
+        return;
+    }
+    let line = format!("{} {}", env!("CARGO_BIN_EXE_rx-bench"), arguments.join(" "));
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").stdin(Stdio::null());
+    let shown = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    // The table begins in a line of its own, which the bar has left.
+    let (before, _) = shown.rsplit_once("reader: ").unwrap_or_else(|| panic!("no table: {shown}"));
+    let bar = before.rfind(" of 15").unwrap_or_else(|| panic!("no bar: {before}"));
+    assert!(before[bar..].contains("\r\x1b[2K") && before.contains('░'), "{:?}", &before[bar..]);
+}
+
+/// The report that a run wrote.
+fn report_of(json: &Path) -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap()
+}
+
+/// On a software GPU, whose threads take every processor: blocks count, or it is said why not.
+#[test]
+fn the_way_through_the_gpu_is_measured_or_it_is_said_why_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("present.json");
+    let mut command = rx_bench(&["run", "present", "--quick", "--json", json.to_str().unwrap()]);
+    if !rx_tests::gpu::software(&mut command) {
+        return;
+    }
+    let done = command.output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    let case = report_of(&json)["cases"][0].clone();
+    let (ratios, note) = (case["ratios"].as_array().unwrap(), case["note"].as_str().unwrap());
+    assert!(note.starts_with("on llvmpipe"), "{note}");
+    let is_told = note.contains("; inconclusive, ") && note.ends_with(": 1920x1080");
+    assert!(ratios.len() == 6 || is_told, "{} rows, {note}", ratios.len());
+    assert_eq!(case["verdict"] == "inconclusive", is_told, "{case}");
+}
+
+/// A guest, the real receiver, a private sound server, and a recorder behind it.
+#[test]
+fn sound_is_measured_from_the_guest_to_the_monitor_of_a_real_server() {
+    let receiver = Path::new(env!("CARGO_BIN_EXE_rx-bench")).with_file_name("scream-rx");
+    if !receiver.is_file() {
+        rx_tests::require::skip("scream-rx is not beside rx-bench (`cargo build --workspace`)");
+        return;
+    }
+    if !rx_tests::require::programs(&["parec"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (before, json) = (left_behind(), dir.path().join("audio.json"));
+    let (code, out, err) = run(&["run", "audio", "--quick", "--json", json.to_str().unwrap()]);
+    assert_eq!(code, 0, "{err}");
+    let case = report_of(&json)["cases"][0].clone();
+    if let Some(note) = case["note"].as_str() {
+        rx_tests::require::skip(note);
+        return;
+    }
+    assert!(out.contains("Measured: guest at +100 ppm"), "{out}");
+    for profile in ["low", "balanced"] {
+        let figure = |what: &str| {
+            let id = format!("{profile}, measured: {what}");
+            let found = case["figures"].as_array().unwrap().iter().find(|figure| figure["id"] == id.as_str());
+            found.unwrap_or_else(|| panic!("no {id}")).clone()
+        };
+        // A chunk of 20 ms must be whole before anybody can play it; and nobody waits for a third of a second.
+        let heard_ms = figure("delay heard p50")["value"].as_f64().unwrap();
+        assert!((20.0..330.0).contains(&heard_ms), "{profile}: {heard_ms} ms");
+        let is_busy = figure("delay heard p50")["disturbed"] == true;
+        let (clicks, distortion_db) = (figure("clicks")["value"].as_f64(), figure("THD+N")["value"].as_f64());
+        assert!(is_busy || clicks == Some(0.0) && distortion_db.unwrap() < -60.0, "{clicks:?} {distortion_db:?}");
+    }
+    assert!(left_behind().is_subset(&before), "{:?}", left_behind());
+}

@@ -1,5 +1,5 @@
-//! Copies out of shared memory, by size and by engine, against the C library's `memcpy` into the same buffer. Shows why
-//! `Engines::choose` chooses as it does.
+//! Copies out of shared memory, by size and by engine, against the C library's `memcpy` into the same buffer, and beside a
+//! sweep that reads the same bytes and writes none, which no copy can beat. Shows why `Engines::choose` chooses as it does.
 
 use crate::baseline::RawMapping;
 use crate::contest::{Candidate, Effort, Outcome, hold};
@@ -11,6 +11,8 @@ use shm_proto::raw::{Engine, Engines, copy_out_with};
 use shm_proto::{AccessError, Purpose, Region};
 use std::cell::RefCell;
 use std::fs::File;
+use std::hint::black_box;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// A 4K frame for the GPU takes at most this share of `memcpy`'s time.
@@ -18,6 +20,9 @@ const GOAL_MAX_RATIO: f64 = 0.85;
 /// Small copies walk through this much of the source in one measurement, which stays in the second-level cache: as if
 /// the guest had just written it.
 const WALK_BYTES: usize = 512 << 10;
+
+/// A byte that nobody writes into the source: scratch memory is filled with another, and so is what a guest writes.
+const ABSENT: u8 = 0xEE;
 
 /// A piece of work: how many bytes, in copies of how many.
 struct Unit {
@@ -141,7 +146,8 @@ fn contest(
     write: &dyn Fn(u8) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
     let (units, source_bytes) = (Path::units(unit), Path::source_bytes(unit));
-    let raw = RawMapping::new(file, source_bytes, source_bytes)?;
+    let raw = Rc::new(RawMapping::new(file, source_bytes, source_bytes)?);
+    let swept = Rc::clone(&raw);
     let path = RefCell::new(Path::new(unit));
     let repeats = if unit.bytes > 1 << 22 { 3 } else { 7 };
     let candidate = |name: String, copy: Copy<'static>| {
@@ -173,6 +179,12 @@ fn contest(
         let copy = move |at: usize, dst: &mut [u8]| copy_out_with(&region, at, dst, engine);
         candidates.push(candidate(format!("{engine:?}"), Box::new(copy)));
     }
+    let sweep = move |at: usize, dst: &mut [u8]| {
+        // It is nowhere, so every byte is looked at; otherwise this would be no sweep.
+        assert!(!black_box(swept.holds(ABSENT, at, dst.len())), "{ABSENT:#x} in scratch memory");
+        Ok(())
+    };
+    candidates.push(candidate("reading alone".into(), Box::new(sweep)));
     hold(effort, candidates)
 }
 
@@ -184,6 +196,18 @@ fn chosen(region: Region, purpose: Purpose) -> impl Fn(usize, &mut [u8]) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sweep_looks_at_every_byte_and_finds_nothing_in_scratch_memory() {
+        let (region, file) = scratch(4096).unwrap();
+        let raw = RawMapping::new(&file, 4096, 4096).unwrap();
+        for at in [0, 63, 2048, 4095] {
+            assert!(!raw.holds(ABSENT, 0, 4096));
+            region.span(at, 1).unwrap().copy_from(&[ABSENT]).unwrap();
+            assert!(raw.holds(ABSENT, 0, 4096), "byte {at}");
+            region.span(at, 1).unwrap().copy_from(&[0x5A]).unwrap();
+        }
+    }
 
     #[test]
     fn a_walk_copies_piece_by_piece_and_comes_round() {

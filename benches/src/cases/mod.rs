@@ -55,7 +55,7 @@ pub const ALL: [Case; 10] = [
     },
     Case {
         name: "copy",
-        what: "a picture or a chunk out of shared memory, by each engine, against libc memcpy",
+        what: "a picture or a chunk out of shared memory, by each engine, against libc memcpy and reading alone",
         goal: "a 4K frame to be handed off: at most 0.85 of memcpy",
         run: |task| copy::run(task.effort),
         has_exact: false,

@@ -1,18 +1,17 @@
 //! LGMP with KVMFR on top: a producer like the stock one, but with any number of frame slots, and the receiver's own
-//! viewer. With the stock number it does what `shm_proto::kvmfr::Producer` does; tests compare them.
+//! viewer. With the stock number of slots it hands over what `shm_proto::kvmfr::Producer` does; tests compare them.
 
-use super::{Guest, Load, Offered, Protocol, Reader, STAMP_BYTES, Taken, stamp, stamp_of};
+mod guest;
+
+use super::{Guest, Load, Protocol, Reader, Taken, stamp_of};
 use crate::timeline::Clock;
 use anyhow::Context;
-use shm_proto::kvmfr::producer::picture_spec::FrameNumbers;
+use guest::LgmpGuest;
 use shm_proto::kvmfr::producer::producer_ms;
 use shm_proto::kvmfr::sizes::{self, B7_ALIGN_BYTES, V34_GRAIN_BYTES};
-use shm_proto::kvmfr::wire::{
-    self as kvmfr, FRAME_QUEUE, MAX_SHAPE_BYTES, MAX_TIME_MS, POINTER_QUEUE, Piece, WRITE_POINTER_BYTES,
-};
+use shm_proto::kvmfr::wire::{self as kvmfr, FRAME_QUEUE, MAX_SHAPE_BYTES, MAX_TIME_MS, POINTER_QUEUE, Piece};
 use shm_proto::kvmfr::{Identity, Outcome, PendingFrame, PictureSpec, PixelType, Viewer};
-use shm_proto::lgmp::host::{Block, Host, MagicOrder, QueueHandle};
-use shm_proto::lgmp::host_queue::Posted;
+use shm_proto::lgmp::host::{Host, MagicOrder, QueueHandle};
 use shm_proto::lgmp::probe::recovery;
 use shm_proto::lgmp::wire as lgmp;
 use shm_proto::raw::pause::pause;
@@ -26,20 +25,21 @@ pub(super) static LGMP_6: Lgmp = Lgmp {
     lgmp: &lgmp::V6,
     kvmfr: &kvmfr::V20,
     align_bytes: B7_ALIGN_BYTES,
+    manner: Manner { keeps_newest: false, tells_rows: true },
     has: |_| true,
     needed_bytes: sizes::b7_needed_bytes,
     documented_mib: |spec| sizes::b7_documented_mib(spec.width, spec.height, spec.pixel_type),
 };
 
-/// LGMP 12 with KVMFR 34: development builds from August 2026. One frame at a time is on its way; the buffers beyond are
-/// for drawing. So a frame that is held up here waits to be handed over, and what the guest draws meanwhile may take its
-/// place; with B7 the capture itself waits.
+/// LGMP 12 with KVMFR 34: development builds from August 2026. One frame at a time is on its way; the next is handed over
+/// when that one is finished. The guest draws into the buffers beyond meanwhile and never waits.
 pub(super) static LGMP_12: Lgmp = Lgmp {
     name: "lgmp12",
     what: "LGMP 12 with KVMFR 34 (Looking Glass from August 2026)",
     lgmp: &lgmp::V12,
     kvmfr: &kvmfr::V34,
     align_bytes: V34_GRAIN_BYTES,
+    manner: Manner { keeps_newest: true, tells_rows: false },
     // Its pictures have 32 bits for a pixel at most, with HDR too.
     has: |spec| spec.pixel_type != PixelType::Rgba16F,
     needed_bytes: sizes::v34_needed_bytes,
@@ -48,14 +48,20 @@ pub(super) static LGMP_12: Lgmp = Lgmp {
 
 /// Shape buffers of stock producers: they take room.
 const SHAPES: u64 = 3;
-/// Steps in which a guest raises its write pointer in virtual time; really, it is each MiB.
-const VIRTUAL_STEPS: u32 = 4;
 /// How often a reader looks again for rows that are on their way.
 const ROWS_WAIT: Duration = Duration::from_micros(250);
 /// When a reader gives up a frame whose rows do not come. Source: the wire reference, section 3.4.
 const ROWS_TIMEOUT: Duration = Duration::from_millis(500);
-/// The step of the write pointer that is copied behind. Unit: bytes.
-const STEP_BYTES: u32 = 1 << 20;
+
+/// How a stock producer hands pictures over. Source: the wire reference, sections 3.4, 3.10 and 3.13.
+#[derive(Clone, Copy, Debug)]
+struct Manner {
+    /// While readers hold all that may be on their way, the guest goes on and keeps its newest picture for the moment in
+    /// which one is finished; an older one that waited is forgotten. Otherwise the capture itself waits.
+    keeps_newest: bool,
+    /// The write pointer is raised as rows come. Otherwise at the end alone, so that nobody can copy behind it.
+    tells_rows: bool,
+}
 
 /// A pair of versions.
 #[derive(Debug)]
@@ -66,6 +72,7 @@ pub(super) struct Lgmp {
     kvmfr: &'static kvmfr::Layout,
     /// Where pictures begin.
     align_bytes: u64,
+    manner: Manner,
     /// Whether its producers have such pictures.
     has: fn(&PictureSpec) -> bool,
     needed_bytes: fn(u64, u32) -> u64,
@@ -142,96 +149,13 @@ impl Protocol for Lgmp {
         let slot_bytes = load.spec.bytes() + self.align_bytes;
         let slots = (0..load.slots).map(|_| host.allocate(slot_bytes, self.align_bytes)).collect::<Result<_, _>>()?;
         host.open()?;
-        let source = vec![0x3C; STEP_BYTES as usize + load.spec.pitch_bytes as usize];
-        Ok(Box::new(LgmpGuest { host, protocol: self, frames, slots, slot: 0, serial: 0, load: *load, source }))
+        Ok(Box::new(LgmpGuest::new(self, host, frames, slots, *load)))
     }
 
     fn reader(&self, region: &Region, load: &Load, seed: u64) -> anyhow::Result<Box<dyn Reader>> {
         let mut viewer = Viewer::new(region.clone(), seed)?;
         viewer.poll(crate::timeline::BEGIN);
         Ok(Box::new(LgmpReader { viewer, load: *load, buffer: Vec::new(), torn: 0 }))
-    }
-}
-
-#[derive(Debug)]
-struct LgmpGuest {
-    host: Host,
-    protocol: &'static Lgmp,
-    frames: QueueHandle,
-    slots: Vec<Block>,
-    slot: usize,
-    serial: u32,
-    load: Load,
-    source: Vec<u8>,
-}
-
-impl LgmpGuest {
-    fn write(&self, clock: &dyn Clock, block: Block, number: u64) -> Result<(), AccessError> {
-        let (spec, speeds) = (&self.load.spec, &self.load.speeds);
-        let pitch = u64::from(spec.pitch_bytes);
-        let pixels_at = u64::from(block.offset) + self.protocol.align_bytes;
-        let all = self.host.region().span(pixels_at, spec.bytes())?;
-        let pointer = self.host.region().whole().word::<u32>(pixels_at - u64::from(WRITE_POINTER_BYTES))?;
-        let steps = if clock.is_real() { spec.height.div_ceil(self.rows_per_step()) } else { VIRTUAL_STEPS };
-        let rows_per_step = spec.height.div_ceil(steps);
-        for step in 0..steps {
-            let (from, to) = (step * rows_per_step, ((step + 1) * rows_per_step).min(spec.height));
-            let len = u64::from(to.saturating_sub(from)) * pitch;
-            if clock.is_real() {
-                let piece = usize::try_from(len).ok().and_then(|len| self.source.get(..len)).unwrap_or_default();
-                all.sub(u64::from(from) * pitch, piece.len() as u64)?.copy_from(piece)?;
-            } else {
-                clock.sleep(speeds.guest_time(len));
-            }
-            if step == 0 {
-                stamp(all, number)?;
-            }
-            if to == spec.height {
-                stamp(all.sub(spec.bytes() - pitch, STAMP_BYTES as u64)?, number)?;
-            }
-            // Releases the rows below it to the viewer that reads it.
-            pointer.store_release(to * spec.pitch_bytes);
-        }
-        Ok(())
-    }
-
-    fn rows_per_step(&self) -> u32 {
-        STEP_BYTES.div_ceil(self.load.spec.pitch_bytes)
-    }
-}
-
-impl Guest for LgmpGuest {
-    fn tick(&mut self, clock: &dyn Clock) -> anyhow::Result<()> {
-        self.host.beat(producer_ms(clock.now()))?;
-        Ok(())
-    }
-
-    fn offer(&mut self, clock: &dyn Clock, number: u64) -> anyhow::Result<Offered> {
-        let block = self.slots[self.slot];
-        let ms = producer_ms(clock.now());
-        let (queue, region, layout) = self.host.queue(self.frames).context("the queue of frames")?;
-        if !queue.has_listeners(region, layout)? {
-            return Ok(Offered::NobodyReads);
-        }
-        if queue.unfinished(region, layout)? >= self.protocol.frames_at_once(self.load.slots) {
-            return Ok(Offered::Full);
-        }
-        let offset = u32::try_from(self.protocol.align_bytes)? - WRITE_POINTER_BYTES;
-        let rows = self.load.spec.height;
-        let numbers = FrameNumbers { serial: self.serial.wrapping_add(1), format_ver: 1, rows, offset };
-        let header = self.load.spec.encode(self.protocol.kvmfr, numbers, &[]);
-        // The write pointer first: whoever sees the new header waits for the new pixels.
-        region.whole().word::<u32>(u64::from(block.offset + offset))?.store_release(0);
-        region.span(u64::from(block.offset), header.bytes().len() as u64)?.copy_from(header.bytes())?;
-        match queue.post(region, layout, 0, block, ms)? {
-            Posted::Sent => {}
-            Posted::NobodyListens => return Ok(Offered::NobodyReads),
-            Posted::Full | Posted::LockBusy => return Ok(Offered::Full),
-        }
-        self.serial = numbers.serial;
-        self.slot = (self.slot + 1) % self.slots.len();
-        self.write(clock, block, number)?;
-        Ok(Offered::Written)
     }
 }
 

@@ -49,7 +49,7 @@ impl Speeds {
 /// What became of a frame that the guest wanted to hand over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offered {
-    /// It is written.
+    /// It is written: the guest can go on.
     Written,
     /// Readers hold every slot: the guest must wait.
     Full,
@@ -76,11 +76,16 @@ pub trait Guest: Debug + Send {
     /// What the protocol says.
     fn tick(&mut self, clock: &dyn Clock) -> anyhow::Result<()>;
 
-    /// Hands over frame `number`. Takes the time that writing takes.
+    /// Hands over frame `number`, or keeps it to be handed over by [`Guest::tick`]. Takes the time that writing takes.
     ///
     /// # Errors
     /// What the protocol says.
     fn offer(&mut self, clock: &dyn Clock, number: u64) -> anyhow::Result<Offered>;
+
+    /// Whether a frame was written and waits to be handed over, so that [`Guest::tick`] is wanted soon.
+    fn keeps_one(&self) -> bool {
+        false
+    }
 }
 
 /// The reading side. It takes the newest frame, as the receivers do.

@@ -45,7 +45,8 @@ pub struct Outcome {
     pub frames_due: u64,
     /// Those that had to wait because readers held every slot.
     pub frames_stalled: u64,
-    /// Those that were never written, because the next one was due before there was room.
+    /// Those that were never written: the next one was due before there was room, or before the guest had written the one
+    /// before.
     pub frames_lost: u64,
     /// How long the guest waited in all.
     pub stalled_ms: f64,
@@ -226,44 +227,68 @@ fn write(cell: &Cell, guest: &mut dyn Guest, clock: &dyn Clock) -> anyhow::Resul
         }
         let captured = due + Duration::from_nanos(random.below(CAPTURE_JITTER_NS) as u64);
         let counts = due >= counts_from;
-        while clock.now() + TICK < captured {
-            clock.sleep_until((clock.now() + TICK).min(captured));
-            guest.tick(clock)?;
-        }
-        clock.sleep_until(captured);
-        guest.tick(clock)?;
         written.due += u64::from(counts);
+        // What was drawn while the guest still wrote another is captured if nothing newer is there.
+        if clock.now() >= due + period {
+            written.lost += u64::from(counts);
+            continue;
+        }
+        rest_until(captured, guest, clock)?;
+        guest.tick(clock)?;
         let asked = clock.now();
-        let mut is_stalled = false;
-        let is_written = loop {
-            match guest.offer(clock, number)? {
-                Offered::Written => break true,
-                Offered::NobodyReads => break false,
-                // Behind the next frame's time there is no use in this one.
-                Offered::Full if clock.now() >= due + period => {
-                    written.lost += u64::from(counts);
-                    break false;
-                }
-                Offered::Full => {
-                    is_stalled = true;
-                    clock.sleep(RETRY);
-                    guest.tick(clock)?;
-                }
-            }
-        };
+        let (is_written, is_stalled) = offer(number, due + period, guest, clock)?;
         if counts {
+            written.lost += u64::from(is_written == Some(false));
             written.stalled += u64::from(is_stalled);
             if is_stalled {
                 written.stalled_for += clock.now().since(asked);
             }
-            if is_written {
+            if is_written == Some(true) {
                 written.at.insert(number, clock.now());
             }
         }
     }
     // Readers finish what they have begun.
-    clock.sleep_until(end);
+    rest_until(end, guest, clock)?;
     Ok(written)
+}
+
+/// Waits, and does what is due meanwhile.
+fn rest_until(at: HostTime, guest: &mut dyn Guest, clock: &dyn Clock) -> anyhow::Result<()> {
+    loop {
+        let step = if guest.keeps_one() { RETRY } else { TICK };
+        if clock.now() + step >= at {
+            break;
+        }
+        clock.sleep(step);
+        guest.tick(clock)?;
+    }
+    clock.sleep_until(at);
+    Ok(())
+}
+
+/// Offers a frame until readers leave room for it, or the next one is due. Whether it is written (nothing: nobody reads),
+/// and whether the guest had to wait.
+fn offer(
+    number: u64,
+    next_due: HostTime,
+    guest: &mut dyn Guest,
+    clock: &dyn Clock,
+) -> anyhow::Result<(Option<bool>, bool)> {
+    let mut is_stalled = false;
+    loop {
+        match guest.offer(clock, number)? {
+            Offered::Written => return Ok((Some(true), is_stalled)),
+            Offered::NobodyReads => return Ok((None, is_stalled)),
+            // Behind the next frame's time there is no use in this one.
+            Offered::Full if clock.now() >= next_due => return Ok((Some(false), true)),
+            Offered::Full => {
+                is_stalled = true;
+                clock.sleep(RETRY);
+                guest.tick(clock)?;
+            }
+        }
+    }
 }
 
 /// Where virtual readers begin: a moment after the guest, in an order that does not matter.

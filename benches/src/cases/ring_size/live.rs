@@ -8,7 +8,7 @@ use super::{CellRow, SEED, live_blocks};
 use crate::cases::Task;
 use crate::figure::Table;
 use crate::mode::Mode;
-use crate::noise::{self, Gauge, Weather};
+use crate::noise::{self, Crew, Gauge, Weather};
 use crate::place::{Room, processors, scratch};
 use crate::protocol::{Load, Speeds};
 use crate::report::CaseReport;
@@ -72,16 +72,17 @@ pub(super) fn measure(report: &mut CaseReport, chosen: &[(Subject, Cell)], task:
             {
                 return Ok(());
             }
-            let gauge = Gauge::begin();
+            let gauge = Gauge::begin(Crew::Alone);
             let (outcome, waited) = cell.play_for_real(&region, &[processors[1], processors[0]])?;
             outcomes.push(outcome);
             let around = gauge.end();
             // The guest and the reader have the say, not the thread that waits for both.
             let waited_share = waited.as_secs_f64() / length.as_secs_f64();
-            weather.push(Weather { waited_share: around.waited_share.max(waited_share), ..around });
+            weather.push(Weather { taken_share: around.taken_share.max(waited_share), ..around });
         }
-        let valid = noise::valid(&weather);
-        let counted: Vec<&Outcome> = outcomes.iter().zip(&valid).filter(|(_, valid)| **valid).map(|(o, _)| o).collect();
+        let void = noise::judge(&weather);
+        let counted = outcomes.iter().zip(&void).filter(|(_, void)| void.is_none()).map(|(o, _)| o);
+        let counted: Vec<&Outcome> = counted.collect();
         let void = blocks as usize - counted.len();
         let mut row = CellRow::of(&cell, subject, middle(&counted));
         row.live = true;

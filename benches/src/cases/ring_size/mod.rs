@@ -9,12 +9,12 @@ pub mod sweep;
 
 use super::Task;
 use crate::figure::{HeatMap, Table};
-use crate::mode::{self, Mode};
+use crate::mode::Mode;
 use crate::place::processors;
-use crate::protocol::ring;
+use crate::protocol::{self, ring};
 use crate::report::CaseReport;
 use cell::{Cell, Outcome};
-use reader::Behaviour;
+use reader::{Behaviour, FAST_GUEST_HZ};
 use rx_host::exit::Failure;
 use serde::{Deserialize, Serialize};
 use shm_proto::Region;
@@ -98,6 +98,7 @@ pub(super) fn run(task: &Task<'_>) -> anyhow::Result<CaseReport> {
     if !task.effort.progress.is_stopped() {
         live::measure(&mut report, &live, task)?;
     }
+    advise(&mut report, &plan);
     report.tables.push(size_table(&plan).headline());
     report.tables.push(scream_table());
     for subject in plan.subjects.iter().take(if plan.subjects.len() > MAX_TABLES { 0 } else { MAX_TABLES }) {
@@ -107,11 +108,17 @@ pub(super) fn run(task: &Task<'_>) -> anyhow::Result<CaseReport> {
         report.tables.push(live::table(&report.cells));
     }
     report.maps = heat_maps(&plan, &report.cells);
-    let of_subject = |subject: &Subject| rows_of(subject, &report.cells).cloned().collect::<Vec<_>>();
-    report.advice = plan.subjects.iter().filter_map(|s| advice::sentence(s, &of_subject(s))).collect();
     let wrong = report.cells.iter().map(|row| row.outcome.frames_wrong).sum();
     report.add_wrong("frames of two pictures that were taken for one", report.cells.len() as u64, wrong);
     Ok(report)
+}
+
+/// What a user asks, first of all: which region, how many slots.
+fn advise(report: &mut CaseReport, plan: &Plan) {
+    let choices = |subject: &Subject| advice::choices(subject, &rows_of(subject, &report.cells).collect::<Vec<_>>());
+    let all: Vec<_> = plan.subjects.iter().map(|subject| (*subject, choices(subject))).collect();
+    report.advice = all.iter().filter_map(|(subject, choices)| advice::sentence(subject, choices)).collect();
+    report.tables.push(advice::table(&all));
 }
 
 /// Plays all cells in virtual time, as many at once as there are processors, which changes nothing in any of them. Fewer
@@ -147,23 +154,23 @@ fn play(cell: &Cell) -> anyhow::Result<Outcome> {
     cell.play(&Region::memfd("rx-bench", bytes.next_multiple_of(4096))?)
 }
 
-/// The cells of a picture; those of a reader on a faster guest too.
+/// The cells of a picture; those of a slow screen are on a guest that outruns it.
 fn rows_of<'r>(subject: &'r Subject, rows: &'r [CellRow]) -> impl Iterator<Item = &'r CellRow> {
+    let guest = |rate_hz| Mode { rate_hz, ..subject.mode }.to_string();
+    let (own, fast) = (guest(subject.mode.rate_hz), guest(subject.mode.rate_hz.max(FAST_GUEST_HZ)));
+    let pixel = subject.pixel.to_string();
     rows.iter().filter(move |row| {
-        let rate = row.mode.parse::<Mode>().map_or(0, |mode| mode.rate_hz);
-        let is_fast = row.reader == Behaviour::SlowScreen.name();
-        !row.live
-            && row.mode.starts_with(&format!("{}@", subject.mode.size()))
-            && row.format == subject.pixel.to_string()
-            && (rate == subject.mode.rate_hz || is_fast)
+        let mode = if row.reader == Behaviour::SlowScreen.name() { &fast } else { &own };
+        !row.live && row.mode == *mode && row.format == pixel
     })
 }
 
 fn size_table(plan: &Plan) -> Table {
     let mut table = Table::new(
-        "region size in MiB (32 and 64 bits for a pixel; manual: what the project says, least: what its program needs)",
+        "Region sizes in MiB: what the manual says, and the least that its program runs with",
         &["size", "B7 manual", "least", "B7 HDR manual", "least", "KVMFR 34 manual", "least", "ring of 3", "HDR"],
-    );
+    )
+    .legend("B7 and ring: 32 bits for a pixel; HDR: 64. KVMFR 34 has 32 for both. What a VM is given is a power of two; a ring needs no VM.");
     let mut sizes: Vec<(u32, u32)> = plan.subjects.iter().map(|s| (s.mode.width, s.mode.height)).collect();
     sizes.sort_unstable();
     sizes.dedup();
@@ -214,62 +221,112 @@ fn scream_table() -> Table {
 
 fn subject_table(subject: &Subject, rows: &[CellRow]) -> Table {
     let Subject { mode, pixel } = subject;
-    let mut table = Table::new(
-        format!("{mode} {pixel}, virtual time: what the guest had to wait for, and what the reader missed"),
-        &["", "slots", "MiB", "stalled %", "lost %", "unseen %", "torn %", "p50 ms", "p99 ms", "max ms"],
+    let head = [
+        "protocol and reader",
+        "slots",
+        "MiB",
+        "held up %",
+        "not written %",
+        "unseen %",
+        "torn %",
+        "p50 ms",
+        "p99",
+        "p99.9",
+        "max",
+        "jitter",
+        "GB/s",
+    ];
+    let mut table = Table::new(format!("{mode} {pixel}, in virtual time"), &head).legend(
+        "Of the guest's frames: held up, those it had to wait for; not written, those it left out, because a newer one was \
+         due; unseen, those the reader never showed; torn, those thrown away since they were overwritten meanwhile. Then the \
+         time from the last byte written to the last byte copied, its jitter (standard deviation), and what the reader moved.",
     );
-    for row in rows_of(subject, rows) {
-        let o = &row.outcome;
-        let lost = if o.frames_due == 0 { 0.0 } else { 100.0 * o.frames_lost as f64 / o.frames_due as f64 };
-        let mut cells = vec![
-            format!("{} {}", row.protocol, row.reader),
-            row.slots.to_string(),
-            row.region_bytes.div_ceil(MIB).to_string(),
-        ];
-        cells.extend([o.stalled_percent(), lost, o.unseen_percent(), o.torn_percent()].map(|v| format!("{v:.2}")));
-        cells.extend([o.handover_us_p50, o.handover_us_p99, o.handover_us_max].map(|v| format!("{:.2}", v / 1e3)));
-        table.rows.push(cells);
+    let mut rows: Vec<&CellRow> = rows_of(subject, rows).collect();
+    // Stable: slots stay in their order.
+    rows.sort_by_key(|row| place_of(row));
+    for same in rows.chunk_by(|a, b| place_of(a) == place_of(b) && figures(a) == figures(b)) {
+        let [first, .., last] = same else {
+            table.rows.extend(same.iter().map(|row| line(row, row)));
+            continue;
+        };
+        table.rows.push(line(first, last));
     }
     table
 }
 
-/// For each protocol and reader, slots against size, at 60 Hz and 32 bits.
+/// Which block of lines a cell stands in.
+fn place_of(row: &CellRow) -> (Option<usize>, Option<usize>) {
+    let protocol = protocol::ALL.iter().position(|protocol| protocol.name() == row.protocol);
+    (protocol, Behaviour::ALL.iter().position(|behaviour| behaviour.name() == row.reader))
+}
+
+/// A line for cells that differ in nothing but their slots, from the first to the last of them.
+fn line(first: &CellRow, last: &CellRow) -> Vec<String> {
+    let range = |from: u64, to: u64| if from == to { from.to_string() } else { format!("{from}–{to}") };
+    let mib = |row: &CellRow| row.region_bytes.div_ceil(MIB);
+    let slots = range(first.slots.into(), last.slots.into());
+    let head = vec![format!("{} {}", first.protocol, first.reader), slots, range(mib(first), mib(last))];
+    [head, figures(first)].concat()
+}
+
+fn figures(row: &CellRow) -> Vec<String> {
+    let o = &row.outcome;
+    let lost = if o.frames_due == 0 { 0.0 } else { 100.0 * o.frames_lost as f64 / o.frames_due as f64 };
+    let times = [o.handover_us_p50, o.handover_us_p99, o.handover_us_p999, o.handover_us_max, o.jitter_us];
+    let shares = [o.stalled_percent(), lost, o.unseen_percent(), o.torn_percent()];
+    let all = shares.into_iter().chain(times.map(|us| us / 1e3)).chain([o.bytes_per_s / 1e9]);
+    all.map(|value| format!("{value:.2}")).collect()
+}
+
+/// Shares of frames that are held up or torn, for pictures of the first format: slots against sizes for each protocol and
+/// reader; for a single size, slots against readers for each protocol.
 fn heat_maps(plan: &Plan, rows: &[CellRow]) -> Vec<HeatMap> {
-    let mut maps = Vec::new();
-    let sizes: Vec<String> = mode::SIZES
-        .iter()
-        .map(|(width, height)| Mode::new(*width, *height, 60).size())
-        .filter(|size| plan.subjects.iter().any(|s| s.mode.size() == *size))
-        .collect();
-    for protocol in &plan.protocols {
-        for behaviour in &plan.behaviours {
-            let value = |size: &str, slots: u32| {
-                let find = |row: &&CellRow| {
-                    row.protocol == protocol.name()
-                        && row.reader == behaviour.name()
-                        && row.slots == slots
-                        && !row.live
-                        && row.format == "BGRA"
-                        && row.mode.starts_with(&format!("{size}@"))
-                };
-                rows.iter().find(find).map(|row| row.outcome.stalled_percent() + row.outcome.torn_percent())
-            };
-            let by_size = |size: &String| plan.slots.iter().map(|slots| value(size, *slots)).collect::<Vec<_>>();
-            let values: Vec<_> = sizes.iter().map(by_size).collect();
-            if sizes.len() > 1 && values.iter().flatten().any(Option::is_some) {
-                maps.push(HeatMap {
-                    id: format!("ring-size-{}-{}", protocol.name(), behaviour.name()),
-                    title: format!("{}: frames held up or torn, {}", protocol.name(), behaviour.what()),
-                    unit: "%".into(),
-                    x_title: "slots".into(),
-                    x: plan.slots.iter().map(u32::to_string).collect(),
-                    y_title: "picture, BGRA".into(),
-                    y: sizes.clone(),
-                    values,
-                });
-            }
+    let pixel = plan.subjects.first().map_or(PixelType::Bgra, |subject| subject.pixel).to_string();
+    let mut sizes: Vec<String> = Vec::new();
+    for size in plan.subjects.iter().map(|subject| subject.mode.size()) {
+        if !sizes.contains(&size) {
+            sizes.push(size);
         }
     }
+    let value = |protocol: &str, behaviour: Behaviour, size: &str, slots: u32| {
+        let find = |row: &&CellRow| {
+            row.protocol == protocol
+                && row.reader == behaviour.name()
+                && row.slots == slots
+                && !row.live
+                && row.format == pixel
+                && row.mode.starts_with(&format!("{size}@"))
+        };
+        rows.iter().find(find).map(|row| row.outcome.stalled_percent() + row.outcome.torn_percent())
+    };
+    let over_slots = |protocol: &str, behaviour, size: &str| {
+        plan.slots.iter().map(|slots| value(protocol, behaviour, size, *slots)).collect::<Vec<_>>()
+    };
+    let map = |protocol: &str, (id, title): (&str, &str), y_title: &str, y: Vec<String>, values: Vec<_>| HeatMap {
+        id: format!("ring-size-{protocol}-{id}"),
+        title: format!("{protocol}: frames held up or torn, {title}"),
+        unit: "%".into(),
+        x_title: "slots".into(),
+        x: plan.slots.iter().map(u32::to_string).collect(),
+        y_title: y_title.into(),
+        y,
+        values,
+    };
+    let mut maps = Vec::new();
+    for protocol in plan.protocols.iter().map(|protocol| protocol.name()) {
+        if let [size] = &sizes[..] {
+            let readers = plan.behaviours.iter().map(|behaviour| behaviour.name().to_owned()).collect();
+            let values = plan.behaviours.iter().map(|behaviour| over_slots(protocol, *behaviour, size)).collect();
+            maps.push(map(protocol, (size, &format!("{size} {pixel}")), "reader", readers, values));
+            continue;
+        }
+        for behaviour in &plan.behaviours {
+            let values = sizes.iter().map(|size| over_slots(protocol, *behaviour, size)).collect();
+            let names = (behaviour.name(), behaviour.what());
+            maps.push(map(protocol, names, &format!("picture, {pixel}"), sizes.clone(), values));
+        }
+    }
+    maps.retain(|map| map.values.iter().flatten().any(Option::is_some));
     maps
 }
 

@@ -52,6 +52,11 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// Size and format, as people write them.
+    pub fn picture(&self) -> String {
+        format!("{} {}", self.mode.size(), self.pixel)
+    }
+
     /// The picture as a producer stores it.
     pub fn spec(&self) -> PictureSpec {
         PictureSpec::new(self.pixel, self.mode.width, self.mode.height)

@@ -1,8 +1,8 @@
 //! The sweep against what is known: the stock producer, formulas, and properties that must hold whatever the seed.
 
 use super::*;
-use crate::protocol::{self, Load, Speeds};
-use crate::timeline::{BEGIN, RealClock};
+use crate::protocol::{Load, Speeds};
+use crate::timeline::{BEGIN, Clock, RealClock};
 use shm_proto::kvmfr::{Begun, Producer, ProducerConfig, Version, Viewer};
 use shm_proto::lgmp::host::Beat;
 
@@ -38,13 +38,28 @@ fn a_reader_that_keeps_up_sees_every_frame_and_holds_up_none() {
     }
 }
 
+/// B7 waits for whoever holds both slots. The generation after it hands over its newest picture once one is finished, and
+/// a ring waits for nobody: all three show 60 pictures a second.
 #[test]
-fn a_screen_slower_than_the_guest_holds_up_lgmp_and_not_the_ring() {
+fn a_screen_slower_than_the_guest_holds_up_b7_and_neither_what_came_after_it_nor_the_ring() {
     let mode = Mode::new(1920, 1080, 144);
-    let [lgmp, ring] = ["lgmp6", "ring"].map(|name| play(&cell(name, 2, Behaviour::SlowScreen, mode)).unwrap());
-    assert!(lgmp.stalled_percent() > 10.0, "{lgmp:?}");
-    assert_eq!(ring.frames_stalled, 0);
-    assert!(ring.frames_passed_over > ring.frames_due / 2 && ring.frames_taken > 170, "{ring:?}");
+    let of = |name, slots| play(&cell(name, slots, Behaviour::SlowScreen, mode)).unwrap();
+    let b7 = of("lgmp6", 2);
+    assert!(b7.stalled_percent() > 10.0, "{b7:?}");
+    for o in [of("lgmp12", 2), of("lgmp12", 3), of("ring", 2)] {
+        assert_eq!((o.frames_stalled, o.frames_lost, o.frames_wrong), (0, 0, 0), "{o:?}");
+        assert!(o.frames_passed_over > o.frames_due / 2 && o.frames_taken > 170, "{o:?}");
+    }
+}
+
+/// A guest that needs 13 ms to write a picture cannot write one each 7 ms, whatever its screen's rate says.
+#[test]
+fn a_guest_leaves_out_what_it_has_no_time_to_write() {
+    for protocol in protocol::ALL {
+        let o = play(&cell(protocol.name(), 3, Behaviour::KeepsUp, Mode::new(7680, 4320, 144))).unwrap();
+        assert!((0.4..0.6).contains(&(o.frames_lost as f64 / o.frames_due as f64)), "{o:?}");
+        assert!(o.frames_stalled == 0 && o.bytes_per_s < Speeds::DEFAULT.guest, "{o:?}");
+    }
 }
 
 /// With two slots a ring's writer is in one of them half the time; a slow copy of the other is overtaken.
@@ -65,47 +80,62 @@ fn more_slots_hold_up_fewer_frames() {
     assert!(two > three && eight == 0, "{two} {three} {eight}");
 }
 
-/// The guest here is the stock producer but for its number of slots: both hand a slow reader the same frames.
+/// The guest here is the stock producer but for its number of slots: both hand a slow reader the same frames at once.
 #[test]
-fn with_the_stock_slots_the_guest_waits_exactly_where_the_stock_producer_does() {
-    for (name, slots, version, expected) in [
-        ("lgmp6", 2, Version::B7, [true, true, false, false, false]),
-        ("lgmp12", 3, Version::Lgmp12, [true, false, false, false, false]),
-    ] {
+fn with_the_stock_slots_as_many_frames_are_on_their_way_as_with_the_stock_producer() {
+    for (name, slots, version, at_once) in [("lgmp6", 2, Version::B7, 2), ("lgmp12", 3, Version::Lgmp12, 1)] {
         let cell = cell(name, slots, Behaviour::KeepsUp, Mode::new(640, 360, 60));
         assert_eq!(cell.protocol.stock_slots(), Some(slots));
         let bytes = cell.protocol.needed_bytes(&cell.load.spec, slots).unwrap();
-        let region = Region::memfd("ours", bytes).unwrap();
-        let clock = Standing::default();
-        let mut ours = cell.protocol.guest(&region, &cell.load, &clock).unwrap();
-        let _viewer = viewer_of(&region, &mut |now| {
-            clock.0.set(now);
-            ours.tick(&clock).unwrap();
-        });
-        let our_answers: Vec<bool> =
-            (1..6).map(|n| ours.offer(&clock, n).unwrap() == crate::protocol::Offered::Written).collect();
         let region = Region::memfd("stock", bytes).unwrap();
         let align_bytes = sizes::B7_ALIGN_BYTES as u32;
         let config = ProducerConfig { version, align_bytes, ..ProducerConfig::default() };
         let mut stock = Producer::start(&region, &config, BEGIN).unwrap();
         let _viewer = viewer_of(&region, &mut |now| assert_eq!(stock.beat(now).unwrap(), Beat::Fine));
-        let stock_answers: Vec<bool> = (1..6)
-            .map(|_| {
-                let begun = stock.begin_frame(&cell.load.spec, &[], BEGIN).unwrap();
-                stock.end_frame().unwrap();
-                begun == Begun::Writing
-            })
-            .collect();
-        assert_eq!((&our_answers, &our_answers[..]), (&stock_answers, &expected[..]), "{name}");
+        let mut begin = || {
+            let begun = stock.begin_frame(&cell.load.spec, &[], BEGIN).unwrap();
+            stock.end_frame().unwrap();
+            begun == Begun::Writing
+        };
+        assert_eq!((1..6).filter(|_| begin()).count(), at_once, "{name}");
         assert_eq!(stock.rows_that_fit(&cell.load.spec), 360, "{name}");
+        // Whether the guest here waits or goes on, the reader finds the same first, and the newest of what was left then.
+        let (answers, taken) = hand_to_a_slow_reader(&cell, 5);
+        let (written, first, then) = if at_once == 2 { (2, 2, None) } else { (5, 1, Some(5)) };
+        assert_eq!(answers, [vec![true; written], vec![false; 5 - written]].concat(), "{name}");
+        assert_eq!(taken, [Some(first), then, None], "{name}");
     }
+}
+
+/// Offers frames 1 to `frames` to a reader that looks three times afterwards: which of them were written, and what it saw.
+fn hand_to_a_slow_reader(cell: &Cell, frames: u64) -> (Vec<bool>, [Option<u64>; 3]) {
+    let bytes = cell.protocol.needed_bytes(&cell.load.spec, cell.load.slots).unwrap();
+    let region = Region::memfd("ours", bytes).unwrap();
+    let clock = Standing::default();
+    let mut guest = cell.protocol.guest(&region, &cell.load, &clock).unwrap();
+    let mut viewer = viewer_of(&region, &mut |now| {
+        clock.0.set(now);
+        guest.tick(&clock).unwrap();
+    });
+    let offered = |n| guest.offer(&clock, n).unwrap() == crate::protocol::Offered::Written;
+    let answers = (1..=frames).map(offered).collect();
+    let taken = [(); 3].map(|()| {
+        let frame = viewer.take_frame(clock.now())?;
+        let mut row = vec![0; frame.frame().pitch_bytes() as usize];
+        let pitch = row.len();
+        frame.copy_rows(0..1, &mut row, pitch, shm_proto::Purpose::Read).unwrap();
+        frame.finish();
+        guest.tick(&clock).unwrap();
+        Some(u64::from_le_bytes(*row.first_chunk().unwrap()))
+    });
+    (answers, taken)
 }
 
 /// A clock that stands where it was put; whoever sleeps by it moves it.
 #[derive(Default)]
 struct Standing(std::cell::Cell<shm_proto::HostTime>);
 
-impl crate::timeline::Clock for Standing {
+impl Clock for Standing {
     fn now(&self) -> shm_proto::HostTime {
         self.0.get().max(BEGIN)
     }
@@ -182,4 +212,56 @@ fn really_moved_frames_arrive_whole() {
         let (o, _waited) = cell.play_for_real(&region, &processors).unwrap();
         assert!(o.frames_due > 10 && o.frames_taken > 0 && o.frames_wrong == 0, "{}: {o:?}", protocol.name());
     }
+}
+
+#[test]
+fn slots_that_make_no_difference_share_a_line() {
+    let subject = Subject { mode: FHD, pixel: PixelType::Bgra };
+    let row = |slots, reader: Behaviour, frames_stalled| CellRow {
+        protocol: "lgmp6".into(),
+        mode: FHD.to_string(),
+        format: "BGRA".into(),
+        slots,
+        reader: reader.name().into(),
+        region_bytes: u64::from(slots) * MIB,
+        live: false,
+        disturbed: false,
+        outcome: Outcome { frames_due: 100, frames_stalled, ..Outcome::default() },
+    };
+    let (calm, stalls) = (Behaviour::KeepsUp, Behaviour::Stalls);
+    let rows =
+        [row(2, calm, 0), row(2, stalls, 9), row(4, calm, 0), row(4, stalls, 0), row(8, calm, 0), row(8, stalls, 0)];
+    let table = subject_table(&subject, &rows);
+    let shown: Vec<String> = table.rows.iter().map(|row| row[..4].join(" ")).collect();
+    let expected = ["lgmp6 keeps-up 2–8 2–8 0.00", "lgmp6 stalls-5ms 2 2 9.00", "lgmp6 stalls-5ms 4–8 4–8 0.00"];
+    assert_eq!(shown, expected);
+    assert_eq!(table.head.len(), table.rows[0].len());
+}
+
+#[test]
+fn one_size_is_drawn_as_readers_over_slots_and_several_as_sizes_over_slots() {
+    let plan = |modes: &[Mode]| Plan {
+        subjects: modes.iter().map(|mode| Subject { mode: *mode, pixel: PixelType::Bgra }).collect(),
+        protocols: vec![protocol::find("ring").unwrap()],
+        slots: vec![2, 3],
+        behaviours: vec![Behaviour::KeepsUp, Behaviour::Stalls],
+        length: Duration::from_secs(1),
+    };
+    let modes = [Mode::new(999, 555, 60), Mode::new(1111, 555, 60)];
+    let names = |plan: &Plan| {
+        let cells: Vec<CellRow> = plan
+            .subjects
+            .iter()
+            .flat_map(|subject| {
+                plan.cells(subject, 1).into_iter().map(|cell| CellRow::of(&cell, subject, Outcome::default()))
+            })
+            .collect();
+        heat_maps(plan, &cells).into_iter().map(|map| (map.id, map.y)).collect::<Vec<_>>()
+    };
+    let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&plan(&modes[..1])), [("ring-size-ring-999x555".into(), text(&["keeps-up", "stalls-5ms"]))]);
+    let both = text(&["999x555", "1111x555"]);
+    let expected = [("ring-size-ring-keeps-up".into(), both.clone()), ("ring-size-ring-stalls-5ms".into(), both)];
+    assert_eq!(names(&plan(&modes)), expected);
+    assert_eq!(heat_maps(&plan(&modes), &[]).len(), 0);
 }
