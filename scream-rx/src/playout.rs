@@ -259,7 +259,7 @@ impl Playout {
         self.told.ratio_ppb = (self.drift.ppm() * 1e3) as i64;
         self.told.missing = rendered.missing as u32;
 
-        self.note_gap(&rendered, now_s, guest_hz);
+        self.note_gap(&rendered, now_s, guest_hz, error_s);
         if silent && (ended || now_s - last_s > SILENT_AFTER_S) {
             self.stop_playing();
             if ended {
@@ -305,8 +305,8 @@ impl Playout {
         moved_s
     }
 
-    /// Counts a gap when it is over, and draws conclusions.
-    fn note_gap(&mut self, rendered: &Rendered, now_s: f64, guest_hz: f64) {
+    /// Counts a gap when it is over, and draws conclusions. `error_s`: by how much the delay was longer than wanted.
+    fn note_gap(&mut self, rendered: &Rendered, now_s: f64, guest_hz: f64, error_s: f64) {
         self.gap.frames += rendered.missing;
         self.gap.late_frames += rendered.missing - rendered.lost;
         if self.gap.frames > 0 {
@@ -324,7 +324,7 @@ impl Playout {
         self.gap_ended_s = now_s;
         // What never came was lost, and no delay would have helped.
         if self.gap.late_frames > 0 && self.gap.thrown > 0 {
-            self.target.gap(now_s, self.gap.late_frames as f64 / guest_hz);
+            self.target.gap(now_s, error_s + self.gap.late_frames as f64 / guest_hz);
         }
         self.gap = Gap::default();
     }
