@@ -118,6 +118,20 @@ impl Held {
         Some(look(a, b))
     }
 
+    /// Mixes the frames from `from` on to mono, as many as `out` holds. Whether all of them are there; without samples none is.
+    pub(super) fn peek_mono(&mut self, from: u64, out: &mut [f32]) -> bool {
+        let Some(first) = self.segments.front().filter(|s| s.start <= from && from + out.len() as u64 <= s.end) else {
+            return false;
+        };
+        let (skip, channels) = ((from - first.start) as usize, self.channels);
+        let mixed = self.peek(skip + out.len(), |a, b| {
+            // Both parts hold whole frames: all that ever goes in and out does.
+            let frames = a.chunks_exact(channels).chain(b.chunks_exact(channels)).skip(skip);
+            out.iter_mut().zip(frames).for_each(|(x, frame)| *x = frame.iter().sum());
+        });
+        self.content == Content::Sound && mixed.is_some()
+    }
+
     /// Whether `frame` is digital silence, if there are times alone.
     pub(super) fn is_quiet(&self, frame: u64) -> bool {
         self.quiet.contains(&frame)

@@ -7,6 +7,7 @@
 
 mod feed;
 mod held;
+mod seam;
 
 use crate::channels::{Layout, MaskVerdict, Matrix};
 use crate::clock::GuestClock;
@@ -18,6 +19,7 @@ use feed::Arrived;
 pub use feed::Feed;
 use held::{Held, shorter};
 use rtrb::{Consumer, RingBuffer};
+use seam::Seam;
 use shm_proto::HostTime;
 use shm_proto::scream::Format;
 
@@ -65,6 +67,7 @@ pub struct Stream {
     clock: GuestClock,
     grain: Grain,
     concealer: Concealer,
+    seam: Seam,
     resampler: Resampler,
     scratch: Vec<f32>,
     /// The guest frame that was the resampler's frame 0, and how many it has been fed since.
@@ -132,6 +135,7 @@ fn join(
         grain: Grain::default(),
         heard_to: 0,
         concealer: Concealer::new(channels, rate_hz),
+        seam: Seam::new(rate_hz),
         scratch: vec![0.0; resampler.max_input().max(MAX_BLOCK) * channels],
         resampler,
         origin: 0,
@@ -242,6 +246,12 @@ impl Stream {
         self.held.end()
     }
 
+    /// Whether something is there whose time is over.
+    pub fn has_late(&self) -> bool {
+        let next = self.origin.saturating_add(self.fed);
+        self.held.first().zip(u64::try_from(next).ok()).is_some_and(|(first, next)| first < next)
+    }
+
     /// The place in the guest's sound of the next frame that [`Stream::render`] makes.
     pub fn position(&self) -> f64 {
         self.origin as f64 + self.resampler.position()
@@ -306,12 +316,17 @@ impl Stream {
         self.origin
     }
 
-    /// Moves on (or back) by whole frames in the midst of the sound, with a cross-fade.
+    /// Moves on (or back) by whole frames in the midst of the sound, with a cross-fade: by `frames`, or by up to `slack` more
+    /// or less where the two sounds are more alike. By how much it moved.
     ///
-    /// Real-time safe.
-    pub fn move_by(&mut self, frames: f64) {
-        self.origin = self.origin.saturating_add(frames.round() as i64);
+    /// Real-time safe: some ten thousand multiplications.
+    pub fn move_by(&mut self, frames: f64, slack: f64) -> f64 {
         self.concealer.splice();
+        let by = frames.round() as i64;
+        let next = self.origin.saturating_add(self.fed);
+        let by = by.saturating_add(self.seam.fit(&self.concealer, &mut self.held, next, by, slack as usize));
+        self.origin = self.origin.saturating_add(by);
+        by as f64
     }
 
     /// Makes the next frames for the sink, taking `ratio` times what the rates promise. With `fade_out` what is there is
