@@ -134,7 +134,7 @@ pub struct PlayArgs {
     /// The sound server's sink: the same as -d, as the reference receiver has it
     #[arg(short, long, value_name = "SINK", conflicts_with = "device", hide_short_help = true)]
     pub sink: Option<String>,
-    /// The stream's name in mixers [default: Scream, to be found among others]
+    /// The stream's name in mixers [default: Scream, with the instance's name if it has one; to be found among others]
     #[arg(short, long, value_name = "NAME")]
     pub name: Option<String>,
     /// Delay to hold, in ms, from the guest playing a sound to its being heard; raised if that little cannot work. (The

@@ -164,6 +164,17 @@ impl Concealer {
         }
     }
 
+    /// What would be made up from the `from`-th missing frame on, in mono; nothing is changed. Whether a gap has begun.
+    ///
+    /// Real-time safe.
+    pub fn preview(&self, from: usize, out: &mut [f32]) -> bool {
+        let Phase::Missing { filling, at } = self.phase else { return false };
+        for (i, x) in out.iter_mut().enumerate() {
+            *x = (0..self.channels).map(|channel| self.made_up(filling, at + from + i, channel)).sum();
+        }
+        true
+    }
+
     fn begin_gap(&mut self) -> (Filling, usize) {
         self.gap_at = self.written;
         let filling = match self.find_period() {

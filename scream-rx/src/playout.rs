@@ -30,6 +30,8 @@ const SILENT_AFTER_S: f64 = 0.2;
 const ONE_GAP_S: f64 = 0.25;
 /// A gap that ended so little ago can still be made longer. Unit: seconds.
 const JUST_NOW_S: f64 = 0.030;
+/// By how much a move may be longer or shorter for its seam's sake: the ratio puts that right. Unit: seconds.
+const SLACK_S: f64 = 0.000_9;
 /// A sink must have asked for this much before its delay is believed. Unit: seconds.
 const SINK_SETTLES_S: f64 = 0.020;
 
@@ -73,6 +75,8 @@ struct Gap {
     late_frames: u64,
     /// What came for them when their time was over.
     thrown: u64,
+    /// The target was told of it.
+    told: bool,
 }
 
 /// Makes an engine and the intake's end of it. `epoch`: an instant not after any that will be passed in.
@@ -235,9 +239,15 @@ impl Playout {
     fn play(&mut self, out: &mut [f32], now_s: f64, heard_s: f64, elapsed_s: f64) {
         let Some(stream) = &self.current else { return out.fill(0.0) };
         let delay_s = heard_s - stream.clock().time_of(stream.position());
-        let wanted_s = self.wanted(stream).sum_s();
         let guest_hz = f64::from(stream.format().rate_hz());
-        let moved_s = self.step(now_s, delay_s - wanted_s, guest_hz);
+        if self.gap.late_frames > 0 && !self.gap.told && stream.has_late() {
+            // What was late is there: the place is set for the next time while this one is still hidden.
+            self.gap.told = true;
+            let short_s = self.gap.late_frames as f64 / guest_hz;
+            self.target.gap(now_s, delay_s - self.wanted(stream).sum_s() + short_s);
+        }
+        let Some(stream) = &self.current else { return out.fill(0.0) };
+        let moved_s = self.step(now_s, delay_s - self.wanted(stream).sum_s(), guest_hz);
         let Some(stream) = &self.current else { return };
         let (delay_s, wanted) = (delay_s - moved_s, self.wanted(stream));
         let wanted_s = wanted.sum_s();
@@ -259,7 +269,7 @@ impl Playout {
         self.told.ratio_ppb = (self.drift.ppm() * 1e3) as i64;
         self.told.missing = rendered.missing as u32;
 
-        self.note_gap(&rendered, now_s, guest_hz);
+        self.note_gap(&rendered, now_s, guest_hz, error_s);
         if silent && (ended || now_s - last_s > SILENT_AFTER_S) {
             self.stop_playing();
             if ended {
@@ -295,8 +305,8 @@ impl Playout {
                 (s, &self.counters.playout.trims)
             }
             Step::Splice(s) => {
-                stream.move_by(s * guest_hz);
-                (s, &self.counters.playout.moves)
+                let moved = stream.move_by(s * guest_hz, SLACK_S * guest_hz);
+                (moved / guest_hz, &self.counters.playout.moves)
             }
         };
         counter.inc();
@@ -305,8 +315,8 @@ impl Playout {
         moved_s
     }
 
-    /// Counts a gap when it is over, and draws conclusions.
-    fn note_gap(&mut self, rendered: &Rendered, now_s: f64, guest_hz: f64) {
+    /// Counts a gap when it is over, and draws conclusions. `error_s`: by how much the delay was longer than wanted.
+    fn note_gap(&mut self, rendered: &Rendered, now_s: f64, guest_hz: f64, error_s: f64) {
         self.gap.frames += rendered.missing;
         self.gap.late_frames += rendered.missing - rendered.lost;
         if self.gap.frames > 0 {
@@ -323,8 +333,8 @@ impl Playout {
         }
         self.gap_ended_s = now_s;
         // What never came was lost, and no delay would have helped.
-        if self.gap.late_frames > 0 && self.gap.thrown > 0 {
-            self.target.gap(now_s, self.gap.late_frames as f64 / guest_hz);
+        if self.gap.late_frames > 0 && self.gap.thrown > 0 && !self.gap.told {
+            self.target.gap(now_s, error_s + self.gap.late_frames as f64 / guest_hz);
         }
         self.gap = Gap::default();
     }

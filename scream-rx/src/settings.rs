@@ -156,7 +156,9 @@ impl Settings {
             group: low.group.clone(),
         };
         let origin = origin::origin(&mut layers, typed, &args.network, &origin_low, args.as_reference)?;
-        let play = play(&mut layers, &args.play, low)?;
+        // Of several guests each has a name of its own in the mixer, too.
+        let usual_name = args.instance.as_ref().map_or("Scream".to_owned(), |instance| format!("Scream: {instance}"));
+        let play = play(&mut layers, &args.play, low, usual_name)?;
         let end = End {
             after: layers.pick_optional(&SECONDS, args.end.seconds, low.seconds).map(|s| s.0),
             stats: layers.pick_optional(&STATS, args.end.stats.clone(), low.stats.clone()),
@@ -171,17 +173,17 @@ impl Settings {
 /// # Errors
 /// [`SettingsError::NotAllowed`].
 pub fn play_from_flags(args: &PlayArgs) -> Result<Play, SettingsError> {
-    play(&mut Layers::new(&ConfigFile::<Low>::default()), args, &Low::default())
+    play(&mut Layers::new(&ConfigFile::<Low>::default()), args, &Low::default(), "Scream".to_owned())
 }
 
-fn play(l: &mut Layers, args: &PlayArgs, low: &Low) -> Result<Play, SettingsError> {
+fn play(l: &mut Layers, args: &PlayArgs, low: &Low, usual_name: String) -> Result<Play, SettingsError> {
     let output = pick_word(l, &OUTPUT, args.output, low.output, Output::default());
     let typed = args.device.clone().or_else(|| args.sink.clone());
     let device = l.pick_optional(&DEVICE, typed, low.device.clone());
     if let Some(device) = &device {
         l.check(&DEVICE, device, is_name(device), || "a name without control characters")?;
     }
-    let name = l.pick(&NAME, args.name.clone(), low.name.clone(), "Scream".to_owned());
+    let name = l.pick(&NAME, args.name.clone(), low.name.clone(), usual_name);
     l.check(&NAME, &name, is_name(&name), || "a name without control characters")?;
     let target = l.pick(&TARGET, args.target, low.target, Auto::Auto);
     let limit = l.pick(&LIMIT, args.limit, low.limit, Milliseconds::new(200));
@@ -428,6 +430,15 @@ mod tests {
             assert!(e.is_usage());
         }
         assert!(settle("scream-rx -t 0", "").is_err());
+    }
+
+    #[test]
+    fn each_guest_of_several_has_a_name_of_its_own_in_the_mixer() {
+        let name = |line: &str, toml: &str| settle(line, toml).unwrap().play.name;
+        assert_eq!(name("scream-rx", ""), "Scream");
+        assert_eq!(name("scream-rx --instance win10", ""), "Scream: win10");
+        assert_eq!(name("scream-rx --instance win10", "name = \"Windows\""), "Windows");
+        assert_eq!(name("scream-rx --instance win10 -n game", "name = \"Windows\""), "game");
     }
 
     #[test]

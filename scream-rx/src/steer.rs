@@ -6,8 +6,9 @@ const FAR_S: f64 = 0.040;
 /// They must last so long, and then silence is waited for, but no longer than this. Units: seconds.
 const FAR_FOR_S: f64 = 0.2;
 const WAIT_FOR_SILENCE_S: f64 = 1.0;
-/// Errors that are repaired while the sound is broken anyway. Unit: seconds.
+/// Errors that are repaired while the sound is broken anyway, and how soon again. Units: seconds.
 const IN_GAP_S: f64 = 0.002;
+const IN_GAP_EVERY_S: f64 = 0.1;
 /// Errors that are repaired while the first moments are played: the guest's clock is known only roughly when sound begins.
 /// Units: seconds.
 const AT_START_S: f64 = 0.001;
@@ -92,7 +93,8 @@ impl Steer {
             return self.moved(now_s, Step::Splice(s.error_s));
         }
         let starting = now_s - self.started_s < START_S;
-        if now_s - self.moved_s < if starting { START_EVERY_S } else { EVERY_S } {
+        let every_s = if starting { START_EVERY_S } else { EVERY_S };
+        if now_s - self.moved_s < if s.in_gap { every_s.min(IN_GAP_EVERY_S) } else { every_s } {
             return Step::None;
         }
         let far_for_s = self.far_since_s.map_or(0.0, |since_s| now_s - since_s);

@@ -145,12 +145,7 @@ fn calm() -> Vec<Scenario> {
         scenario("+300 ppm", drifting(300.0), cb, calm),
         scenario("-500 ppm", drifting(-500.0), cb, calm),
         scenario("+1000 ppm", drifting(1000.0), cb, calm),
-        scenario(
-            "-1000 ppm, sink +200",
-            drifting(-1000.0),
-            SinkModel { ppm: 200.0, ..cb },
-            Limits { settle_s: 3.0, ..calm },
-        ),
+        scenario("-1000 ppm, sink +200", drifting(-1000.0), SinkModel { ppm: 200.0, ..cb }, calm),
         scenario("1 ms ticks, 64 frames", ticking(0.001, 0.0), periods(64), calm),
         scenario("10 +- 1 ms ticks, 1024 frames", ticking(0.010, 0.001), periods(1024), calm),
         scenario("15.6 ms ticks", GuestModel { drift: Drift::of(-100.0), ..ticking(0.015_625, 0.0) }, cb, slow),
@@ -166,18 +161,19 @@ fn late_ones() -> Vec<Scenario> {
     let step = Drift { step: Some((200.0, 900.0)), ..Drift::of(0.0) };
     let follows = Limits { off60_ms: 1.5, sigma_ppm: FREE, wobble_ppm: FREE, ..Limits::LATE };
     let wide = Wishes { wide: true, ..Wishes::default() };
-    let far = Limits { settle_s: 10.0, ..Limits::CALM };
+    let far = Limits { settle_s: 3.0, ..Limits::CALM };
     let gappy = |gaps_unprovoked| Limits { gaps_unprovoked, target_back_ms: FREE, ..Limits::GAPS };
     vec![
         scenario("ticks late by 0-4 ms", late(Lateness::Uniform(0.004)), cb, Limits::LATE),
         // One of a thousand is later than 8 ms and one of a million later than 60: no delay that anybody wants covers all.
-        scenario("log-normal lateness", late(Lateness::LogNormal(0.000_2, 1.2)), cb, gappy(15)),
+        // After the first hour it is two an hour, at 54 ms; whoever knew all and held 54 ms all the time had as many.
+        scenario("log-normal lateness", late(Lateness::LogNormal(0.000_2, 1.2)), cb, gappy(9)),
         scenario(
             "a storm of 20 ms each minute",
             late(Lateness::Storms(0.020)),
             cb,
-            // The first of each few is heard; after that the reserve is there.
-            gappy(12),
+            // The first is heard; after that the reserve is there, and stays.
+            gappy(3),
         ),
         scenario(
             "one storm of 20 ms",

@@ -85,3 +85,17 @@ fn mishaps_leave_no_edge_in_a_tone() {
         assert!(outcome.gaps <= 1 && g.dips <= 2, "{what:?}: {g:?} {outcome:?}");
     }
 }
+
+#[test]
+fn a_stall_that_makes_the_delay_longer_is_one_seam_that_fits() {
+    // Later than the reserve, and not rare: the place moves back by half a dozen milliseconds while the gap is hidden.
+    for (hz, most_db) in [(300.0, -75.0), (440.0, -75.0), (700.0, -70.0), (997.0, -58.0), (3000.0, -58.0)] {
+        let incident = Some(Incident { every_s: 15.0, what: Mishap::Stall(0.0262) });
+        let s = scenario(GuestModel { incident, ..GuestModel::CALM }, SinkModel::CALLBACK);
+        let (outcome, left, right) = with_sound(&s, 20.0, Tone::Sine { frequency_hz: hz, level_dbfs: -6.0 });
+        let g = meter::glitches(&left, &right, hz, 48_000.0);
+        println!("{hz} Hz: {g:?}, {} gaps, {} moves", outcome.gaps, outcome.moves);
+        assert!(g.worst_click_db < most_db && g.hard_gaps == 0, "{hz} Hz: {g:?}");
+        assert_eq!((outcome.gaps, outcome.moves), (1, 1), "{hz} Hz");
+    }
+}

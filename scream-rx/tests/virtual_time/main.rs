@@ -187,8 +187,8 @@ fn a_tone_is_clean_to_the_last_bits() {
         VirtualSink::new(48_000),
         Wishes::default(),
     );
-    let (left, _) = run.play(40.0);
-    let tail = &left[35 * 48_000..];
+    let (left, _) = run.play(60.0);
+    let tail = &left[55 * 48_000..];
     let residual = residual_db(tail, 997.0 * (1.0 + 100e-6), 48_000.0);
     println!("997 Hz at -6 dBFS, +100 ppm: residual {residual:.1} dB below the tone");
     assert!(residual < -80.0, "{residual}");

@@ -2,58 +2,17 @@
 //!
 //! The wanted delay is the sum of: one chunk (it is written whole), the lateness that all but a few chunks keep within, what
 //! the sink wants in advance, the resampler's own delay, and a margin. It rises at once when it was too short. It falls
-//! when the last minutes were calm: while nothing plays at once, else by less than anybody hears.
+//! when the last minutes were calm, but not below what the last hour needed again and again: while nothing plays at once,
+//! else by less than anybody hears.
+
+mod lateness;
+mod wishes;
 
 use crate::drift::MAX_GROWTH;
+use lateness::{BIN_S, BINS, Memory, Minutes};
 use std::collections::VecDeque;
+pub use wishes::{Profile, Wishes};
 
-/// How much safety is bought with delay.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Profile {
-    /// The least delay; a gap now and then on a busy host.
-    Low,
-    /// The default.
-    #[default]
-    Balanced,
-    /// For hosts that stall.
-    Safe,
-}
-
-impl Profile {
-    /// Which share of the chunks may be late without a gap.
-    const fn quantile(self) -> f64 {
-        match self {
-            Profile::Low => 0.99,
-            Profile::Balanced => 0.999,
-            Profile::Safe => 0.9999,
-        }
-    }
-
-    /// An outlier is hidden, not paid for, if none was for so long. Unit: seconds.
-    const fn rare_s(self) -> f64 {
-        match self {
-            Profile::Low | Profile::Balanced => 20.0,
-            Profile::Safe => 300.0,
-        }
-    }
-
-    /// The least reserve for lateness, with which every sound begins until more is known to be needed. Unit: seconds.
-    const fn least_s(self) -> f64 {
-        match self {
-            Profile::Low => 0.001,
-            Profile::Balanced => 0.003,
-            Profile::Safe => 0.010,
-        }
-    }
-}
-
-/// Width of a bin of the histograms of lateness. Unit: seconds.
-const BIN_S: f64 = 0.000_25;
-/// Bins; what is later than the last falls into it (100 ms).
-const BINS: usize = 400;
-/// The memory: so many histograms, each of so long; the oldest is forgotten as a whole. Unit: seconds.
-const BLOCKS: usize = 11;
-const BLOCK_S: f64 = 30.0;
 /// How long lateness must have been watched before it is believed. Unit: seconds.
 const LEARNED_S: f64 = 30.0;
 /// How often what was learned is looked at. Unit: seconds.
@@ -92,84 +51,6 @@ const SINK_NOISE_S: f64 = 0.000_05;
 const SINK_STRETCH_S: f64 = 30.0;
 const SINK_KEEP_S: f64 = 0.001;
 
-/// What the user wants of the delay.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wishes {
-    /// How to find it.
-    pub profile: Profile,
-    /// The whole delay, if the user fixed it. Unit: seconds.
-    pub fixed_s: Option<f64>,
-    /// More is never held. Unit: seconds.
-    pub longest_s: f64,
-    /// The least reserve for lateness; large where nobody listens, as for a file. Unit: seconds.
-    pub least_reserve_s: f64,
-    /// A guest whose clock is up to 5000 ppm off is followed, not only up to 1500.
-    pub wide: bool,
-    /// The guest's samples reach the sink as they are: no correction of drift but in silence, or by a step.
-    pub bit_perfect: bool,
-}
-
-impl Default for Wishes {
-    fn default() -> Self {
-        Wishes {
-            profile: Profile::default(),
-            fixed_s: None,
-            longest_s: 0.200,
-            least_reserve_s: 0.0,
-            wide: false,
-            bit_perfect: false,
-        }
-    }
-}
-
-/// Lateness of the last minutes.
-#[derive(Clone, Debug)]
-struct Memory {
-    /// Counts by block and bin.
-    blocks: Box<[[u32; BINS]; BLOCKS]>,
-    /// The block that is being filled, and when it and all began.
-    filling: usize,
-    block_s: f64,
-    since_s: Option<f64>,
-}
-
-impl Memory {
-    fn new() -> Memory {
-        Memory { blocks: Box::new([[0; BINS]; BLOCKS]), filling: 0, block_s: 0.0, since_s: None }
-    }
-
-    fn add(&mut self, now_s: f64, late_s: f64) {
-        if self.since_s.is_none() {
-            (self.since_s, self.block_s) = (Some(now_s), now_s);
-        }
-        if now_s - self.block_s >= BLOCK_S {
-            self.filling = (self.filling + 1) % BLOCKS;
-            self.block_s = now_s;
-            self.blocks[self.filling].fill(0);
-        }
-        let bin = ((late_s / BIN_S).max(0.0) as usize).min(BINS - 1);
-        self.blocks[self.filling][bin] = self.blocks[self.filling][bin].saturating_add(1);
-    }
-
-    /// The lateness that all but a share of `beyond` keep within. Unit: seconds.
-    fn quantile(&self, beyond: f64) -> f64 {
-        let count = |bin: usize| self.blocks.iter().map(|b| u64::from(b[bin])).sum::<u64>() as f64;
-        let mut left = (0..BINS).map(count).sum::<f64>() * beyond;
-        for bin in (0..BINS).rev() {
-            left -= count(bin);
-            if left < 0.0 {
-                return (bin + 1) as f64 * BIN_S;
-            }
-        }
-        0.0
-    }
-
-    fn clear(&mut self) {
-        self.blocks.iter_mut().for_each(|b| b.fill(0));
-        self.since_s = None;
-    }
-}
-
 /// What the wanted delay is made of. Unit: seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Parts {
@@ -197,6 +78,7 @@ impl Parts {
 pub struct Target {
     wishes: Wishes,
     memory: Memory,
+    minutes: Minutes,
     /// When pieces came lately, and how late.
     recent: VecDeque<(f64, f64)>,
     /// The goal is a guess, to be given up as soon as more is known.
@@ -230,6 +112,7 @@ impl Target {
         Target {
             wishes,
             memory: Memory::new(),
+            minutes: Minutes::new(),
             recent: VecDeque::with_capacity(MAX_RECENT),
             guessed: false,
             reserve_s,
@@ -259,6 +142,7 @@ impl Target {
         while let Some((at_s, late_s)) = self.recent.front().copied().filter(|r| full || now_s - r.0 > UNDO_S) {
             self.recent.pop_front();
             self.memory.add(at_s, late_s);
+            self.minutes.add(at_s, late_s);
             if full {
                 break;
             }
@@ -280,8 +164,9 @@ impl Target {
             self.troubled_s = now_s;
         }
         let calm_for_s = now_s - self.troubled_s;
-        if calm_for_s > self.calm_s && learned_s + HEADROOM_S < self.goal_s - FALL_BY_S {
-            (self.goal_s, self.fell_s) = (learned_s + HEADROOM_S, now_s);
+        let enough_s = self.enough_s(learned_s);
+        if calm_for_s > self.calm_s && enough_s < self.goal_s - FALL_BY_S {
+            (self.goal_s, self.fell_s) = (enough_s, now_s);
         } else if calm_for_s > 2.0 * self.calm_s {
             self.calm_s = CALM_S;
         }
@@ -291,8 +176,15 @@ impl Target {
     fn learned_s(&self, now_s: f64) -> Option<f64> {
         let least_s = self.wishes.profile.least_s();
         let beyond = 1.0 - self.wishes.profile.quantile();
-        let known = self.memory.since_s.is_some_and(|since_s| now_s - since_s >= LEARNED_S);
+        let known = self.memory.age_s(now_s) >= LEARNED_S;
         known.then(|| self.memory.quantile(beyond).max(least_s - HEADROOM_S).max(self.wishes.least_reserve_s))
+    }
+
+    /// Where the reserve may fall to, if `learned_s` would do by the last minutes: what all but a few minutes of the last hour
+    /// kept within is not given up. Unit: seconds.
+    fn enough_s(&self, learned_s: f64) -> f64 {
+        let hour_s = self.minutes.all_but(self.wishes.profile.bad_minutes());
+        (learned_s.max(hour_s.min(self.goal_s)) + HEADROOM_S).min(self.goal_s.max(learned_s + HEADROOM_S))
     }
 
     /// Moves the reserve on towards what it shall be, while sound plays; returns how much the delay grows by it, in seconds
@@ -328,7 +220,7 @@ impl Target {
     /// Real-time safe.
     pub fn settle(&mut self, now_s: f64, ticks_s: f64) {
         if let Some(learned_s) = self.learned_s(now_s) {
-            self.goal_s = learned_s + HEADROOM_S;
+            self.goal_s = self.enough_s(learned_s);
         } else if ticks_s > self.goal_s {
             (self.goal_s, self.guessed) = (ticks_s, true);
         }
@@ -341,7 +233,7 @@ impl Target {
         (self.sink_peak_s, self.sink_before_s, self.sink_since_s) = (0.0, None, now_s);
     }
 
-    /// There was a gap of `short_s`: a piece came later than the reserve by that much. Raises the reserve at once, unless
+    /// There was a gap: a piece came `short_s` later than the wanted delay would have allowed. Raises the reserve at once, unless
     /// such a thing is rare.
     pub fn gap(&mut self, now_s: f64, short_s: f64) {
         let late_s = self.reserve_s + short_s;
@@ -513,6 +405,29 @@ mod tests {
         assert_eq!(waits, [1.0, 2.0, 4.0, 8.0]);
         chunks(&mut t, now_s, 60.0, |_| 0.0);
         assert_eq!(t.calm_s, CALM_S, "a long calm makes all good");
+    }
+
+    #[test]
+    fn what_the_last_hour_needed_again_and_again_is_not_given_up() {
+        // Once a minute something is 12 ms late: too rare for a quantile of 99.9 %, but sixty gaps an hour.
+        let mut t = target(Profile::Balanced);
+        let mut now_s = chunks(&mut t, 0.0, 1.0, |_| 0.0);
+        t.gap(now_s, 0.009);
+        for _ in 0..30 {
+            now_s = chunks(&mut t, now_s, 1.0, |k| if k == 1500 { 0.012 } else { 0.0 });
+        }
+        assert!((0.012..0.013).contains(&t.goal_s), "it falls to that, not below: {}", t.goal_s);
+        t.settle(now_s, 0.0);
+        assert!((0.012..0.013).contains(&t.goal_s), "nor when sound begins: {}", t.goal_s);
+        let now_s = chunks(&mut t, now_s, 70.0, |_| 0.0);
+        t.settle(now_s, 0.0);
+        assert_eq!(t.goal_s, 0.003, "an hour later it is forgotten");
+        // It is no reason to hold more than is held.
+        let mut t = target(Profile::Balanced);
+        for k in 0..30 {
+            chunks(&mut t, f64::from(k) * 60.0, 1.0, |k| if k == 1500 { 0.012 } else { 0.0 });
+        }
+        assert_eq!(t.goal_s, 0.003);
     }
 
     #[test]

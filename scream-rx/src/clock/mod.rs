@@ -6,7 +6,10 @@
 //! *lower envelope* of its arrivals (the earliest of each second) and a straight line through it. The sink's delay errs to both
 //! sides, so its clock is a delay-locked loop.
 
+mod first;
+
 use core::f64::consts::{PI, SQRT_2};
+use first::First;
 use std::collections::VecDeque;
 
 /// Length of one bin of the envelope. Unit: seconds. Fifty chunks, or many more datagrams.
@@ -45,7 +48,7 @@ const BREAK_S: f64 = 0.003;
 const MAX_SLOPE: f64 = 0.01;
 
 /// The earliest arrival of one second: when, and how much later than the nominal rate promised.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Point {
     at_s: f64,
     excess_s: f64,
@@ -59,6 +62,9 @@ pub struct GuestClock {
     /// The bin that is being filled, and when it began.
     bin: Option<(f64, Point)>,
     line: Line,
+    /// Makes the line until the envelope can, and whether it did.
+    first: First,
+    has_first: bool,
     arrivals: u32,
     first_s: f64,
     last_s: f64,
@@ -130,6 +136,8 @@ impl GuestClock {
             envelope: VecDeque::with_capacity(MAX_BINS),
             bin: None,
             line: Line::default(),
+            first: First::default(),
+            has_first: false,
             arrivals: 0,
             first_s: 0.0,
             last_s: 0.0,
@@ -171,6 +179,7 @@ impl GuestClock {
     fn restart(&mut self, p: Point, slope: f64) {
         self.envelope.clear();
         self.bin = Some((p.at_s, p));
+        (self.first, self.has_first) = (First::new(slope), false);
         self.line = Line { at_s: p.at_s, excess_s: p.excess_s, slope };
         (self.late, self.behind, self.early) = (Run::default(), Run::default(), Run::default());
         self.same = Run::default();
@@ -188,13 +197,18 @@ impl GuestClock {
     }
 
     fn fill_bin(&mut self, p: Point) {
+        if self.envelope.len() < MIN_BINS
+            && let Some(line) = self.first.add(p)
+        {
+            (self.line, self.has_first) = (line, true);
+        }
         let length_s = if self.envelope.len() < 2 * MIN_BINS { FIRST_BIN_S } else { BIN_S };
         match &mut self.bin {
             Some((since_s, earliest)) if p.at_s - *since_s < length_s => {
                 let above = |p: &Point| p.excess_s - self.line.excess_at(p.at_s);
                 if above(&p) < above(earliest) {
                     *earliest = p;
-                    if self.envelope.len() < MIN_BINS && above(&p) < 0.0 {
+                    if self.envelope.len() < MIN_BINS && !self.has_first && above(&p) < 0.0 {
                         // Without a slope of its own the line simply passes through the earliest arrival.
                         self.line = Line { at_s: p.at_s, excess_s: p.excess_s, ..self.line };
                     }
@@ -225,7 +239,9 @@ impl GuestClock {
                 self.envelope.drain(..self.envelope.len() - keep);
             }
         }
-        self.line = if self.envelope.len() < MIN_BINS {
+        self.line = if self.envelope.len() < MIN_BINS && self.has_first {
+            self.line
+        } else if self.envelope.len() < MIN_BINS {
             // The lowest of the newest points; the slope is what was known before, or none.
             let slope = self.line.slope;
             let lowest = self.envelope.iter().rev().take(2).map(|p| p.excess_s + slope * (point.at_s - p.at_s));

@@ -5,17 +5,23 @@
 //! Frames are numbered by the guest's timeline. What was lost has numbers too, so a gap is as long in the sound as it
 //! was in the guest, and the delay does not change by it.
 
+mod feed;
+mod held;
+mod seam;
+
 use crate::channels::{Layout, MaskVerdict, Matrix};
 use crate::clock::GuestClock;
 use crate::conceal::Concealer;
-use crate::convert;
 use crate::grain::Grain;
 use crate::resample::{CannotResample, MAX_BLOCK, Resampler};
 use crate::sink::SinkFormat;
-use rtrb::{Consumer, Producer, RingBuffer};
+use feed::Arrived;
+pub use feed::Feed;
+use held::{Held, shorter};
+use rtrb::{Consumer, RingBuffer};
+use seam::Seam;
 use shm_proto::HostTime;
 use shm_proto::scream::Format;
-use std::collections::VecDeque;
 
 /// Arrivals that fit between two looks of the engine: a second of the smallest datagrams.
 const MAX_ARRIVALS: usize = 1024;
@@ -24,18 +30,6 @@ const RESERVE_S: f64 = 0.3;
 
 /// Quieter than this is digital silence: -90 dB of full scale.
 pub const QUIET: f32 = 3.16e-5;
-
-/// One chunk or datagram, as the engine hears of it.
-#[derive(Clone, Copy, Debug)]
-struct Arrived {
-    start: u64,
-    frames: u32,
-    /// Its frames are in the ring.
-    stored: bool,
-    /// All of it is digital silence.
-    quiet: bool,
-    at: HostTime,
-}
 
 /// Something that came, as [`Stream::observe`] tells it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,32 +57,17 @@ enum Content {
     Times,
 }
 
-/// The intake's end: takes PCM, passes frames on.
-#[derive(Debug)]
-pub struct Feed {
-    data: Producer<f32>,
-    arrivals: Producer<Arrived>,
-    format: Format,
-    matrix: Matrix,
-    sink: SinkFormat,
-    decoded: Vec<f32>,
-    mapped: Vec<f32>,
-    next: u64,
-    content: Content,
-}
-
 /// The engine's end: frames by number, with all that belongs to this stream alone.
 #[derive(Debug)]
 pub struct Stream {
-    data: Consumer<f32>,
+    held: Held,
     arrivals: Consumer<Arrived>,
     format: Format,
     sink: SinkFormat,
-    /// What lies in `data`, in the numbers of the guest; in order.
-    segments: VecDeque<core::ops::Range<u64>>,
     clock: GuestClock,
     grain: Grain,
     concealer: Concealer,
+    seam: Seam,
     resampler: Resampler,
     scratch: Vec<f32>,
     /// The guest frame that was the resampler's frame 0, and how many it has been fed since.
@@ -105,8 +84,6 @@ pub struct Stream {
     /// Counts the streams that an engine saw.
     pub(crate) number: u32,
     content: Content,
-    /// Where digital silence came, if there are times alone.
-    quiet: core::ops::Range<u64>,
 }
 
 /// Opens a stream of `format` for a sink of `sink`; at most `longest_s` of it will be held. Also says whether the guest's
@@ -148,29 +125,17 @@ fn join(
     let held = ((longest_s.clamp(0.0, 10.0) + RESERVE_S) * f64::from(rate_hz)) as usize;
     let (data_in, data) = RingBuffer::new(held * channels);
     let (arrivals_in, arrivals) = RingBuffer::new(MAX_ARRIVALS);
-    // A tenth of a second in one piece is more than any transport publishes at once.
-    let most_frames = rate_hz as usize / 10;
-    let feed = Feed {
-        data: data_in,
-        arrivals: arrivals_in,
-        format,
-        matrix: Matrix::new(&guest, &sink.layout),
-        sink,
-        decoded: vec![0.0; most_frames * usize::from(format.channels())],
-        mapped: vec![0.0; most_frames * channels],
-        next: 0,
-        content,
-    };
+    let feed = Feed::new((data_in, arrivals_in), format, Matrix::new(&guest, &sink.layout), sink, content);
     let stream = Stream {
-        data,
+        held: Held::new(data, channels, content),
         arrivals,
         format,
         sink,
-        segments: VecDeque::with_capacity(MAX_ARRIVALS),
         clock: GuestClock::new(rate_hz),
         grain: Grain::default(),
         heard_to: 0,
         concealer: Concealer::new(channels, rate_hz),
+        seam: Seam::new(rate_hz),
         scratch: vec![0.0; resampler.max_input().max(MAX_BLOCK) * channels],
         resampler,
         origin: 0,
@@ -181,58 +146,8 @@ fn join(
         put_in: 0,
         number: 0,
         content,
-        quiet: 0..0,
     };
     (feed, Box::new(stream), verdict)
-}
-
-impl Feed {
-    /// Passes on the PCM that became visible at `at`. Whether the ring took it; if not, the engine learns that it was
-    /// there and is gone.
-    ///
-    /// Real-time safe.
-    pub fn push(&mut self, pcm: &[u8], at: HostTime) -> bool {
-        let channels = usize::from(self.format.channels());
-        let samples = convert::to_f32(self.format.bits(), pcm, &mut self.decoded);
-        let frames = samples / channels;
-        let decoded = self.decoded.get(..frames * channels).unwrap_or_default();
-        let frames = self.matrix.apply(decoded, &mut self.mapped);
-        let mapped = self.mapped.get(..frames * self.sink.layout.channels()).unwrap_or_default();
-        let quiet = mapped.iter().all(|x| x.abs() < QUIET);
-        // The arrival goes last: whoever sees it finds the frames.
-        let stored = self.arrivals.slots() > 0 && self.data.push_entire_slice(mapped).is_ok();
-        self.announce(frames as u32, stored, quiet, at);
-        stored
-    }
-
-    /// As [`Feed::push`] for `frames` of a stream of times alone, whether `quiet` or not.
-    pub fn push_times(&mut self, frames: u32, quiet: bool, at: HostTime) -> bool {
-        let stored = self.content == Content::Times && self.arrivals.slots() > 0;
-        self.announce(frames, stored, quiet, at);
-        stored
-    }
-
-    fn announce(&mut self, frames: u32, stored: bool, quiet: bool, at: HostTime) {
-        let arrived = Arrived { start: self.next, frames, stored, quiet, at };
-        self.next = self.next.saturating_add(u64::from(frames));
-        let _ = self.arrivals.push(arrived);
-    }
-
-    /// What comes next is the guest's frame `frame`, counted from the start of its stream; what lies between is lost.
-    /// Never goes back.
-    pub fn go_on_at(&mut self, frame: u64) {
-        self.next = self.next.max(frame);
-    }
-
-    /// What the guest writes.
-    pub fn format(&self) -> Format {
-        self.format
-    }
-
-    /// What it was opened for.
-    pub fn sink(&self) -> SinkFormat {
-        self.sink
-    }
 }
 
 /// What [`Stream::observe`] met.
@@ -308,59 +223,33 @@ impl Stream {
             self.last_arrival_s = at_s;
             self.largest = self.largest.max(frames);
             if stored && frames > 0 {
-                self.note_stored(start..end);
-                if quiet && self.content == Content::Times {
-                    let begins = if self.quiet.end == start { self.quiet.start } else { start };
-                    self.quiet = begins..end;
-                }
+                self.held.note(start..end, quiet);
             }
         }
         observed
-    }
-
-    fn note_stored(&mut self, range: core::ops::Range<u64>) {
-        match self.segments.back_mut() {
-            Some(last) if last.end == range.start => last.end = range.end,
-            _ => {
-                if self.segments.len() == MAX_ARRIVALS {
-                    let oldest = self.segments.front().map_or(0, |s| s.end);
-                    self.skip_before(oldest);
-                }
-                self.segments.push_back(range);
-            }
-        }
     }
 
     /// Throws away the frames before `frame`; returns how many.
     ///
     /// Real-time safe.
     pub fn skip_before(&mut self, frame: u64) -> u64 {
-        let mut skipped = 0;
-        while let Some(segment) = self.segments.front_mut() {
-            let count = segment.end.min(frame).saturating_sub(segment.start);
-            segment.start += count;
-            skipped += count;
-            let empty = segment.is_empty();
-            let samples = usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(self.sink.layout.channels());
-            if let Ok(chunk) = self.data.read_chunk(samples) {
-                chunk.commit_all();
-            }
-            if !empty {
-                break;
-            }
-            self.segments.pop_front();
-        }
-        skipped
+        self.held.skip_before(frame)
     }
 
     /// The first frame that is there.
     pub fn first_frame(&self) -> Option<u64> {
-        self.segments.front().map(|s| s.start)
+        self.held.first()
     }
 
     /// The frame behind the last one that is there.
     pub fn end_frame(&self) -> Option<u64> {
-        self.segments.back().map(|s| s.end)
+        self.held.end()
+    }
+
+    /// Whether something is there whose time is over.
+    pub fn has_late(&self) -> bool {
+        let next = self.origin.saturating_add(self.fed);
+        self.held.first().zip(u64::try_from(next).ok()).is_some_and(|(first, next)| first < next)
     }
 
     /// The place in the guest's sound of the next frame that [`Stream::render`] makes.
@@ -394,20 +283,11 @@ impl Stream {
     /// Real-time safe.
     pub fn quiet_ahead(&mut self, before: u64, most: usize) -> usize {
         let next = self.origin.saturating_add(self.fed);
-        let (Some(first), Ok(next)) = (self.segments.front(), u64::try_from(next)) else { return 0 };
-        if self.quiet_taken < before || self.put_in > 0 || first.start != next {
+        let Ok(next) = u64::try_from(next) else { return 0 };
+        if self.quiet_taken < before || self.put_in > 0 {
             return 0;
         }
-        let there = most.min(usize::try_from(first.end - first.start).unwrap_or(0));
-        if self.content == Content::Times {
-            let quiet = if self.quiet.contains(&next) { self.quiet.end - next } else { 0 };
-            return there.min(usize::try_from(quiet).unwrap_or(0));
-        }
-        let channels = self.sink.layout.channels();
-        let Ok(chunk) = self.data.read_chunk(there * channels) else { return 0 };
-        let (a, b) = chunk.as_slices();
-        let loud = a.iter().chain(b).position(|x| x.abs() >= QUIET);
-        loud.map_or(there, |at| at / channels)
+        self.held.quiet_from(next, most)
     }
 
     /// Leaves out (or, negative, puts in) so many frames of silence; what is left out must be
@@ -436,12 +316,17 @@ impl Stream {
         self.origin
     }
 
-    /// Moves on (or back) by whole frames in the midst of the sound, with a cross-fade.
+    /// Moves on (or back) by whole frames in the midst of the sound, with a cross-fade: by `frames`, or by up to `slack` more
+    /// or less where the two sounds are more alike. By how much it moved.
     ///
-    /// Real-time safe.
-    pub fn move_by(&mut self, frames: f64) {
-        self.origin = self.origin.saturating_add(frames.round() as i64);
+    /// Real-time safe: some ten thousand multiplications.
+    pub fn move_by(&mut self, frames: f64, slack: f64) -> f64 {
         self.concealer.splice();
+        let by = frames.round() as i64;
+        let next = self.origin.saturating_add(self.fed);
+        let by = by.saturating_add(self.seam.fit(&self.concealer, &mut self.held, next, by, slack as usize));
+        self.origin = self.origin.saturating_add(by);
+        by as f64
     }
 
     /// Makes the next frames for the sink, taking `ratio` times what the rates promise. With `fade_out` what is there is
@@ -477,20 +362,10 @@ impl Stream {
                 at += self.put_silence_in(at, left);
                 continue;
             }
-            let (run, there) = match self.segments.front() {
-                _ if fade_out => (left, false),
-                Some(s) => match u64::try_from(next) {
-                    Ok(next) if next >= s.start => (shorter(left, s.end - next), true),
-                    _ => (shorter(left, s.start.saturating_add_signed(next.saturating_neg())), false),
-                },
-                None => (left, false),
-            };
+            let (run, there) = if fade_out { (left, false) } else { self.held.run(next, left) };
             let Some(block) = self.scratch.get_mut(at * channels..(at + run) * channels) else { return };
             let times = self.content == Content::Times;
-            if there && (times || self.data.pop_entire_slice(block).is_ok()) {
-                if let Some(s) = self.segments.front_mut() {
-                    s.start += run as u64;
-                }
+            if there && self.held.take(block) {
                 if times { self.concealer.pass_real(run) } else { self.concealer.real(block) }
             } else {
                 if times {
@@ -499,7 +374,7 @@ impl Stream {
                     self.concealer.missing(block)
                 }
                 rendered.missing += run as u64;
-                if !self.segments.is_empty() {
+                if !self.held.is_empty() {
                     rendered.lost += run as u64;
                 }
             }
@@ -526,7 +401,7 @@ impl Stream {
         let next = u64::try_from(self.origin.saturating_add(self.fed)).unwrap_or(0);
         let quiet = match self.content {
             _ if !there => 0,
-            Content::Times if self.quiet.contains(&next) => run,
+            Content::Times if self.held.is_quiet(next) => run,
             Content::Times => 0,
             Content::Sound => {
                 let block = self.scratch.get(at * channels..(at + run) * channels).unwrap_or_default();
@@ -535,11 +410,6 @@ impl Stream {
         };
         self.quiet_taken = if quiet == run { self.quiet_taken + quiet as u64 } else { quiet as u64 };
     }
-}
-
-/// At most `frames` of `left`, and one at least.
-fn shorter(left: usize, frames: u64) -> usize {
-    left.min(usize::try_from(frames).unwrap_or(usize::MAX)).max(1)
 }
 
 #[cfg(test)]
@@ -572,7 +442,7 @@ mod tests {
         let mut lates = Vec::new();
         let observed = stream.observe(at(0), |came| lates.extend(came.late_s));
         assert!(observed.arrived);
-        assert_eq!(stream.segments, [0..960, 1920..2880]);
+        assert_eq!(*stream.held.segments(), [0..960, 1920..2880]);
         assert_eq!((stream.first_frame(), stream.end_frame()), (Some(0), Some(2880)));
         assert_eq!(lates.len(), 1, "the first arrival alone is no clock");
         assert_eq!(stream.skip_before(2000), 960 + 80);
@@ -633,7 +503,7 @@ mod tests {
             }
         }
         stream.observe(at(0), |_| ());
-        assert_eq!(stream.segments.len(), MAX_ARRIVALS);
+        assert_eq!(stream.held.segments().len(), MAX_ARRIVALS);
         assert_eq!(stream.end_frame(), Some(5999));
         let mut out = vec![0.0; 960];
         stream.render(&mut out, 1.0, false);
