@@ -8,7 +8,7 @@ mod png_file;
 #[path = "rig/program.rs"]
 mod program;
 
-use frame_rx::picture::Transfer;
+use frame_rx::picture::{PQ_MOST_NITS, Transfer};
 use frame_rx::tone;
 use guest::GuestThread;
 use program::{Program, frame_rx, run};
@@ -113,7 +113,7 @@ fn stamp_in(rgb: &[u8], width: u32, height: u32) -> Option<shm_proto::guest_sim:
 #[test]
 fn a_picture_of_every_type_is_written_pixel_by_pixel() {
     let Some(_gpu) = gpu() else { return };
-    let (linear, pq) = (Transfer::Linear, Transfer::Pq { white_nits: 203 });
+    let (linear, pq) = (Transfer::Linear, Transfer::Pq { white_nits: 203, peak_nits: PQ_MOST_NITS });
     for (pixel, flags, transfer) in [
         (PixelType::Rgba, 0, Transfer::Sdr),
         (PixelType::Rgba10, 0, Transfer::Sdr),

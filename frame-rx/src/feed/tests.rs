@@ -285,22 +285,26 @@ fn what_pixels_mean_follows_from_their_type_and_the_flags() {
     use crate::picture::Transfer::{Linear, Pq, Sdr};
     use shm_proto::kvmfr::{FrameFlags, Version};
     let (hdr, pq) = (FrameFlags::HDR, FrameFlags::HDR | FrameFlags::HDR_PQ);
-    for (version, pixel, flags, sdr_white, expected) in [
-        (Version::B7, PixelType::Bgra, pq, 0, Sdr),
-        (Version::B7, PixelType::Rgba10, 0, 0, Sdr),
-        (Version::B7, PixelType::Rgba10, hdr, 0, Linear),
-        (Version::B7, PixelType::Rgba10, pq, 300, Pq { white_nits: 203 }),
-        (Version::B7, PixelType::Rgba16F, hdr, 0, Linear),
-        (Version::B6, PixelType::Rgba16F, 0, 0, Linear),
-        (Version::Lgmp12, PixelType::Rgba10, pq, 300, Pq { white_nits: 300 }),
-        (Version::Lgmp12, PixelType::Rgba10, pq, 0, Pq { white_nits: 203 }),
-        (Version::Lgmp12, PixelType::Rgba10, pq, u32::MAX, Pq { white_nits: 203 }),
+    let film = |max_nits, content_max_nits| Some(HdrMetadata { max_nits, content_max_nits, ..Default::default() });
+    let shown = |white_nits, peak_nits| Pq { white_nits, peak_nits };
+    for (version, pixel, flags, sdr_white, display, expected) in [
+        (Version::B7, PixelType::Bgra, pq, 0, None, Sdr),
+        (Version::B7, PixelType::Rgba10, 0, 0, None, Sdr),
+        (Version::B7, PixelType::Rgba10, hdr, 0, None, Linear),
+        (Version::B7, PixelType::Rgba10, pq, 300, film(1000, 0), shown(203, 10_000)),
+        (Version::B7, PixelType::Rgba16F, hdr, 0, None, Linear),
+        (Version::B6, PixelType::Rgba16F, 0, 0, None, Linear),
+        (Version::Lgmp12, PixelType::Rgba10, pq, 300, None, shown(300, 10_000)),
+        (Version::Lgmp12, PixelType::Rgba10, pq, 0, film(1000, 0), shown(203, 1000)),
+        (Version::Lgmp12, PixelType::Rgba10, pq, 0, film(1000, 640), shown(203, 640)),
+        (Version::Lgmp12, PixelType::Rgba10, pq, u32::MAX, film(0, 640), shown(203, 10_000)),
+        (Version::Lgmp12, PixelType::Bgra, 0, 0, film(1000, 640), Sdr),
     ] {
         let mut config = config(128, 96).speaking(version);
-        config.spec = PictureSpec { flags, sdr_white, ..PictureSpec::new(pixel, 128, 96) };
+        config.spec = PictureSpec { flags, sdr_white, hdr: display, ..PictureSpec::new(pixel, 128, 96) };
         let mut rig = Rig::new(config);
         rig.run_frames(1);
-        assert_eq!(rig.shown.map(|f| f.transfer), Some(expected), "{version:?} {pixel} {flags}");
+        assert_eq!(rig.shown.map(|f| f.transfer), Some(expected), "{version:?} {pixel} {flags} {display:?}");
         rig.checked_stamp();
     }
 }
