@@ -3,6 +3,8 @@
 
 use crate::picture::{Rect, Size};
 
+/// Two rectangles become one that is larger than both by at most one in so many.
+const HARDLY_LARGER: u64 = 32;
 /// The most rectangles that are told apart. Source: a KVMFR frame carries up to 64.
 pub const MAX_RECTS: usize = 64;
 
@@ -61,15 +63,11 @@ impl Damage {
         if self.everything || rect.pixels() == 0 {
             return;
         }
-        let Some(rect) = self.take_in(rect) else { return };
-        let mut parts = Parts::of(rect);
-        let is_cut = self.rects[..self.count].iter().all(|there| parts.cut(there, MAX_RECTS - self.count));
-        if is_cut {
-            for part in parts.rects() {
-                self.rects[self.count] = *part;
-                self.count += 1;
-            }
-        } else if self.count < MAX_RECTS {
+        let Some(rect) = self.take_in(rect, HARDLY_LARGER) else { return };
+        if self.put_parts(rect) {
+            return;
+        }
+        if self.count < MAX_RECTS {
             self.rects[self.count] = rect;
             self.count += 1;
         } else {
@@ -79,20 +77,42 @@ impl Damage {
         }
     }
 
-    /// Takes those away that lie in `rect`, or make one rectangle with it that is hardly larger. What is to be added then;
-    /// nothing if it is there already.
-    fn take_in(&mut self, mut rect: Rect) -> Option<Rect> {
+    /// Adds what changed in `other`, and not one pixel more. Whether there was place for it; if not, it is of no use any more.
+    #[must_use]
+    pub fn merge_exactly(&mut self, other: &Damage) -> bool {
+        self.everything |= other.everything;
+        self.everything
+            || other.rects[..other.count].iter().filter(|r| r.pixels() > 0).all(|rect| {
+                let left = self.take_in(*rect, 0);
+                left.is_none_or(|rect| self.put_parts(rect))
+            })
+    }
+
+    /// Takes those away that lie in `rect`, or make one rectangle with it that is larger than both by at most one in
+    /// `slack`. What is to be added then; nothing if it is there already.
+    fn take_in(&mut self, mut rect: Rect, slack: u64) -> Option<Rect> {
         // Each round takes one away.
         loop {
             let there = &self.rects[..self.count];
             if there.iter().any(|r| r.contains(&rect)) {
                 return None;
             }
-            let Some(i) = there.iter().position(|r| rect.is_nearly_one_with(r)) else { return Some(rect) };
+            let Some(i) = there.iter().position(|r| rect.is_one_with(r, slack)) else { return Some(rect) };
             rect = rect.around(&self.rects[i]);
             self.count -= 1;
             self.rects[i] = self.rects[self.count];
         }
+    }
+
+    /// Puts those parts of `rect` in that are not there. Whether there was place; if not, nothing was put in.
+    fn put_parts(&mut self, rect: Rect) -> bool {
+        let mut parts = Parts::of(rect);
+        let is_cut = self.rects[..self.count].iter().all(|there| parts.cut(there, MAX_RECTS - self.count));
+        for part in parts.rects().iter().filter(|_| is_cut) {
+            self.rects[self.count] = *part;
+            self.count += 1;
+        }
+        is_cut
     }
 
     /// Adds what changed in `other`.
@@ -268,6 +288,23 @@ mod tests {
             // Joining may add a little, each time.
             let asked = asked.iter().filter(|c| **c).count() as f64;
             prop_assert!(union as f64 <= asked * 1.35, "{} for {}", union, asked);
+        }
+
+        #[test]
+        fn an_exact_merge_covers_both_and_nothing_else(
+            a in prop::collection::vec(any_rect(), 0..20), b in prop::collection::vec(any_rect(), 0..6),
+        ) {
+            let mut both = Damage::none();
+            a.iter().for_each(|r| both.add(*r));
+            let mut other = Damage::none();
+            b.iter().for_each(|r| other.add(*r));
+            let (ca, cb) = (covered(&both), covered(&other));
+            if both.merge_exactly(&other) {
+                let union: Vec<bool> = ca.iter().zip(&cb).map(|(a, b)| *a || *b).collect();
+                prop_assert_eq!(covered(&both), union);
+            } else {
+                prop_assert!(a.len() + b.len() > 4, "there was room for {} and {}", a.len(), b.len());
+            }
         }
 
         #[test]

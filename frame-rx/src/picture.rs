@@ -215,13 +215,14 @@ impl Rect {
         self.x < other.right() && other.x < self.right() && self.y < other.bottom() && other.y < self.bottom()
     }
 
-    /// Whether the rectangle around both has at most a thirty-second more pixels than they have together.
-    pub fn is_nearly_one_with(&self, other: &Rect) -> bool {
+    /// Whether the rectangle around both has no more pixels than they have together, or more by at most one in `slack`, if
+    /// that is not 0.
+    pub fn is_one_with(&self, other: &Rect, slack: u64) -> bool {
         let common = |a: u32, a_end: u32, b: u32, b_end: u32| u64::from(a_end.min(b_end).saturating_sub(a.max(b)));
         let both = common(self.x, self.right(), other.x, other.right())
             * common(self.y, self.bottom(), other.y, other.bottom());
         let together = self.pixels().saturating_add(other.pixels()) - both;
-        self.around(other).pixels() <= together.saturating_add(together / 32)
+        self.around(other).pixels() <= together.saturating_add(together.checked_div(slack).unwrap_or(0))
     }
 
     /// The parts of it that are not in `hole`, with which it has pixels in common: above, below, left, right. Some may be

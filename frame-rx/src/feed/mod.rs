@@ -417,6 +417,7 @@ impl Copy<'_> {
         stats.set_guest_stages(guest, hdr);
         stats.copied.inc();
         stats.copied_bytes.add(bytes);
+        stats.changed_bytes.add(self.changed.pixels(format.stored) * u64::from(format.pixel.source_bytes()));
         stats.copy.record_duration(slot.times.copied.since(slot.times.found));
         mark(&mut slot);
         if intake.publish(slot) {
