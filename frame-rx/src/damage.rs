@@ -3,6 +3,8 @@
 
 use crate::picture::{Rect, Size};
 
+/// Two rectangles become one that is larger than both by at most one in so many.
+const HARDLY_LARGER: u64 = 32;
 /// The most rectangles that are told apart. Source: a KVMFR frame carries up to 64.
 pub const MAX_RECTS: usize = 64;
 
@@ -54,31 +56,63 @@ impl Damage {
     }
 
     /// Adds one rectangle. Cannot fail: when there is no place left, all of them become the one around them.
+    ///
+    /// What is there already is not added again, so that no pixel is copied twice as long as there is place for the parts: a
+    /// window that is moved changes where it was and where it is, and the two overlap.
     pub fn add(&mut self, rect: Rect) {
         if self.everything || rect.pixels() == 0 {
             return;
         }
-        let mut kept = 0;
-        for i in 0..self.count {
-            if self.rects[i].contains(&rect) {
-                return;
-            }
+        let Some(rect) = self.take_in(rect, HARDLY_LARGER) else { return };
+        if self.put_parts(rect) {
+            return;
         }
-        for i in 0..self.count {
-            if !rect.contains(&self.rects[i]) {
-                self.rects[kept] = self.rects[i];
-                kept += 1;
-            }
-        }
-        self.count = kept;
-        if self.count == MAX_RECTS {
+        if self.count < MAX_RECTS {
+            self.rects[self.count] = rect;
+            self.count += 1;
+        } else {
             let around = self.rects.iter().fold(rect, |all, r| all.around(r));
             self.rects[0] = around;
             self.count = 1;
-        } else {
-            self.rects[self.count] = rect;
+        }
+    }
+
+    /// Adds what changed in `other`, and not one pixel more. Whether there was place for it; if not, it is of no use any more.
+    #[must_use]
+    pub fn merge_exactly(&mut self, other: &Damage) -> bool {
+        self.everything |= other.everything;
+        self.everything
+            || other.rects[..other.count].iter().filter(|r| r.pixels() > 0).all(|rect| {
+                let left = self.take_in(*rect, 0);
+                left.is_none_or(|rect| self.put_parts(rect))
+            })
+    }
+
+    /// Takes those away that lie in `rect`, or make one rectangle with it that is larger than both by at most one in
+    /// `slack`. What is to be added then; nothing if it is there already.
+    fn take_in(&mut self, mut rect: Rect, slack: u64) -> Option<Rect> {
+        // Each round takes one away.
+        loop {
+            let there = &self.rects[..self.count];
+            if there.iter().any(|r| r.contains(&rect)) {
+                return None;
+            }
+            let Some(i) = there.iter().position(|r| rect.is_one_with(r, slack)) else { return Some(rect) };
+            rect = rect.around(&self.rects[i]);
+            self.count -= 1;
+            self.rects[i] = self.rects[self.count];
+        }
+    }
+
+    /// Puts those parts of `rect` in that are not there. Whether there was place; if not, nothing was put in.
+    fn put_parts(&mut self, rect: Rect) -> bool {
+        let mut parts = Parts::of(rect);
+        let is_cut = self.rects[..self.count].iter().all(|there| parts.cut(there, MAX_RECTS - self.count));
+        for part in parts.rects().iter().filter(|_| is_cut) {
+            self.rects[self.count] = *part;
             self.count += 1;
         }
+        is_cut
     }
 
     /// Adds what changed in `other`.
@@ -91,7 +125,7 @@ impl Damage {
         }
     }
 
-    /// The rectangles in a picture of `size`, cut to it. They may overlap.
+    /// The rectangles in a picture of `size`, cut to it. They overlap only if there are too many to tell apart.
     pub fn rects(&self, size: Size) -> impl Iterator<Item = Rect> + '_ {
         let whole = self.everything.then(|| Rect::whole(size)).filter(|r| r.pixels() > 0);
         let parts =
@@ -107,6 +141,45 @@ impl Damage {
     /// Pixels to copy, overlaps counted twice.
     pub fn pixels(&self, size: Size) -> u64 {
         self.rects(size).map(|r| r.pixels()).sum()
+    }
+}
+
+/// What is left of a rectangle while others are cut out of it.
+struct Parts {
+    rects: [Rect; MAX_RECTS],
+    count: usize,
+}
+
+impl Parts {
+    fn of(rect: Rect) -> Parts {
+        let mut parts = Parts { rects: [Rect::default(); MAX_RECTS], count: 1 };
+        parts.rects[0] = rect;
+        parts
+    }
+
+    fn rects(&self) -> &[Rect] {
+        &self.rects[..self.count]
+    }
+
+    /// Cuts `hole` out of each. Whether at most `room` are left; they are of no use if not.
+    fn cut(&mut self, hole: &Rect, room: usize) -> bool {
+        let mut i = 0;
+        while i < self.count {
+            let part = self.rects[i];
+            if !part.overlaps(hole) {
+                i += 1;
+                continue;
+            }
+            self.count -= 1;
+            self.rects[i] = self.rects[self.count];
+            // Those at the end lie beside the hole, and are met again without effect.
+            for left in part.without(hole).into_iter().filter(|r| r.pixels() > 0) {
+                let Some(place) = self.rects.get_mut(self.count) else { return false };
+                *place = left;
+                self.count += 1;
+            }
+        }
+        self.count <= room
     }
 }
 
@@ -157,6 +230,22 @@ mod tests {
     }
 
     #[test]
+    fn a_window_that_moves_is_copied_once_where_it_was_and_is() {
+        let size = Size::new(1920, 1080);
+        for (step_x, step_y, most) in [(3, 2, 1.04), (40, 10, 1.04), (0, 100, 1.0), (200, 150, 1.0), (500, 500, 1.0)] {
+            let was = Rect { x: 100, y: 100, width: 400, height: 300 };
+            let is = Rect { x: was.x + step_x, y: was.y + step_y, ..was };
+            let mut d = Damage::none();
+            d.add(was);
+            d.add(is);
+            let overlap = u64::from(400 - step_x.min(400)) * u64::from(300 - step_y.min(300));
+            let touched = (2 * was.pixels() - overlap) as f64;
+            let copied = d.pixels(size) as f64;
+            assert!(copied >= touched && copied <= touched * most, "{step_x}, {step_y}: {copied} of {touched}");
+        }
+    }
+
+    #[test]
     fn rows_come_from_top_to_bottom() {
         let mut d = Damage::none();
         for y in [20, 3, 11] {
@@ -181,6 +270,40 @@ mod tests {
                         prop_assert!(map[(y * SIZE.width + x) as usize]);
                     }
                 }
+            }
+        }
+
+        #[test]
+        fn few_rectangles_are_never_copied_twice(rects in prop::collection::vec(any_rect(), 0..7)) {
+            let mut d = Damage::none();
+            rects.iter().for_each(|r| d.add(*r));
+            let union = covered(&d).iter().filter(|c| **c).count() as u64;
+            prop_assert_eq!(d.pixels(SIZE), union);
+            let mut asked = vec![false; (SIZE.width * SIZE.height) as usize];
+            for r in rects.iter().filter_map(|r| Rect::clipped(r.x, r.y, r.width, r.height, SIZE)) {
+                for y in r.y..r.bottom() {
+                    (r.x..r.right()).for_each(|x| asked[(y * SIZE.width + x) as usize] = true);
+                }
+            }
+            // Joining may add a little, each time.
+            let asked = asked.iter().filter(|c| **c).count() as f64;
+            prop_assert!(union as f64 <= asked * 1.35, "{} for {}", union, asked);
+        }
+
+        #[test]
+        fn an_exact_merge_covers_both_and_nothing_else(
+            a in prop::collection::vec(any_rect(), 0..20), b in prop::collection::vec(any_rect(), 0..6),
+        ) {
+            let mut both = Damage::none();
+            a.iter().for_each(|r| both.add(*r));
+            let mut other = Damage::none();
+            b.iter().for_each(|r| other.add(*r));
+            let (ca, cb) = (covered(&both), covered(&other));
+            if both.merge_exactly(&other) {
+                let union: Vec<bool> = ca.iter().zip(&cb).map(|(a, b)| *a || *b).collect();
+                prop_assert_eq!(covered(&both), union);
+            } else {
+                prop_assert!(a.len() + b.len() > 4, "there was room for {} and {}", a.len(), b.len());
             }
         }
 

@@ -6,6 +6,7 @@ use crate::gpu::GpuError;
 use crate::link::ScreenEnd;
 use crate::offscreen::{Offscreen, ScreenshotError, Taken};
 use crate::record::Recorder;
+use crate::recovery::Recovery;
 use crate::settings::End;
 use crate::state::{Announcer, GuestState};
 use crate::stats::ScreenStats;
@@ -35,6 +36,9 @@ pub struct Headless {
     pointer: Pointer,
     keeping: Keeping,
     begun: HostTime,
+    recovery: Recovery,
+    /// The GPU was lost; when to open one again.
+    reopen_at: Option<HostTime>,
 }
 
 /// What is kept of each picture.
@@ -75,6 +79,8 @@ impl Headless {
             pointer: Pointer::default(),
             keeping,
             begun: clock::now(),
+            recovery: Recovery::default(),
+            reopen_at: None,
         }
     }
 
@@ -83,23 +89,59 @@ impl Headless {
     /// Blocks.
     ///
     /// # Errors
-    /// [`GpuError`] when the GPU fails.
+    /// [`GpuError`] when the GPU fails, and opening it again does not help.
     pub fn run(&mut self, signals: &Signals) -> Result<(), GpuError> {
         let ends = self.end.after.map(|after| clock::now() + after);
         loop {
             let now = clock::now();
-            self.look_at_guest(now)?;
+            self.reopen(now)?;
+            if self.reopen_at.is_none()
+                && let Err(error) = self.look_at_guest(now)
+            {
+                self.lost(error)?;
+            }
             if self.end.frames.is_some_and(|frames| self.stats.shown.get() >= frames)
                 || ends.is_some_and(|at| now >= at)
             {
                 return Ok(());
             }
-            let until = [ends, self.announcer.next()].into_iter().flatten().min();
+            let until = [ends, self.announcer.next(), self.reopen_at].into_iter().flatten().min();
             let wait = until.map_or(LONGEST_WAIT, |at| at.since(now).min(LONGEST_WAIT));
             if signals.wait(wait) == Woken::Stop {
                 return Ok(());
             }
         }
+    }
+
+    /// Nothing can be done with the GPU any more. Plans to open it again, unless that was tried long enough.
+    fn lost(&mut self, error: GpuError) -> Result<(), GpuError> {
+        let Some(at) = self.recovery.failed(clock::now()) else { return Err(error) };
+        tracing::warn!("{error}: it is opened again");
+        self.reopen_at = Some(at);
+        Ok(())
+    }
+
+    /// Opens a GPU again if one was lost and it is time to.
+    fn reopen(&mut self, now: HostTime) -> Result<(), GpuError> {
+        if self.reopen_at.is_none_or(|at| now < at) {
+            return Ok(());
+        }
+        self.reopen_at = None;
+        // Whatever waits is memory of the old one.
+        drop(self.link.pictures.take());
+        if let Err(error) = self.screen.reopen() {
+            return self.lost(error);
+        }
+        if let Some(recorder) = &mut self.keeping.recorder {
+            recorder.forget_gpu();
+        }
+        tracing::info!("drawing again, with {}", self.screen.info());
+        self.recovery.opened(clock::now());
+        self.stats.reopened.inc();
+        // The feed is there as long as this loop is. It makes other slots, and asks the guest for its picture.
+        let _ = self.link.staging.send(self.screen.staging());
+        self.link.wishes.renew();
+        Ok(())
     }
 
     fn look_at_guest(&mut self, now: HostTime) -> Result<(), GpuError> {

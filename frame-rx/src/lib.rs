@@ -32,6 +32,7 @@ pub mod pace;
 pub mod picture;
 pub mod pointer;
 pub mod record;
+pub mod recovery;
 pub mod remember;
 pub mod selftest;
 pub mod settings;

@@ -47,6 +47,7 @@ pub struct Taken {
 /// A GPU without a window.
 #[derive(Debug)]
 pub struct Offscreen {
+    choice: GpuChoice,
     gpu: Gpu,
     uploader: Uploader,
     canvas: Canvas,
@@ -65,7 +66,22 @@ impl Offscreen {
         let gpu = Gpu::headless(choice)?;
         let canvas = Canvas::new(&gpu);
         let (uploader, grabber) = (Uploader::new(), Grabber::default());
-        Ok(Offscreen { gpu, uploader, canvas, grabber, turning: Turning::default() })
+        Ok(Offscreen { choice: choice.clone(), gpu, uploader, canvas, grabber, turning: Turning::default() })
+    }
+
+    /// Opens a GPU again after this one was lost. Nothing of the old one is left but the pointer's shape and the turn.
+    ///
+    /// Blocks for the driver.
+    ///
+    /// # Errors
+    /// [`GpuError`]; nothing works then, and it may be tried again.
+    pub fn reopen(&mut self) -> Result<(), GpuError> {
+        let gpu = Gpu::headless(&self.choice)?;
+        let mut canvas = Canvas::new(&gpu);
+        canvas.scene().set_shape(self.canvas.scene().shape());
+        (self.uploader, self.grabber) = (Uploader::new(), Grabber::default());
+        (self.gpu, self.canvas) = (gpu, canvas);
+        Ok(())
     }
 
     /// From now on pictures are turned like this wherever one is shown as the guest sent it.
@@ -90,6 +106,10 @@ impl Offscreen {
     /// [`GpuError`]. After [`GpuError::TooLarge`] the next picture may be taken.
     pub fn take(&mut self, outlet: &Outlet<StagingRows>, session: u64) -> Result<Option<Taken>, GpuError> {
         let Some(slot) = outlet.take() else { return Ok(None) };
+        if !slot.rows.is_of(&self.gpu) {
+            // Of a GPU that was lost: the feed did not know yet.
+            return Ok(None);
+        }
         if slot.session < session {
             outlet.give_back(slot);
             return Ok(None);

@@ -47,6 +47,9 @@ impl PixelFormat {
     }
 }
 
+/// The brightest light that PQ can say. Unit: cd/m2. Source: SMPTE ST 2084.
+pub const PQ_MOST_NITS: u32 = 10_000;
+
 /// What the numbers of a pixel mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Transfer {
@@ -59,6 +62,9 @@ pub enum Transfer {
     Pq {
         /// How bright the white of SDR windows is. Unit: cd/m2.
         white_nits: u32,
+        /// How bright the brightest pixel is that the content has, or that the display shows it was made for;
+        /// [`PQ_MOST_NITS`] if nothing is known. Unit: cd/m2.
+        peak_nits: u32,
     },
 }
 
@@ -202,6 +208,35 @@ impl Rect {
         let (x, y) = (self.x.min(other.x), self.y.min(other.y));
         let (right, bottom) = (self.right().max(other.right()), self.bottom().max(other.bottom()));
         Rect { x, y, width: right - x, height: bottom - y }
+    }
+
+    /// Whether they have a pixel in common.
+    pub fn overlaps(&self, other: &Rect) -> bool {
+        self.x < other.right() && other.x < self.right() && self.y < other.bottom() && other.y < self.bottom()
+    }
+
+    /// Whether the rectangle around both has no more pixels than they have together, or more by at most one in `slack`, if
+    /// that is not 0.
+    pub fn is_one_with(&self, other: &Rect, slack: u64) -> bool {
+        let common = |a: u32, a_end: u32, b: u32, b_end: u32| u64::from(a_end.min(b_end).saturating_sub(a.max(b)));
+        let both = common(self.x, self.right(), other.x, other.right())
+            * common(self.y, self.bottom(), other.y, other.bottom());
+        let together = self.pixels().saturating_add(other.pixels()) - both;
+        self.around(other).pixels() <= together.saturating_add(together.checked_div(slack).unwrap_or(0))
+    }
+
+    /// The parts of it that are not in `hole`, with which it has pixels in common: above, below, left, right. Some may be
+    /// empty; none of them overlap.
+    pub fn without(&self, hole: &Rect) -> [Rect; 4] {
+        let (top, bottom) = (hole.y.max(self.y), hole.bottom().min(self.bottom()));
+        let (left, right) = (hole.x.max(self.x), hole.right().min(self.right()));
+        let (beside, above) = (bottom.saturating_sub(top), top - self.y);
+        [
+            Rect { height: above, ..*self },
+            Rect { y: bottom, height: self.bottom().saturating_sub(bottom), ..*self },
+            Rect { y: top, height: beside, width: left - self.x, ..*self },
+            Rect { x: right, y: top, height: beside, width: self.right().saturating_sub(right) },
+        ]
     }
 
     /// Pixels in it.

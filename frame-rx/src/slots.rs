@@ -5,7 +5,9 @@
 //! the feed fills the next; with two, the waiting one is taken back for that.
 //!
 //! A slot holds only what changed since the picture the screen has. What was changed by pictures that the screen never
-//! fetched, or that turned out torn, is remembered and copied again, so a texture that applies each slot is complete.
+//! fetched, or that turned out torn, is remembered and copied again, so a texture that applies each slot is complete. When the
+//! screen does not fetch any more (a hidden window), the waiting slot itself is brought up to date instead: then only what
+//! changes is copied, however much that was since somebody looked.
 //! Slots travel by value through bounded channels: nothing is allocated, locked or shared.
 
 use crate::damage::Damage;
@@ -28,6 +30,8 @@ pub enum Supply {
 
 /// The most slots that go round.
 const MOST: usize = 3;
+/// So many pictures that nobody fetched mean that nobody looks: a guest four times as fast as the screen has three.
+const UNFETCHED: u32 = 4;
 
 impl Supply {
     const fn slots(self) -> usize {
@@ -92,6 +96,10 @@ pub struct Intake<R> {
     lost: Damage,
     /// Changed by the picture that lay in the mailbox when it was last looked at.
     waiting: Damage,
+    /// What the slot that is being filled holds once it is filled, if it is the one that waited.
+    whole: Option<Damage>,
+    /// Pictures published since the mailbox was last found empty.
+    unfetched: u32,
     format: Option<PictureFormat>,
     slot_bytes: u64,
     skipped: u64,
@@ -121,6 +129,8 @@ pub fn pair<R: Rows>(supply: Supply) -> (Intake<R>, Outlet<R>) {
         armed: armed.clone(),
         lost: Damage::everything(),
         waiting: Damage::none(),
+        whole: None,
+        unfetched: 0,
         format: None,
         slot_bytes: 0,
         skipped: 0,
@@ -154,21 +164,26 @@ impl<R: Rows> Intake<R> {
         Ok(())
     }
 
-    /// A slot to fill with the picture of `format` in which `changed` changed. Its `damage` says what must be copied:
-    /// at least `changed`. Nothing if no slot is at hand, which counts as a picture that was lost.
+    /// A slot to fill with the picture of `format` in which `changed` changed. Its `damage` says what must be copied, until
+    /// it is published: at least `changed`. Nothing if no slot is at hand, which counts as a picture that was lost.
     ///
     /// Real-time safe: no allocation, no lock, no system call.
     pub fn begin(&mut self, format: PictureFormat, changed: &Damage) -> Option<Slot<R>> {
         if self.newest.is_empty() {
             self.waiting.clear();
+            self.unfetched = 0;
         }
         if self.format != Some(format) {
             self.lost.set_everything();
             self.format = Some(format);
         }
+        let waiting = self.take_up(changed);
         self.lost.merge(&self.waiting);
         self.lost.merge(changed);
-        let mut slot = self.acquire(format.slot_bytes())?;
+        let mut slot = match waiting {
+            Some(slot) => slot,
+            None => self.acquire(format.slot_bytes())?,
+        };
         slot.format = format;
         slot.damage.clone_from(&self.lost);
         slot.damage.sort_by_row();
@@ -179,6 +194,10 @@ impl<R: Rows> Intake<R> {
     ///
     /// Real-time safe.
     pub fn publish(&mut self, mut slot: Slot<R>) -> bool {
+        if let Some(whole) = self.whole.take() {
+            slot.damage = whole;
+        }
+        self.unfetched = self.unfetched.saturating_add(1);
         self.waiting.clone_from(&slot.damage);
         self.lost.clear();
         loop {
@@ -206,6 +225,9 @@ impl<R: Rows> Intake<R> {
     /// Real-time safe.
     pub fn abandon(&mut self, slot: Slot<R>) {
         self.lost.merge(&slot.damage);
+        if let Some(whole) = self.whole.take() {
+            self.lost.merge(&whole);
+        }
         self.keep(slot);
     }
 
@@ -226,6 +248,26 @@ impl<R: Rows> Intake<R> {
     /// Pictures that were replaced in the mailbox before the screen fetched them.
     pub fn skipped(&self) -> u64 {
         self.skipped
+    }
+
+    /// The waiting slot, to be brought up to date, if nobody has fetched for a while: so late the screen does not mind that
+    /// there is nothing to fetch for the moment that a copy takes. If that makes too many rectangles, everything is copied
+    /// once, so that there is one from then on.
+    fn take_up(&mut self, changed: &Damage) -> Option<Slot<R>> {
+        if self.unfetched < UNFETCHED || !self.lost.is_nothing() {
+            return None;
+        }
+        let mut whole = self.waiting.clone();
+        if !whole.merge_exactly(changed) {
+            self.lost.set_everything();
+            return None;
+        }
+        // Whoever fetched it a moment ago has all of it: the next one begins anew.
+        let slot = self.withdraw.try_recv().ok()?;
+        self.skipped += 1;
+        self.waiting.clear();
+        self.whole = Some(whole);
+        Some(slot)
     }
 
     fn forget_waiting(&mut self) {

@@ -29,6 +29,8 @@ pub struct FeedStats {
     pub replaced: Counter,
     /// Bytes copied out of the region.
     pub copied_bytes: Counter,
+    /// Bytes of the pixels that the guest said had changed, in pictures that were copied.
+    pub changed_bytes: Counter,
     /// Sessions joined.
     pub sessions: Counter,
     /// Looks at the region that found nothing.
@@ -172,6 +174,7 @@ pub fn figures(feed: &FeedStats, screen: &ScreenStats) -> Figures {
         .count("drawings_direct", screen.direct.get())
         .count("gpus_reopened", screen.reopened.get())
         .count("copied_bytes", feed.copied_bytes.get())
+        .count("changed_bytes", feed.changed_bytes.get())
         .spread_ms("pickup", &feed.pickup.summary())
         .spread_ms("copy", &feed.copy.summary())
         .spread_ms("show", &screen.show.summary())

@@ -1,5 +1,5 @@
-//! What the screen's side wants of the feed, and wants the guest to be told. Single words, so that the feed looks at them without a lock; the newest
-//! wish wins.
+//! What the screen's side wants of the feed, and wants the guest to be told. Single words, so that the feed looks at them
+//! without a lock; the newest wish wins.
 
 use crate::picture::Size;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,11 +13,13 @@ pub struct Wishes {
     window: AtomicU64,
     pointer: AtomicU64,
     renewal: AtomicBool,
+    stir: AtomicBool,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
-        Wishes { window: AtomicU64::new(NONE), pointer: AtomicU64::new(NONE), renewal: AtomicBool::new(false) }
+        let (renewal, stir) = (AtomicBool::new(false), AtomicBool::new(false));
+        Wishes { window: AtomicU64::new(NONE), pointer: AtomicU64::new(NONE), renewal, stir }
     }
 }
 
@@ -45,6 +47,16 @@ impl Wishes {
     /// Whether that was wanted since the last call.
     pub fn take_renewal(&self) -> bool {
         self.renewal.load(Ordering::Relaxed) && self.renewal.swap(false, Ordering::Acquire)
+    }
+
+    /// The user did something: a picture may follow, and the feed shall not miss it while the guest rests.
+    pub fn stir(&self) {
+        self.stir.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the user did something since the last call.
+    pub fn take_stir(&self) -> bool {
+        self.stir.load(Ordering::Relaxed) && self.stir.swap(false, Ordering::Relaxed)
     }
 
     /// The guest shall move its pointer to this point of its desktop, if it can. Negative numbers become 0.

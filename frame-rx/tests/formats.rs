@@ -7,7 +7,7 @@ use frame_rx::damage::Damage;
 use frame_rx::gpu::scene::{Filter, Look};
 use frame_rx::gpu::{self, GpuChoice, GpuKind};
 use frame_rx::offscreen::Offscreen;
-use frame_rx::picture::{PictureFormat, PixelFormat, Size, Transfer};
+use frame_rx::picture::{PQ_MOST_NITS, PictureFormat, PixelFormat, Size, Transfer};
 use frame_rx::slots;
 use frame_rx::tone;
 use frame_rx::turn::Turning;
@@ -15,7 +15,12 @@ use frame_rx::view::{self, Scale};
 use rig::{available, gpu_lock, publish};
 
 const SIZE: Size = Size::new(131, 97);
-const PQ: Transfer = Transfer::Pq { white_nits: 203 };
+const PQ: Transfer = Transfer::Pq { white_nits: 203, peak_nits: PQ_MOST_NITS };
+
+/// What a guest says of a film: its white, and its brightest pixel.
+const fn film(white_nits: u32, peak_nits: u32) -> Transfer {
+    Transfer::Pq { white_nits, peak_nits }
+}
 
 /// Numbers without a pattern.
 fn mix(i: u32) -> u32 {
@@ -71,7 +76,10 @@ fn every_format_and_transfer_shows_what_the_definition_says() {
         (PixelFormat::Rgb10, Transfer::Sdr, 0.51),
         (PixelFormat::Rgb10, Transfer::Linear, 1.5),
         (PixelFormat::Rgb10, PQ, 1.5),
-        (PixelFormat::Rgb10, Transfer::Pq { white_nits: 80 }, 1.5),
+        (PixelFormat::Rgb10, film(80, PQ_MOST_NITS), 1.5),
+        (PixelFormat::Rgb10, film(203, 1000), 1.5),
+        (PixelFormat::Rgb10, film(203, 400), 1.5),
+        (PixelFormat::Rgb10, film(203, 100), 1.5),
         (PixelFormat::Rgba16F, Transfer::Linear, 1.5),
         (PixelFormat::Rgba16F, PQ, 1.5),
     ] {

@@ -33,6 +33,10 @@ impl Loop {
 impl App {
     /// The input's part of an event of the window.
     pub(super) fn input_event(&mut self, event: &WindowEvent) {
+        use WindowEvent::{KeyboardInput, MouseInput, MouseWheel};
+        if matches!(event, KeyboardInput { .. } | MouseInput { .. } | MouseWheel { .. }) {
+            self.link.wishes.stir();
+        }
         let (Some(window), Some(painter)) = (&self.window, &self.painter) else { return };
         let picture = painter.picture_size().filter(|_| self.state.is_live());
         let (window, scale, turned) = (size_of(window), painter.scale, painter.turned());

@@ -40,6 +40,8 @@ const UNJOINED_REST: Duration = Duration::from_millis(25);
 const UNJOINED_PATIENCE: Duration = Duration::from_secs(5);
 /// How long one wait for the file lasts at most.
 const REGION_WAIT: Duration = Duration::from_millis(500);
+/// How often the file is looked after while a session lives: its own heartbeat says sooner when it does not.
+const LIVE_WATCH: Duration = Duration::from_millis(100);
 /// Between two looks while the pointer moves.
 const POINTER_LOOK: Duration = Duration::from_millis(1);
 /// How long after its last move the pointer counts as moving.
@@ -88,6 +90,7 @@ pub struct Feed<R: Rows> {
     make_rows: MakeRows<R>,
     stop: Stop,
     watch: RegionWatch,
+    watched: HostTime,
     attached: Option<Attached>,
     cursor: CursorState,
     shape_sent: u64,
@@ -129,6 +132,7 @@ impl<R: Rows> Feed<R> {
             make_rows,
             stop,
             watch,
+            watched: HostTime::ZERO,
             attached: None,
             cursor: CursorState::new(),
             shape_sent: 0,
@@ -170,8 +174,7 @@ impl<R: Rows> Feed<R> {
     /// Looks once. When to look again (at once, if that is not after this look); nothing while there is no region to look
     /// at.
     pub fn step(&mut self, now: HostTime) -> Option<HostTime> {
-        let event = self.watch.poll(now);
-        self.region_changed(event, now);
+        self.look_at_file(now);
         if self.parts.wishes.take_renewal() {
             self.parts.intake.renew();
             if let Some(attached) = &mut self.attached {
@@ -200,6 +203,9 @@ impl<R: Rows> Feed<R> {
         if let Some(attached) = &mut self.attached {
             self.asking.ask(&self.parts.wishes, &mut attached.viewer, now);
         }
+        if self.parts.wishes.take_stir() {
+            self.cadence.stirred(now);
+        }
         self.look_at_pointer(now);
         match self.look_at_picture(now) {
             Found::Picture => {}
@@ -220,6 +226,15 @@ impl<R: Rows> Feed<R> {
         match state.region() {
             Some(_) => None,
             None => Some(GuestState::NoRegion { name: state.name(), sentence: state.sentence() }),
+        }
+    }
+
+    fn look_at_file(&mut self, now: HostTime) {
+        let lives = self.attached.as_ref().is_some_and(|a| a.viewer.state().is_live());
+        if !lives || now.since(self.watched) >= LIVE_WATCH {
+            self.watched = now;
+            let event = self.watch.poll(now);
+            self.region_changed(event, now);
         }
     }
 
@@ -286,6 +301,7 @@ impl<R: Rows> Feed<R> {
             return;
         }
         self.pointer_moved = now;
+        self.cadence.stirred(now);
         let mut tell = false;
         if self.cursor.shape_serial() != self.shape_sent {
             self.shape_sent = self.cursor.shape_serial();
@@ -401,6 +417,7 @@ impl Copy<'_> {
         stats.set_guest_stages(guest, hdr);
         stats.copied.inc();
         stats.copied_bytes.add(bytes);
+        stats.changed_bytes.add(self.changed.pixels(format.stored) * u64::from(format.pixel.source_bytes()));
         stats.copy.record_duration(slot.times.copied.since(slot.times.found));
         mark(&mut slot);
         if intake.publish(slot) {

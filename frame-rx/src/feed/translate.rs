@@ -2,11 +2,11 @@
 
 use crate::cursor::{CursorKind, Shape, ShapeError};
 use crate::damage::Damage;
-use crate::picture::{PictureFormat, PixelFormat, Rect, Rotation, Size, Transfer};
+use crate::picture::{PQ_MOST_NITS, PictureFormat, PixelFormat, Rect, Rotation, Size, Transfer};
 use crate::size::{Depth, advised_mib};
 use crate::state::GuestState;
 use crate::trace::GuestTook;
-use shm_proto::kvmfr::{self, CursorState, Frame, FrameFlags, GuestTiming, PixelType, ShapeKind};
+use shm_proto::kvmfr::{self, CursorState, Frame, FrameFlags, GuestTiming, HdrMetadata, PixelType, ShapeKind};
 
 /// The picture of a frame, as far as its rows have arrived.
 pub fn picture_format(frame: &Frame) -> PictureFormat {
@@ -34,12 +34,17 @@ fn transfer(frame: &Frame) -> Transfer {
     let has = |bits| frame.flags().has(bits);
     match frame.pixel_type() {
         PixelType::Rgba10 | PixelType::Rgba16F if has(FrameFlags::HDR | FrameFlags::HDR_PQ) => {
-            Transfer::Pq { white_nits: frame.format().sdr_white_nits }
+            Transfer::Pq { white_nits: frame.format().sdr_white_nits, peak_nits: peak_nits(frame.hdr()) }
         }
         PixelType::Rgba10 if has(FrameFlags::HDR) => Transfer::Linear,
         PixelType::Rgba16F => Transfer::Linear,
         _ => Transfer::Sdr,
     }
+}
+
+/// The brightest light of the content if the guest says so, else of the display that it was made for.
+fn peak_nits(hdr: Option<&HdrMetadata>) -> u32 {
+    hdr.map_or(PQ_MOST_NITS, |hdr| if hdr.content_max_nits > 0 { hdr.content_max_nits } else { hdr.max_nits })
 }
 
 /// The part of the guest's desktop that the rows cover, in its own pixels.

@@ -10,6 +10,7 @@ use super::words::{Anchor, Words, WordsPipeline};
 use crate::cursor::{CursorKind, Pointer, Shape};
 use crate::picture::{PictureFormat, Rotation, Size, Transfer};
 use crate::text::TextBox;
+use crate::tone;
 use crate::turn::{self, Turning};
 use crate::view::Place;
 
@@ -72,8 +73,7 @@ struct LookUniform {
     pointer_kind: u32,
     brightness: f32,
     white_nits: f32,
-    // A uniform's size is a multiple of its largest alignment.
-    unused: u32,
+    bend: f32,
 }
 
 /// Everything that is needed to draw into targets of one format.
@@ -298,10 +298,10 @@ impl Scene {
             brightness: f32::from(look.brightness) / 255.0,
             white_nits: match format.transfer {
                 // At most 10000, which a float holds.
-                Transfer::Pq { white_nits } => white_nits.max(1) as f32,
+                Transfer::Pq { white_nits, .. } => white_nits.max(1) as f32,
                 Transfer::Sdr | Transfer::Linear => 1.0,
             },
-            unused: 0,
+            bend: tone::bend(format.transfer),
         }
     }
 

@@ -4,7 +4,8 @@
 //! does. So pictures that come with a rhythm, which a guest's screen gives them, are waited for in two steps: sleep until
 //! shortly before the next beat, then look again and again in a window around it (`window`), as wide as a fiftieth of the
 //! beat pays for. Pictures without a rhythm may come after any time, but not sooner than the shortest distance lately; from
-//! then on there are a few quick looks, and then one each millisecond. A guest that rests is looked at rarely.
+//! then on there are a few quick looks, and then one each millisecond. A guest that rests is looked at rarely, and more often
+//! again once something stirs: its pointer, or the user's keys.
 //!
 //! Sound needs none of this: it waits in its ring in any case (see `scream-rx`, which follows the guest's sound clock).
 
@@ -29,12 +30,24 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(5);
 /// The shortest distance of arrivals is forgotten at this pace: each one moves it by so small a part.
 const FORGET: u64 = 1024;
 
-/// How often to look once nothing came for a while: after, and every. A key press after a rest should be seen soon.
-const IDLE: [(Duration, Duration); 3] = [
-    (Duration::from_millis(100), Duration::from_millis(2)),
+/// A guest from which nothing came for so long rests.
+const REST: Duration = Duration::from_millis(100);
+/// How often to look once nothing came for a while: after, and every. What a key press does should be seen soon.
+const IDLE: [(Duration, Duration); 4] = [
+    (REST, Duration::from_millis(2)),
     (Duration::from_secs(1), Duration::from_millis(4)),
+    (Duration::from_secs(2), Duration::from_millis(8)),
     (Duration::from_secs(10), Duration::from_millis(10)),
 ];
+/// The same after a picture that came alone out of a rest: a cursor that blinks, a clock. Whatever begins to move shows a
+/// second picture within the first of these.
+const IDLE_ALONE: [(Duration, Duration); 3] = [
+    (Duration::from_millis(20), Duration::from_millis(2)),
+    (Duration::from_millis(60), Duration::from_millis(4)),
+    (Duration::from_millis(250), Duration::from_millis(8)),
+];
+/// How often to look at least while something stirs, and for how long that holds: a picture will come of it, or not.
+const STIRRED: (Duration, Duration) = (Duration::from_millis(2), Duration::from_secs(1));
 
 /// What the estimate stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +82,10 @@ pub struct Cadence {
     shortest_ns: Option<u64>,
     /// Since when nothing came.
     quiet_since: Option<HostTime>,
+    /// The last picture ended a rest, and none has followed it soon.
+    is_alone: bool,
+    /// When something stirred last.
+    stirred: Option<HostTime>,
     /// Looks that found nothing since a picture was due.
     misses: usize,
     /// Spreads first looks and idle looks; a Weyl sequence, so that any few in a row cover the range evenly.
@@ -90,15 +107,16 @@ impl Cadence {
     /// Picture `number` was seen at `now` for the first time. Of several seen at once, the last is enough. Numbers grow;
     /// one that does not is ignored.
     pub fn published(&mut self, now: HostTime, number: u64) {
-        let was_idle = self.idle(now).is_some();
+        let rested = self.quiet_since.is_none_or(|since| now.since(since) >= REST);
         self.quiet_since = Some(now);
+        self.is_alone = rested;
         self.misses = 0;
         self.spread = self.spread.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let close_since = self.close_since.take();
         if let Some((before, at)) = self.last {
             let Some(steps) = number.checked_sub(before).filter(|steps| *steps > 0) else { return };
             // The end of a rest tells nothing about the distance of pictures.
-            if !was_idle {
+            if !rested {
                 let ns = u64::try_from(now.since(at).as_nanos()).unwrap_or(u64::MAX) / steps;
                 let shortest = self.shortest_ns.unwrap_or(ns);
                 self.shortest_ns = Some(if ns < shortest { ns } else { shortest + (ns - shortest) / FORGET });
@@ -117,6 +135,12 @@ impl Cadence {
             None => Found::Behind,
         };
         self.window.learn(found, off_ns, spent_ns, self.rhythm.period_ns(), self.rhythm.off_ns());
+    }
+
+    /// Something happened at `now` that a picture often follows: the guest's pointer moved, or the user pressed a key. A guest
+    /// that rests is looked at more often for a while.
+    pub fn stirred(&mut self, now: HostTime) {
+        self.stirred = Some(now);
     }
 
     /// A look at `now` found nothing new.
@@ -173,9 +197,11 @@ impl Cadence {
 
     /// How often to look, if nothing came for long.
     fn idle(&self, now: HostTime) -> Option<Duration> {
-        let Some(since) = self.quiet_since else { return IDLE.last().map(|(_, every)| *every) };
-        let quiet = now.since(since);
-        IDLE.iter().rev().find(|(after, _)| quiet >= *after).map(|(_, every)| *every)
+        let table = if self.is_alone { &IDLE_ALONE[..] } else { &IDLE[..] };
+        let quiet = self.quiet_since.map_or(Duration::MAX, |since| now.since(since));
+        let (_, every) = *table.iter().rev().find(|(after, _)| quiet >= *after)?;
+        let stirs = self.stirred.is_some_and(|at| now.since(at) < STIRRED.1);
+        Some(if stirs { every.min(STIRRED.0) } else { every })
     }
 
     /// The window that is open at `now`, or opens next; with what sleeps are late by before it.

@@ -195,7 +195,7 @@ fn looks_grow_rare_when_nothing_comes() {
     assert_eq!(cadence.state(START), State::Idle);
     cadence.reset(START);
     assert_eq!(cadence.state(START), State::Learning);
-    for (second, most) in [(0, 600), (1, 250), (11, 100), (100, 100)] {
+    for (second, most) in [(0, 600), (1, 250), (2, 125), (11, 100), (100, 100)] {
         let from = START + Duration::from_secs(second);
         let (mut now, mut looks) = (from, 0);
         while now < from + Duration::from_secs(1) {
@@ -206,6 +206,84 @@ fn looks_grow_rare_when_nothing_comes() {
         }
         assert!(looks <= most, "second {second}: {looks} looks");
     }
+}
+
+/// Looks a second at a guest whose pictures come `every`, if something stirs as often as `stirs` says.
+fn looks_at(every: Duration, stirs: Option<Duration>) -> f64 {
+    let mut cadence = Cadence::new(5);
+    cadence.reset(START);
+    let (mut now, mut number, mut looks) = (START, 0, 0u32);
+    let end = START + Duration::from_secs(30);
+    let (mut due, mut stir) = (START + every, START);
+    while now < end {
+        if now >= due {
+            number += 1;
+            due = due + every;
+            cadence.published(now, number);
+        } else {
+            cadence.nothing(now);
+        }
+        if let Some(stirs) = stirs.filter(|_| now >= stir) {
+            cadence.stirred(now);
+            stir = now + stirs;
+        }
+        looks += 1;
+        now = match cadence.next_look(now) {
+            Look::Again => now + Duration::from_micros(3),
+            Look::At(at) => at,
+        };
+    }
+    f64::from(looks) / 30.0
+}
+
+#[test]
+fn a_cursor_that_blinks_or_a_clock_is_no_reason_to_look_often() {
+    for (every_ms, most) in [(530, 260.0), (1000, 195.0), (60_000, 130.0)] {
+        let looks = looks_at(Duration::from_millis(every_ms), None);
+        assert!(looks <= most, "a picture each {every_ms} ms: {looks} looks a second");
+    }
+}
+
+#[test]
+fn a_guest_that_rests_is_looked_at_more_often_while_something_stirs() {
+    let mut cadence = Cadence::new(7);
+    cadence.reset(START);
+    let later = START + Duration::from_secs(60);
+    let distance = |cadence: &mut Cadence, at: HostTime| match cadence.next_look(at) {
+        Look::Again => panic!("nothing is due"),
+        Look::At(next) => next.since(at),
+    };
+    assert!(distance(&mut cadence, later) >= Duration::from_millis(8));
+    cadence.stirred(later);
+    for ms in [0, 500, 999] {
+        assert!(distance(&mut cadence, later + Duration::from_millis(ms)) <= Duration::from_micros(2250), "{ms}");
+    }
+    assert!(
+        distance(&mut cadence, later + Duration::from_millis(1001)) >= Duration::from_millis(8),
+        "nothing came of it"
+    );
+    // A pointer that moves all the time over a picture that stands still.
+    let looks = looks_at(Duration::from_secs(60), Some(Duration::from_millis(1)));
+    assert!((400.0..=600.0).contains(&looks), "{looks} looks a second");
+}
+
+#[test]
+fn a_film_that_begins_after_a_rest_is_followed_from_its_second_picture_on() {
+    let mut cadence = Cadence::new(8);
+    cadence.reset(START);
+    let mut now = START + Duration::from_secs(60);
+    for number in 1..=20 {
+        cadence.published(now, number);
+        let next = now + Duration::from_micros(41_667);
+        let soon = cadence.next_look(next - Duration::from_micros(1));
+        match (number, soon) {
+            (1, Look::At(at)) => assert!(at.since(next) <= Duration::from_micros(2250), "{:?}", at.since(next)),
+            (_, Look::At(at)) => assert!(at.since(next) <= Duration::from_millis(1), "{number}: {:?}", at.since(next)),
+            (_, Look::Again) => {}
+        }
+        now = next;
+    }
+    assert_eq!(cadence.state(now), State::Tracking);
 }
 
 #[test]

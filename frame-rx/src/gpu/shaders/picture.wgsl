@@ -15,6 +15,7 @@ struct Look {
     pointer_kind: u32,        // 0 blend, 1 mask
     brightness: f32,          // 1 is as the guest sent it
     white_nits: f32,          // with PQ: how bright the white of SDR windows is, cd/m2
+    bend: f32,                // how far the roll-off bends up towards the brightest light there is
 }
 
 // Each combination is a pipeline of its own: a software GPU would calculate both sides of a branch.
@@ -52,8 +53,9 @@ fn roll_off(light: vec3<f32>) -> vec3<f32> {
     if brightest <= 0.8 {
         return light;
     }
-    let over = brightest - 0.8;
-    return light * ((0.8 + 0.2 * over / (over + 0.2)) / brightest);
+    let over = (brightest - 0.8) / 0.2;
+    let part = min(over * (1.0 + over * look.bend) / (1.0 + over), 1.0);
+    return light * ((0.8 + 0.2 * part) / brightest);
 }
 
 // What a screen shows for a pixel, each colour 0 to 1.

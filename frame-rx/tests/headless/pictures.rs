@@ -1,40 +1,16 @@
-//! The program without a window, as a process: what it writes is what the guest drew, and each failure is one line, one
-//! hint and the right exit code.
+//! Screenshots of the program: pixel by pixel what the guest drew, of every type, version, turn and pointer.
 
-#[path = "rig/guest.rs"]
-mod guest;
-#[path = "rig/png.rs"]
-mod png_file;
-#[path = "rig/program.rs"]
-mod program;
-
-use frame_rx::picture::Transfer;
+use crate::guest::GuestThread;
+use crate::program::{frame_rx, run};
+use crate::{gpu, json, png_file};
+use frame_rx::picture::{PQ_MOST_NITS, Transfer};
 use frame_rx::tone;
-use guest::GuestThread;
-use program::{Program, frame_rx, run};
-use serde_json::Value;
 use shm_proto::guest_sim::pattern::Motion;
 use shm_proto::guest_sim::picture::PictureConfig;
 use shm_proto::guest_sim::pointer::{PointerMode, shape};
 use shm_proto::guest_sim::stamp::{Edge, read_stamp};
-use shm_proto::guest_sim::tour::STOPS;
 use shm_proto::kvmfr::producer::ShapeSpec;
 use shm_proto::kvmfr::{FrameFlags, PictureSpec, PixelType, Rotation, ShapeKind, Version};
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-/// Takes the only GPU of the test machine; nothing where there is none.
-fn gpu() -> Option<MutexGuard<'static, ()>> {
-    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let dir = tempfile::tempdir().unwrap();
-    program::has_software_gpu(dir.path()).then_some(guard)
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
 
 #[test]
 fn the_demo_writes_exactly_a_picture_that_its_guest_sent() {
@@ -113,7 +89,7 @@ fn stamp_in(rgb: &[u8], width: u32, height: u32) -> Option<shm_proto::guest_sim:
 #[test]
 fn a_picture_of_every_type_is_written_pixel_by_pixel() {
     let Some(_gpu) = gpu() else { return };
-    let (linear, pq) = (Transfer::Linear, Transfer::Pq { white_nits: 203 });
+    let (linear, pq) = (Transfer::Linear, Transfer::Pq { white_nits: 203, peak_nits: PQ_MOST_NITS });
     for (pixel, flags, transfer) in [
         (PixelType::Rgba, 0, Transfer::Sdr),
         (PixelType::Rgba10, 0, Transfer::Sdr),
@@ -179,38 +155,6 @@ fn a_picture_of_every_version_is_written_pixel_by_pixel_and_its_guest_named() {
         let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
         assert!(told.contains("UUID abababab") && told.contains("captures by test picture"), "{told}");
     }
-}
-
-#[test]
-fn a_guest_that_comes_back_with_another_version_is_shown_again() {
-    let Some(_gpu) = gpu() else { return };
-    let config = PictureConfig::new(128, 96);
-    // Room for every version.
-    let guest = GuestThread::start_in(config, 16 << 20);
-    let dir = tempfile::tempdir().unwrap();
-    let mut program = Program::start(
-        frame_rx(dir.path(), None)
-            .arg("-f")
-            .arg(&guest.path)
-            .args("--headless --screenshot a.png --stats s.json --seconds 120".split(' ')),
-    );
-    program.says("LGMP 6 with KVMFR 20");
-    let path = [Version::Lgmp12, Version::B6, Version::Lgmp10, Version::Lgmp12, Version::Lgmp7, Version::Lgmp10];
-    for (step, version) in path.into_iter().enumerate() {
-        guest.with(|g| g.restart_as(version, rx_host::clock::now())).unwrap();
-        let numbers = format!("LGMP {} with KVMFR {})", version.lgmp().version, version.layout().version);
-        let before = path[..step].iter().filter(|v| **v == version).count();
-        let what = format!("session {step}, {numbers}");
-        program::until(&what, || (program.text().matches(&numbers).count() > before).then_some(()), || program.text());
-        let begun = guest.with(|g| g.frames_begun());
-        program::until("frames", || (guest.with(|g| g.frames_begun()) > begun + 10).then_some(()), || program.text());
-    }
-    let begun = guest.with(|g| g.frames_begun());
-    program.signal("INT");
-    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
-    let (w, h, rgb) = png_file::read(&dir.path().join("a.png"));
-    assert!(guest.stamp_of(&rgb, w, h).is_some_and(|s| s.frame + 30 > begun), "an old picture was kept");
-    assert_eq!(json(&dir.path().join("s.json"))["sessions"], 1 + path.len());
 }
 
 #[test]
@@ -337,34 +281,6 @@ fn pointer_pixel(shape: &ShapeSpec, (x, y): (i64, i64), below: [u8; 3]) -> [u8; 
 }
 
 #[test]
-fn the_tour_shows_everything_and_the_guest_never_waits() {
-    let Some(_gpu) = gpu() else { return };
-    let dir = tempfile::tempdir().unwrap();
-    let mut program = Program::start(
-        frame_rx(dir.path(), None)
-            .args("demo --tour --mode 320x200 --headless --seconds 120 --stats s.json --screenshot a.png".split(' ')),
-    );
-    for stop in STOPS {
-        program.says(stop.name);
-    }
-    // Round again, so that there is a picture at the end.
-    let rounds = || (program.text().matches(STOPS[0].name).count() > 1).then_some(());
-    program::until("the first stop again", rounds, || program.text());
-    program.signal("INT");
-    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
-    let text = program.text();
-    for version in Version::ALL {
-        assert!(
-            text.contains(&format!("LGMP {} with KVMFR {})", version.lgmp().version, version.layout().version)),
-            "{version:?} in\n{text}"
-        );
-    }
-    let stats = json(&dir.path().join("s.json"));
-    assert_eq!((&stats["frames_refused"], &stats["frames_torn"]), (&0.into(), &0.into()));
-    assert!(stats["sessions"].as_u64() > Some(5));
-}
-
-#[test]
 fn a_screenshot_with_the_pointer_differs_only_where_the_pointer_is() {
     let Some(_gpu) = gpu() else { return };
     let mut config = PictureConfig::new(320, 180);
@@ -389,220 +305,4 @@ fn a_screenshot_with_the_pointer_differs_only_where_the_pointer_is() {
         .collect();
     // The guest's pointer stands at -8, -8 and is 32 pixels wide.
     assert!(!changed.is_empty() && changed.iter().all(|(x, y)| *x < 24 && *y < 24), "{changed:?}");
-}
-
-#[test]
-fn a_headless_run_waits_for_its_guest_and_ends_cleanly_on_sigterm() {
-    let Some(_gpu) = gpu() else { return };
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("not-yet");
-    let mut program =
-        Program::start(frame_rx(dir.path(), None).arg("-f").arg(&path).args(["--headless", "--stats", "s.json"]));
-    program.says(&format!("waiting for {}: start the VM", path.display()));
-    let config = PictureConfig::new(64, 48);
-    let region = shm_proto::Region::create(&path, config.region_bytes()).unwrap();
-    program.says("nothing was written into the shared memory yet");
-    let mut guest = shm_proto::guest_sim::picture::PictureGuest::start(&region, config, rx_host::clock::now()).unwrap();
-    program::until(
-        "a live guest",
-        || {
-            guest.advance(rx_host::clock::now()).unwrap();
-            program.text().contains("showing the guest").then_some(())
-        },
-        || program.text(),
-    );
-    program.signal("TERM");
-    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
-    assert!(json(&dir.path().join("s.json"))["frames_shown"].as_u64() > Some(0));
-    assert!(!guest.producer().is_watched().unwrap(), "it gave its places back");
-}
-
-#[test]
-fn a_guest_that_starts_again_is_shown_again() {
-    let Some(_gpu) = gpu() else { return };
-    let guest = GuestThread::start(PictureConfig::new(128, 96));
-    let dir = tempfile::tempdir().unwrap();
-    let mut program = Program::start(
-        frame_rx(dir.path(), None)
-            .arg("-f")
-            .arg(&guest.path)
-            .args("--headless --screenshot a.png --stats s.json --seconds 60 -v".split(' ')),
-    );
-    program.says("showing the guest");
-    for session in 2..4 {
-        guest.with(|g| g.restart(rx_host::clock::now())).unwrap();
-        program::until(
-            "another session",
-            || (program.text().matches("session joined").count() >= session).then_some(()),
-            || program.text(),
-        );
-    }
-    // Something of the last session must have been shown before the end.
-    let begun = guest.with(|g| g.frames_begun());
-    program::until("more frames", || (guest.with(|g| g.frames_begun()) > begun + 30).then_some(()), || program.text());
-    program.signal("INT");
-    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
-    let (w, h, rgb) = png_file::read(&dir.path().join("a.png"));
-    assert!(guest.stamp_of(&rgb, w, h).is_some_and(|s| s.frame > begun), "an old picture was kept");
-    assert_eq!(json(&dir.path().join("s.json"))["sessions"], 3);
-}
-
-/// The most that a process had in memory at once. Unit: bytes.
-fn peak_bytes(program: &Program) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).ok()?;
-    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
-}
-
-#[test]
-fn a_headless_run_needs_four_frames_besides_the_gpu_and_the_guests_own_memory() {
-    let Some(_gpu) = gpu() else { return };
-    let dir = tempfile::tempdir().unwrap();
-    let gpu_only = Program::start(frame_rx(dir.path(), None).args("-f /no/such/file --headless".split(' ')));
-    gpu_only.says("waiting for /no/such/file");
-    let gpu_stack = peak_bytes(&gpu_only).expect("a running process");
-    let mut config = PictureConfig::new(1920, 1080);
-    config.motion = Motion::Scroll;
-    let guest = GuestThread::start(config);
-    let mut program = Program::start(
-        frame_rx(dir.path(), None)
-            .arg("-f")
-            .arg(&guest.path)
-            .args("--headless --stats s.json --screenshot a.png".split(' '))
-            .args(["--seconds", "60"]),
-    );
-    program.says("showing the guest");
-    let begun = guest.with(|g| g.frames_begun());
-    program::until("20 frames", || (guest.with(|g| g.frames_begun()) > begun + 20).then_some(()), || program.text());
-    program.signal("TERM");
-    let mut peak = 0;
-    program::until(
-        "a screenshot, which is drawn in bands and must not need another frame",
-        || {
-            peak = peak.max(peak_bytes(&program).unwrap_or(0));
-            program.text().contains("wrote a.png").then_some(())
-        },
-        || program.text(),
-    );
-    assert_eq!(program.ends().code(), Some(0));
-    let frame = 1920 * 1080 * 4;
-    // The two frames that the guest writes are mapped, and so counted: they are the guest's, whoever looks at them.
-    let own = peak.saturating_sub(gpu_stack) as f64 / f64::from(frame) - 2.0;
-    assert!(own <= 4.0, "{own:.2} frames of its own");
-}
-
-#[test]
-fn what_cannot_be_done_is_one_line_one_hint_and_exit_code_2() {
-    let Some(_gpu) = gpu() else { return };
-    let guest = GuestThread::start(PictureConfig::new(64, 48));
-    let file = guest.path.display().to_string();
-    for (line, words) in [
-        (format!("-f {file}"), "no window: neither WAYLAND_DISPLAY nor DISPLAY is set"),
-        (format!("-f {file} --headless --gpu voodoo"), "nothing can be drawn: none of the GPUs"),
-        (
-            format!("-f {file} --headless --screenshot /no/such/dir/a.png"),
-            "cannot write /no/such/dir/a.png: /no/such/dir does not exist",
-        ),
-        (format!("-f {file} --headless --screenshot /dev/full"), "cannot write /dev/full: no space left"),
-        (format!("-f {file} --headless --frames 1 --stats /dev/full"), "cannot write /dev/full: no space left"),
-        (
-            "-f /no/such/file --headless --seconds 0.3 --screenshot a.png".into(),
-            "no screenshot, since no picture has arrived: waiting for /no/such/file",
-        ),
-        ("--config /no/such/config".into(), "cannot read the settings: /no/such/config does not exist"),
-    ] {
-        let dir = tempfile::tempdir().unwrap();
-        let (code, text) = run(frame_rx(dir.path(), None).args(line.split(' ')));
-        assert_eq!(code, 2, "{line}\n{text}");
-        let told: Vec<&str> = text.lines().filter(|l| l.contains(words)).collect();
-        assert_eq!(told.len(), 1, "{words} in\n{text}");
-        assert!(told[0].starts_with("frame-rx: "), "{text}");
-        assert!(text.lines().last().is_some_and(|l| l.starts_with("hint: ")), "{text}");
-    }
-}
-
-#[test]
-fn a_command_line_that_makes_no_sense_is_exit_code_1() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("bad.toml"), "scale = 3\n").unwrap();
-    for line in ["--nonsense", "--scale wide", "size 3", "--config bad.toml"] {
-        let (code, text) = run(frame_rx(dir.path(), None).args(line.split(' ')));
-        assert_eq!(code, 1, "{line}\n{text}");
-    }
-}
-
-#[test]
-fn data_goes_to_stdout() {
-    let dir = tempfile::tempdir().unwrap();
-    for (line, words) in [
-        ("size 1080p 4K", "3840x2160          128    128 "),
-        ("config", "scale = \"fit\""),
-        ("config --explain --scale stretch", "--scale"),
-        ("completions bash", "frame-rx"),
-        ("man", ".TH frame-rx 1"),
-        ("--help", "Usage: frame-rx"),
-        ("--version", "frame-rx 0."),
-    ] {
-        let done = frame_rx(dir.path(), None).args(line.split(' ')).output().unwrap();
-        let out = String::from_utf8_lossy(&done.stdout);
-        assert!(done.status.success() && out.contains(words), "{line}: {words} in\n{out}");
-    }
-}
-
-#[test]
-fn a_recording_holds_the_pictures_that_were_hashed_and_can_be_replayed() {
-    let Some(_gpu) = gpu() else { return };
-    let mut config = PictureConfig::new(320, 180);
-    config.pointer = PointerMode::Hidden;
-    let guest = GuestThread::start(config);
-    let dir = tempfile::tempdir().unwrap();
-    let line = "--headless --frames 12 --hashes h.txt --record rec --stats s.json";
-    let (code, text) = run(frame_rx(dir.path(), None).arg("-f").arg(&guest.path).args(line.split(' ')));
-    assert_eq!(code, 0, "{text}");
-    let hashes = std::fs::read_to_string(dir.path().join("h.txt")).unwrap();
-    let rows: Vec<Vec<&str>> = hashes.lines().map(|line| line.split(' ').collect()).collect();
-    assert_eq!(rows.len(), 12, "{hashes}");
-    let numbers: Vec<u64> = rows.iter().map(|row| row[0].parse().unwrap()).collect();
-    let ms: Vec<f64> = rows.iter().map(|row| row[1].parse().unwrap()).collect();
-    assert!(numbers.is_sorted_by(|a, b| a < b) && ms.is_sorted(), "{hashes}");
-    assert!(rows.iter().all(|row| row[2] == "320x180"), "{hashes}");
-    let stats = json(&dir.path().join("s.json"));
-    assert_eq!(stats["picture_hash"], rows[11][3], "the last line is the last picture");
-    let (recorded, lost) = (stats["frames_recorded"].as_u64().unwrap(), stats["frames_unrecorded"].as_u64().unwrap());
-    assert!(recorded >= 1 && recorded + lost == 12, "{stats}");
-    // What was recorded is what the guest drew.
-    let file = std::fs::File::open(dir.path().join("rec").join(frame_rx::record::FILE_NAME)).unwrap();
-    let mut player = frame_rx::record::Player::open(file).unwrap();
-    let mut count = 0;
-    while let Some(frame) = player.next_frame().unwrap() {
-        let rgb: Vec<u8> = frame.rows.chunks_exact(4).flat_map(|p| [p[2], p[1], p[0]]).collect();
-        assert!(guest.stamp_of(&rgb, 320, 180).is_some(), "picture {}", frame.number);
-        assert!(numbers.contains(&frame.number));
-        count += 1;
-    }
-    assert_eq!(count, recorded);
-    let mut replay = frame_rx(dir.path(), None);
-    let done = replay.args(["selftest", "--replay", "rec", "--gpu", "software"]).output().unwrap();
-    let said = String::from_utf8_lossy(&done.stdout).into_owned();
-    assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));
-    assert_eq!(said.trim(), format!("rec/{}: {recorded} pictures exact", frame_rx::record::FILE_NAME));
-    // A recording is not written over.
-    let (code, text) = run(frame_rx(dir.path(), None).arg("-f").arg(&guest.path).args(line.split(' ')));
-    assert_eq!(code, 2, "{text}");
-    assert!(text.contains("cannot record to rec/"), "{text}");
-    // A damaged one is told.
-    std::fs::write(dir.path().join("rec").join(frame_rx::record::FILE_NAME), b"RXFRAMES").unwrap();
-    let (code, text) = run(frame_rx(dir.path(), None).args(["selftest", "--replay", "rec"]));
-    assert_eq!(code, 2, "{text}");
-    assert!(text.contains("cannot replay rec/"), "{text}");
-}
-
-#[test]
-fn the_selftest_finds_this_machine_exact() {
-    let Some(_gpu) = gpu() else { return };
-    let dir = tempfile::tempdir().unwrap();
-    let done = frame_rx(dir.path(), None).args(["selftest", "--gpu", "software"]).output().unwrap();
-    let said = String::from_utf8_lossy(&done.stdout).into_owned();
-    assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));
-    assert!(said.lines().count() >= 6 && said.lines().all(|l| l.contains("5 pictures exact on")), "{said}");
 }
