@@ -14,6 +14,7 @@ use rx_host::clock;
 use shm_proto::HostTime;
 use winit::event::{DeviceEvent, ElementState, MouseButton, MouseScrollDelta, WindowEvent};
 use winit::platform::scancode::PhysicalKeyExtScancode;
+use winit::raw_window_handle::{HasWindowHandle, RawWindowHandle};
 use winit::window::{CursorGrabMode, Window};
 
 /// 1/120 detents to a pixel of scrolling, for devices that scroll by pixels: 15 pixels are what a detent moves.
@@ -133,7 +134,8 @@ impl WindowInput {
     /// goes the same way on the screen, however the picture is turned.
     pub fn device_event(&mut self, event: &DeviceEvent, now: HostTime, turned: Turned) {
         let DeviceEvent::MouseMotion { delta: (dx, dy) } = *event else { return };
-        if !self.is_grabbed || !self.is_locked {
+        let is_heard = self.handle.as_ref().is_some_and(Handle::is_heard_elsewhere);
+        if !self.is_grabbed || !self.is_locked || is_heard {
             return;
         }
         let (dx, dy) = turned.desktop_motion(dx, dy);
@@ -180,6 +182,26 @@ impl WindowInput {
         let changed = lamps.filter(|(_, was, is)| was != is);
         let words = changed.map(|(name, _, is)| format!("{name} {}", if is { "on" } else { "off" }));
         Some(format!("guest: {}", words.collect::<Vec<_>>().join(", ")))
+    }
+
+    /// The window is open: its X server is told to the input's thread, if it has one.
+    pub fn opened(&self, window: &Window) {
+        let Some(handle) = &self.handle else { return };
+        let number = match window.window_handle().map(|handle| handle.as_raw()) {
+            Ok(RawWindowHandle::Xlib(handle)) => u32::try_from(handle.window).ok(),
+            Ok(RawWindowHandle::Xcb(handle)) => Some(handle.window.get()),
+            _ => None,
+        };
+        if let Some(number) = number {
+            handle.window_is(number);
+        }
+    }
+
+    /// How the picture is turned now.
+    pub fn set_turned(&self, turned: Turned) {
+        if let Some(handle) = &self.handle {
+            handle.set_turned(turned);
+        }
     }
 
     /// Brings the pointer in line with who has the input.

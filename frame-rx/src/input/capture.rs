@@ -5,9 +5,11 @@
 mod desk;
 mod handle;
 mod watchdog;
+mod window;
 
 use self::desk::{Desk, OTHERS, POLLED};
 use self::handle::{Event, Shared};
+use self::window::WindowKeys;
 use super::address::{Endpoint, InputChoice, USUAL_SPICE};
 use super::chord::Chord;
 use super::evdev::rule::Rule;
@@ -93,6 +95,7 @@ pub struct Capture {
     /// The window may have told something.
     is_rung: bool,
     desk: Desk,
+    window: WindowKeys,
 }
 
 impl fmt::Debug for Capture {
@@ -120,6 +123,7 @@ pub fn connect(settings: InputSettings, stop: &Stop, tell: Box<dyn Fn() + Send>)
     let capture = Capture {
         events,
         heard,
+        window: WindowKeys::new(shared.clone()),
         shared: shared.clone(),
         stats: stats.clone(),
         stop: stop.clone(),
@@ -157,6 +161,9 @@ impl Capture {
             self.desk.beat.turn();
             self.hear(now);
             self.desk.serve(now, &mut self.router, &mut self.acts, &self.stats);
+            if self.window.serve(now, &mut self.router, &mut self.acts, &self.stats) {
+                self.focus_lost(now);
+            }
             self.router.tick(now, &mut self.acts);
             let wake = self.serve(now);
             self.publish();
@@ -180,14 +187,8 @@ impl Capture {
                 }
                 Event::Take => self.router.take(now, &mut self.acts),
                 Event::GiveBack => self.router.give_back(now, &mut self.acts),
-                Event::FocusLost => {
-                    // The window had the keys, unless a keyboard is grabbed.
-                    if !self.desk.has_keyboard() {
-                        self.wants_guest = false;
-                        self.router.give_back_at_once(now, &mut self.acts);
-                    }
-                    self.router.source_gone(now, SourceId::WINDOW, &mut self.acts);
-                }
+                Event::FocusLost => self.focus_lost(now),
+                Event::Window(number) => self.window.open(number),
             }
         }
         self.is_rung = !self.events.is_empty();
@@ -198,14 +199,23 @@ impl Capture {
         }
     }
 
+    fn focus_lost(&mut self, now: HostTime) {
+        // The window had the keys, unless a keyboard is grabbed.
+        if !self.desk.has_keyboard() {
+            self.wants_guest = false;
+            self.router.give_back_at_once(now, &mut self.acts);
+        }
+        self.router.source_gone(now, SourceId::WINDOW, &mut self.acts);
+    }
+
     /// Does what the router decided and looks after the sink. When to come back.
     fn serve(&mut self, now: HostTime) -> HostTime {
         self.act();
         if self.sink.is_none() && self.connects_at.is_some_and(|at| now >= at) {
             self.open();
         }
-        let mut wake =
-            [self.router.due(), self.connects_at.filter(|_| self.sink.is_none()), self.desk.due(clock::now())];
+        let connects_at = self.connects_at.filter(|_| self.sink.is_none());
+        let mut wake = [self.router.due(), connects_at, self.desk.due(clock::now()), self.window.due()];
         let far = now + SLEEP;
         let served = self.pump(clock::now());
         // What came may have changed who has the input.
@@ -228,12 +238,14 @@ impl Capture {
                 Some(Act::Grab) => {
                     self.stats.captures.inc();
                     self.desk.grab(clock::now());
+                    self.window.grab(clock::now());
                 }
                 Some(Act::Ungrab) => {
                     // Giving devices back takes the kernel milliseconds each: what the guest holds is released before.
                     // Should the sink be gone, the next step tells so.
                     let _ = self.run_pacer(clock::now());
                     self.desk.ungrab(&mut self.router);
+                    self.window.release();
                     self.tell_trial();
                 }
                 Some(Act::Want) => {
@@ -380,7 +392,10 @@ impl Capture {
         let sink = self.sink.as_ref().map(|sink| sink.descriptors()).unwrap_or_default();
         let bell = || PollFd::from_borrowed_fd(self.heard.as_fd(), PollFlags::IN);
         let mut fds: [PollFd<'_>; POLLED] = core::array::from_fn(|_| bell());
-        for ((fd, writes), place) in sink.into_iter().flatten().zip(&mut fds[1..OTHERS]) {
+        if let Some(fd) = self.window.descriptor() {
+            fds[1] = PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        }
+        for ((fd, writes), place) in sink.into_iter().flatten().zip(&mut fds[2..OTHERS]) {
             let flags = if writes { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
             *place = PollFd::from_borrowed_fd(fd, flags);
         }
@@ -391,6 +406,7 @@ impl Capture {
             devices.filter(|(_, fd)| !fd.revents().is_empty()).fold(0, |bits, (place, _)| bits | 1 << place)
         });
         self.is_rung |= ready.is_none() || !fds[0].revents().is_empty();
+        self.window.is_told |= ready.is_none() || !fds[1].revents().is_empty();
         self.desk.note(ready);
     }
 
