@@ -13,10 +13,11 @@ use self::window::WindowKeys;
 use super::address::{Endpoint, InputChoice, USUAL_SPICE};
 use super::chord::Chord;
 use super::evdev::rule::Rule;
+use super::frame::MouseMode;
 use super::pacer::{Overflow, Pacer};
 use super::qmp::QmpSink;
 use super::router::{Act, Router, SourceId};
-use super::sink::{Leds, News, Sink, SinkError, Step};
+use super::sink::{Caps, Leds, News, Sink, SinkError, Step};
 use super::spice::{self, Password, SpiceSink};
 use super::stats::{InputStats, SinkState};
 use super::usbhid::UsbHidSink;
@@ -61,6 +62,8 @@ pub struct InputSettings {
     pub chord: Chord,
     /// What never goes to the guest.
     pub keep: CodeSet,
+    /// How the guest's pointer follows the window's.
+    pub mouse: MouseMode,
     /// The SPICE server's password.
     pub password: Password,
     /// The host's devices that are read; none if all comes from the window.
@@ -372,11 +375,9 @@ impl Capture {
 
     fn publish(&mut self) {
         let caps = self.sink.as_ref().map(|sink| sink.caps());
-        let now = [
-            (&self.shared.grabbed, self.router.is_grabbed()),
-            (&self.shared.motion, caps.is_some_and(|c| c.motion)),
-            (&self.shared.position, caps.is_some_and(|c| c.position)),
-        ];
+        let wants_places = |c: Caps| c.position && (!c.motion || self.settings.mouse == MouseMode::Absolute);
+        let now =
+            [(&self.shared.grabbed, self.router.is_grabbed()), (&self.shared.places, caps.is_some_and(wants_places))];
         let leds = self.stats.leds();
         let mut is_new = core::mem::replace(&mut self.told_leds, leds) != leds;
         for (place, value) in now {
@@ -461,7 +462,9 @@ pub fn open(settings: &InputSettings, patience: &Patience) -> Result<Box<dyn Sin
             (_, false) => return Err(SinkError::Missing("usbredir channel (give it a usb-redir device on spicevmc)")),
         },
         InputChoice::UsbHid(endpoint) => Box::new(UsbHidSink::connect(endpoint, patience)?),
-        InputChoice::Spice(endpoint) => Box::new(SpiceSink::connect(endpoint, &settings.password, patience)?),
+        InputChoice::Spice(endpoint) => {
+            Box::new(SpiceSink::connect(endpoint, &settings.password, settings.mouse, patience)?)
+        }
         InputChoice::Qmp(path) => Box::new(QmpSink::connect(path, patience)?),
         InputChoice::Uinput => Box::new(UinputSink::create()?),
         InputChoice::None => return Err(SinkError::Missing("way that was asked for")),

@@ -25,8 +25,7 @@ pub(super) enum Event {
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) grabbed: AtomicBool,
-    pub(super) motion: AtomicBool,
-    pub(super) position: AtomicBool,
+    pub(super) places: AtomicBool,
     pub(super) overflow: AtomicBool,
     /// Keys and motion are heard from the X server, and what the toolkit says of them and of the focus does not count.
     pub(super) held: AtomicBool,
@@ -37,7 +36,7 @@ pub(super) struct Shared {
 impl Shared {
     /// Whether places are wanted, and no relative motion.
     pub(super) fn wants_position(&self) -> bool {
-        self.position.load(Ordering::Relaxed) && !self.motion.load(Ordering::Relaxed)
+        self.places.load(Ordering::Relaxed)
     }
 
     /// How the guest's desktop is turned in the window.
@@ -102,7 +101,7 @@ impl Handle {
         self.shared.grabbed.load(Ordering::Relaxed)
     }
 
-    /// Whether the sink takes places and no relative motion.
+    /// Whether places are wanted, and no relative motion.
     pub fn wants_position(&self) -> bool {
         self.shared.wants_position()
     }
