@@ -6,12 +6,14 @@ use crate::feed::Told;
 use crate::input::capture::Handle;
 use crate::input::frame::POSITION_MAX;
 use crate::input::sink::Leds;
+use crate::input::stats::InputStats;
 use crate::input::{Code, InputFrame, Motion, Position, Wheel};
 use crate::picture::Size;
 use crate::turn::Turned;
 use crate::view::{self, Scale};
 use rx_host::clock;
 use shm_proto::HostTime;
+use std::sync::Arc;
 use winit::event::{DeviceEvent, ElementState, MouseButton, MouseScrollDelta, WindowEvent};
 use winit::platform::scancode::PhysicalKeyExtScancode;
 use winit::raw_window_handle::{HasWindowHandle, RawWindowHandle};
@@ -83,6 +85,11 @@ impl WindowInput {
     /// Whether the guest has the input, and the window's own keys are silent.
     pub fn is_grabbed(&self) -> bool {
         self.is_grabbed
+    }
+
+    /// What its thread counts.
+    pub fn stats(&self) -> Option<Arc<InputStats>> {
+        self.handle.as_ref().map(|handle| handle.stats().clone())
     }
 
     /// By a key of the window: the guest gets the input, or gives it back.

@@ -204,7 +204,9 @@ impl App {
         self.input.opened(&window);
         self.wayland = Wayland::open(window.clone(), event_loop.owned_display_handle());
         self.window = Some(window);
-        self.painter = Some(Painter::new(screen, &self.show, self.recorder.take()));
+        let mut painter = Painter::new(screen, &self.show, self.recorder.take());
+        painter.input = self.input.stats();
+        self.painter = Some(painter);
         self.set_interval();
         self.pace.note(Cause::Window);
         Ok(())

@@ -118,6 +118,7 @@ pub fn connect(settings: InputSettings, stop: &Stop, tell: Box<dyn Fn() + Send>)
     heard.set_nonblocking(true)?;
     rung.set_nonblocking(true)?;
     let (shared, stats) = (Arc::<Shared>::default(), InputStats::new());
+    stats.set_way(settings.choice.name());
     let now = clock::now();
     // What is not asked for by name is not disturbed before the user wants it: a server has one client at a time.
     let connects_at = (settings.choice != InputChoice::Auto || settings.takes_at_start).then_some(now);
