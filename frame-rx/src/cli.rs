@@ -6,6 +6,7 @@ use crate::gpu::scene::Filter;
 use crate::input::address::InputChoice;
 use crate::input::chord::Chord;
 use crate::input::evdev::rule::Rule;
+use crate::input::frame::MouseMode;
 use crate::input::keylist::KeyList;
 use crate::view::Scale;
 use clap::error::ErrorKind;
@@ -158,6 +159,10 @@ pub struct InputArgs {
     /// Keys that take the input back, or give it: names joined by +, or KEY@MILLISECONDSms [default: leftctrl+rightctrl]
     #[arg(long, value_name = "KEYS", hide_short_help = true)]
     pub release_chord: Option<Chord>,
+    /// How the guest's pointer follows the mouse of the window: relative, kept in the window, or absolute, where the host's
+    /// is, if the way to the guest has places [default: relative]
+    #[arg(long, value_name = "HOW", value_enum, hide_short_help = true, hide_possible_values = true)]
+    pub mouse: Option<MouseMode>,
     /// The SPICE server's password is the first line of this file [default: no password]
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub spice_password_file: Option<PathBuf>,
@@ -414,6 +419,7 @@ mod tests {
             "--input usbhid:unix:/run/vm/usb.sock",
             "--input spice-usb:127.0.0.1:5930",
             "--input none",
+            "--input spice:/run/s --mouse absolute",
             "-v demo",
             "demo --tour --seconds 60",
             "demo --headless --frames 120 --screenshot out.png --stats out.json",

@@ -67,6 +67,8 @@ pub struct Facts<'a> {
     pub dropped: u64,
     /// Late ones so far, by [`Stage::ALL`].
     pub late: [u64; 5],
+    /// What the input tells of itself: nothing without any.
+    pub input: Vec<String>,
     /// Picture, how it is scaled, and how it reaches the screen.
     pub words: String,
     /// The last pictures.
@@ -198,6 +200,9 @@ impl Overlay {
             .map(|(stage, n)| format!("{} {n}", stage.name()))
             .collect();
         let _ = writeln!(words, "late: {}", if late.is_empty() { "none".to_owned() } else { late.join(", ") });
+        for line in &facts.input {
+            let _ = writeln!(words, "{line}");
+        }
     }
 }
 
@@ -248,7 +253,8 @@ mod tests {
     fn facts(trace: &Trace, found: u64) -> Facts<'_> {
         let words = "1920x1080, fit, linear, mailbox".to_owned();
         let late = [0, 3, 0, 1, 0];
-        Facts { found, shown: found, dropped: 2, late, words, trace, budget: Duration::from_millis(25) }
+        let input = vec!["input spice ready".to_owned()];
+        Facts { found, shown: found, dropped: 2, late, input, words, trace, budget: Duration::from_millis(25) }
     }
 
     fn at(ms: u64) -> HostTime {
@@ -298,7 +304,7 @@ mod tests {
             "copy 2.00 ms, 99 % 2.00 ms",
             "compositor 4.00 ms",
             "guest's process 6.00 ms, 99 % 6.00 ms",
-            "late: copy 3, compositor 1",
+            "late: copy 3, compositor 1\ninput spice ready\n",
         ] {
             assert!(words.contains(part), "{part} in\n{words}");
         }

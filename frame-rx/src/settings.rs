@@ -8,6 +8,7 @@ use crate::input::address::InputChoice;
 use crate::input::capture::InputSettings;
 use crate::input::chord::Chord;
 use crate::input::evdev::rule::Rule;
+use crate::input::frame::MouseMode;
 use crate::input::keylist::KeyList;
 use crate::input::spice::Password;
 use crate::keys::Keys;
@@ -101,6 +102,8 @@ pub struct Input {
     pub choice: InputChoice,
     /// What takes it back.
     pub chord: Chord,
+    /// How the guest's pointer follows the window's.
+    pub mouse: MouseMode,
     /// Where the SPICE server's password is.
     pub password_file: Option<PathBuf>,
     /// Whether figures are told at the end.
@@ -136,6 +139,8 @@ pub struct Low {
     #[serde(deserialize_with = "parsed")]
     release_chord: Option<Chord>,
     spice_password_file: Option<PathBuf>,
+    #[serde(deserialize_with = "word")]
+    mouse: Option<MouseMode>,
     #[serde(deserialize_with = "all_parsed")]
     evdev: Option<Vec<Rule>>,
     #[serde(deserialize_with = "parsed")]
@@ -165,6 +170,7 @@ const GPU: About = About { name: "gpu", why: "hardware before software" };
 
 const INPUT: About = About { name: "input", why: "SPICE where QEMU usually listens, at the first click" };
 const CHORD: About = About { name: "release-chord", why: "on every keyboard, and used together by no program" };
+const MOUSE: About = About { name: "mouse", why: "games want differences, and every VM takes them" };
 const EVDEV: About = About { name: "evdev", why: "what the window hears is enough for most" };
 const KEEP: About = About { name: "keep-on-host", why: "power, sleep and brightness are the host's" };
 const TAKE: About = About { name: "take-at-start", why: "nobody is locked out unasked" };
@@ -297,13 +303,14 @@ fn input(l: &mut Layers, args: &InputArgs, low: &Low) -> Input {
     let (typed, file) = (args.release_chord.clone(), low.release_chord.clone());
     let chord = l.pick(&CHORD, typed.map(Text), file.map(Text), Text(Chord::default())).0;
     let password_file = l.pick_optional(&PASSWORD, args.spice_password_file.clone(), low.spice_password_file.clone());
+    let mouse = pick_word(l, &MOUSE, args.mouse, low.mouse, MouseMode::default());
     let texts = |rules: &[Rule]| rules.iter().cloned().map(Text).collect::<Vec<_>>();
     let typed = (!args.evdev.is_empty()).then(|| texts(&args.evdev));
     let evdev = l.pick(&EVDEV, typed, low.evdev.as_deref().map(texts), Vec::new()).into_iter().map(|t| t.0).collect();
     let (typed, file) = (args.keep_on_host.clone(), low.keep_on_host.clone());
     let keep = l.pick(&KEEP, typed.map(Text), file.map(Text), Text(KeyList::default())).0;
     let take_at_start = l.pick_switch(&TAKE, args.take_at_start, low.take_at_start);
-    Input { choice, chord, password_file, stats: args.input_stats, evdev, keep, take_at_start }
+    Input { choice, chord, mouse, password_file, stats: args.input_stats, evdev, keep, take_at_start }
 }
 
 /// Settings of `input`, or, if `is_proxy`, of `input-proxy`: all hardware is read if no device is named.
@@ -344,6 +351,7 @@ impl Input {
             choice: self.choice.clone(),
             chord: self.chord.clone(),
             keep: self.keep.keys(),
+            mouse: self.mouse,
             password,
             devices: self.evdev.clone(),
             takes_at_start: self.take_at_start,

@@ -5,6 +5,10 @@
 
 #[path = "rig/guest.rs"]
 mod guest;
+#[path = "rig/keyboard.rs"]
+mod keyboard;
+#[path = "rig/monitor.rs"]
+mod monitor;
 #[path = "rig/program.rs"]
 mod program;
 #[path = "rig/sway.rs"]
@@ -13,11 +17,14 @@ mod sway;
 use frame_rx::picture::Size;
 use frame_rx::view::{Scale, place};
 use guest::GuestThread;
+use keyboard::Keyboard;
+use monitor::Monitor;
 use program::{Program, frame_rx, until};
 use rx_host::clock;
 use shm_proto::guest_sim::pattern::Motion;
 use shm_proto::guest_sim::picture::PictureConfig;
 use shm_proto::guest_sim::pointer::PointerMode;
+use shm_proto::kvmfr::FrameFlags;
 use sway::Sway;
 
 fn start(sway: &Sway, guest: &GuestThread, flags: &str) -> Program {
@@ -135,7 +142,12 @@ fn a_monitor_is_found_by_its_name_and_an_unknown_one_is_told() {
     program.signal("TERM");
     assert_eq!(program.ends().code(), Some(0), "{}", program.text());
     let mut command = frame_rx(sway.dir.path(), None);
-    command.env("WAYLAND_DISPLAY", &sway.display).arg("-f").arg(&guest.path).args(["-F", "--output", "DP-9"]);
+    command
+        .env("WAYLAND_DEBUG", "1")
+        .env("WAYLAND_DISPLAY", &sway.display)
+        .arg("-f")
+        .arg(&guest.path)
+        .args(["-F", "--output", "DP-9"]);
     let (code, text) = program::run(&mut command);
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("there is no monitor DP-9") && text.contains("HEADLESS-1"), "{text}");
@@ -168,6 +180,106 @@ fn a_full_screen_window_that_comes_to_another_monitor_fits_its_picture_to_that_o
     };
     guest.with(|g| g.set_picture(config(480, 270, Motion::Still).spec, Motion::Still));
     until("the picture on the first monitor", on_first, tell);
+    program.signal("TERM");
+    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+}
+
+const F7: u32 = 65;
+const F12: u32 = 88;
+
+/// F7, which the compositor keeps for itself, goes to the guest while that has the input.
+#[test]
+fn a_compositors_key_is_the_guests_while_that_has_the_input_and_not_after() {
+    // Which bindings the compositor has now is told as soon as it changed.
+    let binding = "mode bound {\nbindsym F8 nop\n}\nbindsym F7 mode bound";
+    let Some((_gpu, sway)) = sway::compositor_with(640, 360, binding) else { return };
+    let mut keyboard = Keyboard::new(&sway.dir.path().join(&sway.display));
+    let guest = GuestThread::start(config(640, 360, Motion::Still));
+    let monitor = Monitor::start(sway.dir.path());
+    let heard = || sway.ask(&["-t", "get_binding_state"]).is_some_and(|state| state.contains("bound"));
+    let managers = |keyboard: &mut Keyboard| {
+        let before = monitor.presses("f7");
+        // The first key of a new keyboard may be lost.
+        let press = || {
+            keyboard.tap(F7);
+            heard().then_some(())
+        };
+        until("the compositor's own key", press, || sway.log());
+        assert_eq!(monitor.presses("f7"), before, "the host's key came to the guest");
+        sway.act("mode default");
+    };
+    let flags = format!("-vv --release-chord f12 --input {}", monitor.way());
+    for (signal, code) in [("TERM", Some(0)), ("KILL", None)] {
+        let mut program = start(&sway, &guest, &flags);
+        program.says("showing the guest");
+        program.says("connected to qmp");
+        managers(&mut keyboard);
+        for _ in 0..2 {
+            let said = || program.text().matches("the compositor's keys are the guest's").count();
+            let before = said();
+            keyboard.tap(F12);
+            // What the compositor says is looked at with the next event of the window.
+            let ask = || {
+                keyboard.tap(48);
+                (said() > before).then_some(())
+            };
+            until("the compositor's keys", ask, || program.text());
+            let presses = monitor.presses("f7");
+            keyboard.tap(F7);
+            until("the key in the guest", || (monitor.presses("f7") > presses).then_some(()), || program.text());
+            keyboard.key(30, true);
+            monitor.holds(&["a"]);
+            assert!(!heard(), "the compositor heard it, too");
+            keyboard.tap(F12);
+            monitor.holds(&[]);
+            keyboard.key(30, false);
+            managers(&mut keyboard);
+        }
+        // A window that loses the keyboard loses these keys as well.
+        keyboard.tap(F12);
+        keyboard.key(30, true);
+        monitor.holds(&["a"]);
+        sway.act("workspace 2");
+        monitor.holds(&[]);
+        keyboard.key(30, false);
+        managers(&mut keyboard);
+        sway.act("workspace 1");
+        keyboard.tap(F12);
+        keyboard.key(30, true);
+        monitor.holds(&["a"]);
+        program.signal(signal);
+        assert_eq!(program.ends().code(), code, "{}", program.text());
+        keyboard.key(30, false);
+        managers(&mut keyboard);
+    }
+    assert_eq!(monitor.motion(), [0, 0], "nobody has a mouse");
+}
+
+/// What sway says of its one window: whether an application keeps the screen on.
+fn is_kept_awake(sway: &Sway) -> Option<bool> {
+    fn find(node: &serde_json::Value) -> Option<&serde_json::Value> {
+        let is_ours = node["app_id"] == "frame-rx";
+        let children = ["nodes", "floating_nodes"].into_iter().filter_map(|of| node[of].as_array()).flatten();
+        is_ours.then_some(node).or_else(|| children.filter_map(find).next())
+    }
+    let tree: serde_json::Value = serde_json::from_str(&sway.ask(&["-r", "-t", "get_tree"])?).unwrap();
+    let window = find(&tree)?;
+    Some(window["idle_inhibitors"]["application"] != "none")
+}
+
+#[test]
+fn the_compositor_keeps_the_screen_on_as_long_as_the_guest_wants_it_to() {
+    let Some((_gpu, sway)) = sway::compositor(640, 360) else { return };
+    let mut wanted = config(640, 360, Motion::Still);
+    wanted.spec.flags = FrameFlags::BLOCK_SCREENSAVER;
+    let guest = GuestThread::start(wanted);
+    let mut program = start(&sway, &guest, "-vv");
+    program.says("the screensaver stays away, by the compositor");
+    let is = |wanted| until("sway", || (is_kept_awake(&sway) == Some(wanted)).then_some(()), || sway.log());
+    is(true);
+    guest.with(|g| g.set_picture(config(640, 360, Motion::Still).spec, Motion::Still));
+    program.says("the screensaver may come");
+    is(false);
     program.signal("TERM");
     assert_eq!(program.ends().code(), Some(0), "{}", program.text());
 }

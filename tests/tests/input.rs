@@ -3,10 +3,10 @@
 
 use frame_rx::input::address::{Endpoint, InputChoice};
 use frame_rx::input::capture::{self, InputSettings};
-use frame_rx::input::frame::{Edge, Motion, Position, Wheel};
+use frame_rx::input::frame::{Edge, Motion, MouseMode, Position, Wheel};
 use frame_rx::input::keymap;
 use frame_rx::input::pacer::Pacer;
-use frame_rx::input::sink::{Move, News, Sink, SinkError, Step};
+use frame_rx::input::sink::{Caps, Move, News, Sink, SinkError, Step};
 use frame_rx::input::spice::Password;
 use frame_rx::input::stats::{InputStats, SinkState};
 use frame_rx::input::wire::Patience;
@@ -85,8 +85,11 @@ struct Driver {
 
 impl Driver {
     fn open(choice: InputChoice) -> Driver {
+        Driver::open_with(InputSettings { choice, ..InputSettings::default() })
+    }
+
+    fn open_with(settings: InputSettings) -> Driver {
         let stats = InputStats::new();
-        let settings = InputSettings { choice, ..InputSettings::default() };
         let patience = Patience::new(SOON, &Stop::new().unwrap());
         let sink = capture::open(&settings, &patience).unwrap();
         let mut driver = Driver { sink, pacer: Pacer::new(stats.clone()), stats, news: Vec::new() };
@@ -260,6 +263,46 @@ fn places_reach_a_tablet_over_qmp() {
         driver.run();
         machine.wait_for_sums(mark, |sums| sums[6] == i64::from(x) && sums[7] == i64::from(y));
     }
+}
+
+/// A machine with a screen of its own and a tablet takes places over SPICE, too, until the tablet is unplugged.
+#[test]
+fn places_reach_a_tablet_over_spice_and_differences_a_mouse_when_it_is_gone() {
+    if !vm::input_possible() {
+        return;
+    }
+    let _turn = vm::take_turn();
+    let devices = ["VGA", "qemu-xhci,id=xhci", "usb-tablet,bus=xhci.0,id=tablet"];
+    let machine = Machine::boot("sums", &devices, &["QEMU QEMU USB Tablet"], DISABLED);
+    let choice = InputChoice::Spice(Endpoint::Unix(machine.spice.clone()));
+    let settings = InputSettings { choice, mouse: MouseMode::Absolute, ..InputSettings::default() };
+    let mut driver = Driver::open_with(settings);
+    let wait_for = |driver: &mut Driver, what: &str, is: fn(Caps) -> bool| {
+        let look = || {
+            driver.sink.pump(clock::now(), &mut |_| {}).unwrap();
+            is(driver.sink.caps()).then_some(())
+        };
+        until(what, SOON, look, || machine.vm.console());
+    };
+    wait_for(&mut driver, "places", |caps| caps.position && !caps.motion);
+    for (x, y) in [(0, 0), (32_767, 1), (16_000, 32_767), (8_000, 24_000)] {
+        let mark = machine.vm.mark();
+        driver.send(Step::Move(Move { position: Some(Position { x, y }), ..Move::default() }));
+        driver.run();
+        // A pixel of a screen of 720 x 400 is 46 and 82 of these.
+        let near = |is: i64, wanted: u16| (is - i64::from(wanted)).abs() <= 90;
+        machine.wait_for_sums(mark, |sums| near(sums[6], x) && near(sums[7], y));
+    }
+    let mark = machine.vm.mark();
+    driver.tap(Code::RIGHT);
+    driver.run();
+    machine.wait_for_sums(mark, |sums| sums[8] == 2 && sums[9] == 0);
+    Monitor::connect(&machine.qmp).command("{\"execute\":\"device_del\",\"arguments\":{\"id\":\"tablet\"}}");
+    wait_for(&mut driver, "differences", |caps| caps.motion && !caps.position);
+    let mark = machine.vm.mark();
+    driver.move_by(30, -20);
+    driver.run();
+    machine.wait_for_sums(mark, |sums| (sums[0], sums[1]) == (30, -20));
 }
 
 /// A release that is sent while the machine stands still is lost; it is sent again when it runs.

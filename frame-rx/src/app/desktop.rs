@@ -1,10 +1,11 @@
 //! What the guest asks of the desktop, done: the screensaver stays away, the window asks for attention.
 //!
-//! Two ways at once keep the screensaver away, as each is heard by some desktops only: the X server's own, and the
-//! session bus. Both end with this program, however it ends.
+//! Three ways at once keep the screensaver away, as each is heard by some desktops only: the X server's own, the Wayland
+//! compositor's, and the session bus. All end with this program, however it ends.
 
 use super::App;
 use super::session_bus::Inhibitor;
+use super::wayland::Wayland;
 use crate::asks::{Awake, Patience};
 use shm_proto::HostTime;
 use std::path::Path;
@@ -32,7 +33,8 @@ impl App {
     pub(super) fn attend(&mut self, now: HostTime) -> Option<HostTime> {
         let window = self.window.as_ref()?;
         let asks = &self.link.asks;
-        if asks.take_attention() && !window.has_focus() && self.desktop.patience.attention(now) {
+        let has_user = window.has_focus() || self.input.is_grabbed();
+        if asks.take_attention() && !has_user && self.desktop.patience.attention(now) {
             tracing::debug!("the guest asks for attention");
             window.request_user_attention(Some(UserAttentionType::Informational));
         }
@@ -41,12 +43,15 @@ impl App {
             Awake::Keep => None,
             Awake::KeepUntil(at) => Some(at),
             Awake::Hold => {
-                self.desktop.held = Some(Held::new());
+                self.desktop.held = Some(Held::new(self.wayland.as_mut()));
                 None
             }
             Awake::Release => {
                 tracing::debug!("the screensaver may come");
                 self.desktop.held = None;
+                if let Some(wayland) = &mut self.wayland {
+                    wayland.keep_awake(false);
+                }
                 None
             }
         }
@@ -54,7 +59,8 @@ impl App {
 }
 
 impl Held {
-    fn new() -> Held {
+    fn new(wayland: Option<&mut Wayland>) -> Held {
+        let wayland = wayland.is_some_and(|wayland| wayland.keep_awake(true));
         let x11 = std::env::var_os("DISPLAY").filter(|d| !d.is_empty()).and_then(|_| match suspend() {
             Ok(connection) => Some(connection),
             Err(error) => {
@@ -71,7 +77,7 @@ impl Held {
                 }
             }
         });
-        let ways = [("the X server", x11.is_some()), ("the session bus", bus.is_some())];
+        let ways = [("the X server", x11.is_some()), ("the compositor", wayland), ("the session bus", bus.is_some())];
         let ways: Vec<&str> = ways.into_iter().filter(|(_, works)| *works).map(|(name, _)| name).collect();
         match ways.as_slice() {
             [] => tracing::warn!("the guest keeps its screen on, but this desktop offers no way to do so"),

@@ -6,14 +6,17 @@ use crate::feed::Told;
 use crate::input::capture::Handle;
 use crate::input::frame::POSITION_MAX;
 use crate::input::sink::Leds;
+use crate::input::stats::InputStats;
 use crate::input::{Code, InputFrame, Motion, Position, Wheel};
 use crate::picture::Size;
 use crate::turn::Turned;
 use crate::view::{self, Scale};
 use rx_host::clock;
 use shm_proto::HostTime;
+use std::sync::Arc;
 use winit::event::{DeviceEvent, ElementState, MouseButton, MouseScrollDelta, WindowEvent};
 use winit::platform::scancode::PhysicalKeyExtScancode;
+use winit::raw_window_handle::{HasWindowHandle, RawWindowHandle};
 use winit::window::{CursorGrabMode, Window};
 
 /// 1/120 detents to a pixel of scrolling, for devices that scroll by pixels: 15 pixels are what a detent moves.
@@ -88,6 +91,11 @@ impl WindowInput {
         self.is_grabbed
     }
 
+    /// What its thread counts.
+    pub fn stats(&self) -> Option<Arc<InputStats>> {
+        self.handle.as_ref().map(|handle| handle.stats().clone())
+    }
+
     /// By a key of the window: the guest gets the input, or gives it back.
     pub fn toggle(&self) {
         match &self.handle {
@@ -137,7 +145,8 @@ impl WindowInput {
     /// goes the same way on the screen, however the picture is turned.
     pub fn device_event(&mut self, event: &DeviceEvent, now: HostTime, turned: Turned) {
         let DeviceEvent::MouseMotion { delta: (dx, dy) } = *event else { return };
-        if !self.is_grabbed || !self.is_locked {
+        let is_heard = self.handle.as_ref().is_some_and(Handle::is_heard_elsewhere);
+        if !self.is_grabbed || !self.is_locked || is_heard {
             return;
         }
         let (dx, dy) = turned.desktop_motion(dx, dy);
@@ -184,6 +193,26 @@ impl WindowInput {
         let changed = lamps.filter(|(_, was, is)| was != is);
         let words = changed.map(|(name, _, is)| format!("{name} {}", if is { "on" } else { "off" }));
         Some(format!("guest: {}", words.collect::<Vec<_>>().join(", ")))
+    }
+
+    /// The window is open: its X server is told to the input's thread, if it has one.
+    pub fn opened(&self, window: &Window) {
+        let Some(handle) = &self.handle else { return };
+        let number = match window.window_handle().map(|handle| handle.as_raw()) {
+            Ok(RawWindowHandle::Xlib(handle)) => u32::try_from(handle.window).ok(),
+            Ok(RawWindowHandle::Xcb(handle)) => Some(handle.window.get()),
+            _ => None,
+        };
+        if let Some(number) = number {
+            handle.window_is(number);
+        }
+    }
+
+    /// How the picture is turned now.
+    pub fn set_turned(&self, turned: Turned) {
+        if let Some(handle) = &self.handle {
+            handle.set_turned(turned);
+        }
     }
 
     /// Brings the pointer in line with who has the input.

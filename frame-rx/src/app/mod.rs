@@ -9,6 +9,7 @@ mod paint;
 mod recovery;
 mod session_bus;
 mod title;
+mod wayland;
 mod wishes;
 
 use crate::feed::{Tell, Told};
@@ -33,6 +34,7 @@ use rx_host::exit::Failure;
 use rx_host::signals::Stop;
 use shm_proto::HostTime;
 use std::sync::Arc;
+use wayland::Wayland;
 use winit::application::ApplicationHandler;
 use winit::dpi::PhysicalSize;
 use winit::event::{DeviceEvent, DeviceId, ElementState, KeyEvent, WindowEvent};
@@ -136,6 +138,8 @@ struct App {
     guest_name: String,
     not_before: HostTime,
     desktop: Desktop,
+    /// What a Wayland compositor is asked for; nothing with another window system.
+    wayland: Option<Wayland>,
     recovery: Recovery,
     /// The GPU was lost; when to open one again.
     reopen_at: Option<HostTime>,
@@ -167,6 +171,7 @@ impl App {
             guest_name: String::new(),
             not_before: HostTime::ZERO,
             desktop: Desktop::default(),
+            wayland: None,
             recovery: Recovery::default(),
             reopen_at: None,
             failure: None,
@@ -196,8 +201,12 @@ impl App {
         tracing::debug!("{}, {}", screen.gpu().info(), screen.present_mode());
         // The feed is there as long as the window is.
         let _ = self.link.staging.send(screen.gpu().staging());
+        self.input.opened(&window);
+        self.wayland = Wayland::open(window.clone(), event_loop.owned_display_handle());
         self.window = Some(window);
-        self.painter = Some(Painter::new(screen, &self.show, self.recorder.take()));
+        let mut painter = Painter::new(screen, &self.show, self.recorder.take());
+        painter.input = self.input.stats();
+        self.painter = Some(painter);
         self.set_interval();
         self.pace.note(Cause::Window);
         Ok(())
@@ -406,6 +415,13 @@ impl ApplicationHandler<Told> for App {
         }
         if let Some(window) = &self.window {
             self.input.apply(window);
+            if let Some(painter) = &self.painter {
+                self.input.set_turned(painter.turned());
+            }
+            if let Some(wayland) = &mut self.wayland {
+                wayland.keep_shortcuts(self.input.is_grabbed());
+                wayland.hear();
+            }
             if let Some(lamps) = self.input.lamps() {
                 self.say(lamps);
             }

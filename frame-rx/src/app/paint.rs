@@ -6,6 +6,7 @@ use crate::gpu::readback::Canvas;
 use crate::gpu::scene::{Filter, Look};
 use crate::gpu::upload::Uploader;
 use crate::headless::explain_screenshot;
+use crate::input::stats::InputStats;
 use crate::link::ScreenEnd;
 use crate::offscreen::{Taken, write_screenshot};
 use crate::overlay::{Facts, Overlay};
@@ -24,6 +25,7 @@ use rx_host::clock;
 use rx_host::exit::Failure;
 use shm_proto::HostTime;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Brightness of a picture that stands still because its guest does.
 const DIMMED: u8 = 90;
@@ -61,6 +63,8 @@ pub(super) struct Painter {
     /// Why the newest picture is not on the GPU.
     refused: Option<String>,
     stats: ScreenStats,
+    /// What the input's thread counts.
+    pub(super) input: Option<Arc<InputStats>>,
 }
 
 /// What came of one drawing.
@@ -91,6 +95,7 @@ impl Painter {
             shown_size: None,
             refused: None,
             stats: ScreenStats::default(),
+            input: None,
         }
     }
 
@@ -252,6 +257,7 @@ impl Painter {
             shown: self.stats.shown.get(),
             dropped: link.feed.dropped(),
             late: self.stats.late.each_ref().map(|c| c.get()),
+            input: self.input.as_ref().map(|input| input.short()).unwrap_or_default(),
             words,
             trace: &self.trace,
             budget: self.budget,

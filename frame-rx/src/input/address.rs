@@ -54,6 +54,21 @@ pub enum InputChoice {
     Uinput,
 }
 
+impl InputChoice {
+    /// The word that it begins with.
+    pub fn name(&self) -> &'static str {
+        match self {
+            InputChoice::Auto => "auto",
+            InputChoice::None => "none",
+            InputChoice::Uinput => "uinput",
+            InputChoice::Spice(_) => "spice",
+            InputChoice::SpiceUsb(_) => "spice-usb",
+            InputChoice::UsbHid(_) => "usbhid",
+            InputChoice::Qmp(_) => "qmp",
+        }
+    }
+}
+
 /// Why an address was not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
@@ -105,13 +120,11 @@ impl FromStr for InputChoice {
 impl fmt::Display for InputChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            InputChoice::Auto => f.write_str("auto"),
-            InputChoice::None => f.write_str("none"),
-            InputChoice::Uinput => f.write_str("uinput"),
-            InputChoice::Spice(endpoint) => write!(f, "spice:{endpoint}"),
-            InputChoice::SpiceUsb(endpoint) => write!(f, "spice-usb:{endpoint}"),
-            InputChoice::UsbHid(endpoint) => write!(f, "usbhid:{endpoint}"),
-            InputChoice::Qmp(path) => write!(f, "qmp:{}", path.display()),
+            InputChoice::Auto | InputChoice::None | InputChoice::Uinput => f.write_str(self.name()),
+            InputChoice::Spice(endpoint) | InputChoice::SpiceUsb(endpoint) | InputChoice::UsbHid(endpoint) => {
+                write!(f, "{}:{endpoint}", self.name())
+            }
+            InputChoice::Qmp(path) => write!(f, "{}:{}", self.name(), path.display()),
         }
     }
 }

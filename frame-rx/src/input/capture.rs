@@ -5,16 +5,19 @@
 mod desk;
 mod handle;
 mod watchdog;
+mod window;
 
 use self::desk::{Desk, OTHERS, POLLED};
 use self::handle::{Event, Shared};
+use self::window::WindowKeys;
 use super::address::{Endpoint, InputChoice, USUAL_SPICE};
 use super::chord::Chord;
 use super::evdev::rule::Rule;
+use super::frame::MouseMode;
 use super::pacer::{Overflow, Pacer};
 use super::qmp::QmpSink;
 use super::router::{Act, Router, SourceId};
-use super::sink::{Leds, News, Sink, SinkError, Step};
+use super::sink::{Caps, Leds, News, Sink, SinkError, Step};
 use super::spice::{self, Password, SpiceSink};
 use super::stats::{InputStats, SinkState};
 use super::usbhid::UsbHidSink;
@@ -59,6 +62,8 @@ pub struct InputSettings {
     pub chord: Chord,
     /// What never goes to the guest.
     pub keep: CodeSet,
+    /// How the guest's pointer follows the window's.
+    pub mouse: MouseMode,
     /// The SPICE server's password.
     pub password: Password,
     /// The host's devices that are read; none if all comes from the window.
@@ -93,6 +98,7 @@ pub struct Capture {
     /// The window may have told something.
     is_rung: bool,
     desk: Desk,
+    window: WindowKeys,
 }
 
 impl fmt::Debug for Capture {
@@ -112,6 +118,7 @@ pub fn connect(settings: InputSettings, stop: &Stop, tell: Box<dyn Fn() + Send>)
     heard.set_nonblocking(true)?;
     rung.set_nonblocking(true)?;
     let (shared, stats) = (Arc::<Shared>::default(), InputStats::new());
+    stats.set_way(settings.choice.name());
     let now = clock::now();
     // What is not asked for by name is not disturbed before the user wants it: a server has one client at a time.
     let connects_at = (settings.choice != InputChoice::Auto || settings.takes_at_start).then_some(now);
@@ -120,6 +127,7 @@ pub fn connect(settings: InputSettings, stop: &Stop, tell: Box<dyn Fn() + Send>)
     let capture = Capture {
         events,
         heard,
+        window: WindowKeys::new(shared.clone()),
         shared: shared.clone(),
         stats: stats.clone(),
         stop: stop.clone(),
@@ -157,6 +165,9 @@ impl Capture {
             self.desk.beat.turn();
             self.hear(now);
             self.desk.serve(now, &mut self.router, &mut self.acts, &self.stats);
+            if self.window.serve(now, &mut self.router, &mut self.acts, &self.stats) {
+                self.focus_lost(now);
+            }
             self.router.tick(now, &mut self.acts);
             let wake = self.serve(now);
             self.publish();
@@ -180,14 +191,8 @@ impl Capture {
                 }
                 Event::Take => self.router.take(now, &mut self.acts),
                 Event::GiveBack => self.router.give_back(now, &mut self.acts),
-                Event::FocusLost => {
-                    // The window had the keys, unless a keyboard is grabbed.
-                    if !self.desk.has_keyboard() {
-                        self.wants_guest = false;
-                        self.router.give_back_at_once(now, &mut self.acts);
-                    }
-                    self.router.source_gone(now, SourceId::WINDOW, &mut self.acts);
-                }
+                Event::FocusLost => self.focus_lost(now),
+                Event::Window(number) => self.window.open(number),
             }
         }
         self.is_rung = !self.events.is_empty();
@@ -198,14 +203,23 @@ impl Capture {
         }
     }
 
+    fn focus_lost(&mut self, now: HostTime) {
+        // The window had the keys, unless a keyboard is grabbed.
+        if !self.desk.has_keyboard() {
+            self.wants_guest = false;
+            self.router.give_back_at_once(now, &mut self.acts);
+        }
+        self.router.source_gone(now, SourceId::WINDOW, &mut self.acts);
+    }
+
     /// Does what the router decided and looks after the sink. When to come back.
     fn serve(&mut self, now: HostTime) -> HostTime {
         self.act();
         if self.sink.is_none() && self.connects_at.is_some_and(|at| now >= at) {
             self.open();
         }
-        let mut wake =
-            [self.router.due(), self.connects_at.filter(|_| self.sink.is_none()), self.desk.due(clock::now())];
+        let connects_at = self.connects_at.filter(|_| self.sink.is_none());
+        let mut wake = [self.router.due(), connects_at, self.desk.due(clock::now()), self.window.due()];
         let far = now + SLEEP;
         let served = self.pump(clock::now());
         // What came may have changed who has the input.
@@ -228,12 +242,14 @@ impl Capture {
                 Some(Act::Grab) => {
                     self.stats.captures.inc();
                     self.desk.grab(clock::now());
+                    self.window.grab(clock::now());
                 }
                 Some(Act::Ungrab) => {
                     // Giving devices back takes the kernel milliseconds each: what the guest holds is released before.
                     // Should the sink be gone, the next step tells so.
                     let _ = self.run_pacer(clock::now());
                     self.desk.ungrab(&mut self.router);
+                    self.window.release();
                     self.tell_trial();
                 }
                 Some(Act::Want) => {
@@ -360,11 +376,9 @@ impl Capture {
 
     fn publish(&mut self) {
         let caps = self.sink.as_ref().map(|sink| sink.caps());
-        let now = [
-            (&self.shared.grabbed, self.router.is_grabbed()),
-            (&self.shared.motion, caps.is_some_and(|c| c.motion)),
-            (&self.shared.position, caps.is_some_and(|c| c.position)),
-        ];
+        let wants_places = |c: Caps| c.position && (!c.motion || self.settings.mouse == MouseMode::Absolute);
+        let now =
+            [(&self.shared.grabbed, self.router.is_grabbed()), (&self.shared.places, caps.is_some_and(wants_places))];
         let leds = self.stats.leds();
         let mut is_new = core::mem::replace(&mut self.told_leds, leds) != leds;
         for (place, value) in now {
@@ -380,7 +394,10 @@ impl Capture {
         let sink = self.sink.as_ref().map(|sink| sink.descriptors()).unwrap_or_default();
         let bell = || PollFd::from_borrowed_fd(self.heard.as_fd(), PollFlags::IN);
         let mut fds: [PollFd<'_>; POLLED] = core::array::from_fn(|_| bell());
-        for ((fd, writes), place) in sink.into_iter().flatten().zip(&mut fds[1..OTHERS]) {
+        if let Some(fd) = self.window.descriptor() {
+            fds[1] = PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        }
+        for ((fd, writes), place) in sink.into_iter().flatten().zip(&mut fds[2..OTHERS]) {
             let flags = if writes { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
             *place = PollFd::from_borrowed_fd(fd, flags);
         }
@@ -391,6 +408,7 @@ impl Capture {
             devices.filter(|(_, fd)| !fd.revents().is_empty()).fold(0, |bits, (place, _)| bits | 1 << place)
         });
         self.is_rung |= ready.is_none() || !fds[0].revents().is_empty();
+        self.window.is_told |= ready.is_none() || !fds[1].revents().is_empty();
         self.desk.note(ready);
     }
 
@@ -445,7 +463,9 @@ pub fn open(settings: &InputSettings, patience: &Patience) -> Result<Box<dyn Sin
             (_, false) => return Err(SinkError::Missing("usbredir channel (give it a usb-redir device on spicevmc)")),
         },
         InputChoice::UsbHid(endpoint) => Box::new(UsbHidSink::connect(endpoint, patience)?),
-        InputChoice::Spice(endpoint) => Box::new(SpiceSink::connect(endpoint, &settings.password, patience)?),
+        InputChoice::Spice(endpoint) => {
+            Box::new(SpiceSink::connect(endpoint, &settings.password, settings.mouse, patience)?)
+        }
         InputChoice::Qmp(path) => Box::new(QmpSink::connect(path, patience)?),
         InputChoice::Uinput => Box::new(UinputSink::create()?),
         InputChoice::None => return Err(SinkError::Missing("way that was asked for")),

@@ -46,6 +46,16 @@ pub struct Position {
 /// The largest coordinate of a [`Position`].
 pub const POSITION_MAX: u16 = 32_767;
 
+/// How the guest's pointer follows the mouse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum MouseMode {
+    /// By differences, as games want it: the pointer is kept in the window.
+    #[default]
+    Relative,
+    /// It is where the host's is, which may leave the window; by differences where the way to the guest has no places.
+    Absolute,
+}
+
 /// Turns of the wheels. Unit: 1/120 of a detent, as in Linux's `REL_WHEEL_HI_RES`; away from the user and to the right
 /// are positive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

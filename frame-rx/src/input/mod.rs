@@ -27,6 +27,7 @@ pub mod stats;
 pub mod uinput;
 pub mod usbhid;
 pub mod wire;
+pub mod x11;
 
 pub use codes::{Code, CodeSet};
 pub use frame::{Edge, InputFrame, Lane, Motion, Position, Wheel};

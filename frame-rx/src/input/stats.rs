@@ -3,7 +3,7 @@
 use super::sink::Leds;
 use core::sync::atomic::{AtomicU8, Ordering};
 use rx_host::report::{Counter, Figures, Histogram};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// How it stands with the sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub struct InputStats {
     pub heard: Histogram,
     /// From the stamp of an event to the end of the call that sent it.
     pub added: Histogram,
+    /// Which way to the guest it is, without its address.
+    way: OnceLock<&'static str>,
     state: AtomicU8,
     /// Bit 0 Scroll Lock, 1 Num Lock, 2 Caps Lock.
     leds: AtomicU8,
@@ -82,6 +84,11 @@ impl InputStats {
     /// Nothing counted yet.
     pub fn new() -> Arc<InputStats> {
         Arc::default()
+    }
+
+    /// Remembers which way it is. The first word counts.
+    pub fn set_way(&self, name: &'static str) {
+        let _ = self.way.set(name);
     }
 
     /// Remembers how it stands with the sink.
@@ -124,6 +131,7 @@ impl InputStats {
             .count("input_devices_unplugged", self.unplugs.get())
             .spread_us("input_heard", &self.heard.summary())
             .spread_us("input_added", &self.added.summary());
+        f.text("input_way", self.way.get().copied().unwrap_or_default());
         f.text("input_sink", self.state().name());
         f.text("input_lamps", &self.lamps());
     }
@@ -133,6 +141,28 @@ impl InputStats {
         let leds = self.leds();
         let lamps = [("caps", leds.caps), ("num", leds.num), ("scroll", leds.scroll)];
         lamps.iter().filter(|(_, is_lit)| *is_lit).map(|(name, _)| *name).collect::<Vec<_>>().join(",")
+    }
+
+    /// The most of it in three short lines, for over the picture.
+    pub fn short(&self) -> Vec<String> {
+        let ms = |ns: u64| ns as f64 / 1e6;
+        let hop = |name: &str, hop: &Histogram| {
+            let s = hop.summary();
+            (s.count > 0).then(|| format!("{name} {:.3} ms, 99 % {:.3} ms", ms(s.p50), ms(s.p99)))
+        };
+        let hops: Vec<_> = [hop("read", &self.heard), hop("sent", &self.added)].into_iter().flatten().collect();
+        let way = self.way.get().copied().unwrap_or("-");
+        let mut lines =
+            vec![format!("input {way} {}: {} sent", self.state().name(), self.edges.get() + self.moves.get())];
+        if !hops.is_empty() {
+            lines.push(format!("input {}", hops.join("; ")));
+        }
+        let (merged, dropped, unknown) = (self.merged.get(), self.dropped.get(), self.unknown.get());
+        let (overflows, resyncs) = (self.overflows.get(), self.resyncs.get());
+        lines.push(format!(
+            "input merged {merged}, dropped {dropped}, overflows {overflows}, unknown {unknown}, resyncs {resyncs}"
+        ));
+        lines
     }
 
     /// The same in lines for people.
@@ -173,5 +203,28 @@ impl InputStats {
             ),
             format!("input delay     {}", spread(&self.added)),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::time::Duration;
+
+    #[test]
+    fn the_short_lines_tell_way_state_hops_and_losses() {
+        let stats = InputStats::new();
+        assert_eq!(stats.short().len(), 2, "no hop was measured");
+        stats.set_way("spice");
+        stats.set_state(SinkState::Ready);
+        stats.edges.add(3);
+        stats.merged.add(7);
+        stats.dropped.inc();
+        stats.heard.record_duration(Duration::from_micros(20));
+        stats.added.record_duration(Duration::from_micros(90));
+        let lines = stats.short().join("\n");
+        for part in ["input spice ready: 3 sent", "read 0.02", "sent 0.09", "merged 7, dropped 1, overflows 0"] {
+            assert!(lines.contains(part), "{part} in\n{lines}");
+        }
     }
 }

@@ -18,8 +18,13 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// A compositor with an output of this size and the lock on the only GPU; nothing, after saying so, where something is
 /// missing.
 pub fn compositor(width: u32, height: u32) -> Option<(MutexGuard<'static, ()>, Sway)> {
+    compositor_with(width, height, "")
+}
+
+/// The same with `more` in its settings.
+pub fn compositor_with(width: u32, height: u32, more: &str) -> Option<(MutexGuard<'static, ()>, Sway)> {
     let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let sway = Sway::start(width, height)?;
+    let sway = Sway::start(width, height, more)?;
     has_software_gpu(sway.dir.path()).then_some((guard, sway))
 }
 
@@ -31,8 +36,9 @@ pub struct Sway {
 }
 
 impl Sway {
-    /// Starts a compositor and waits until it takes clients; nothing, after saying so, where a program is missing.
-    pub fn start(width: u32, height: u32) -> Option<Sway> {
+    /// Starts a compositor, with `more` in its settings, and waits until it takes clients; nothing, after saying so, where a
+    /// program is missing.
+    pub fn start(width: u32, height: u32, more: &str) -> Option<Sway> {
         if let Some(missing) = PROGRAMS.iter().find(|p| !is_there(p)) {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing} is missing, and CI=true forbids to skip");
             eprintln!("skipped: {missing} is missing");
@@ -41,7 +47,8 @@ impl Sway {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o700)).unwrap();
         let config = dir.path().join("sway.conf");
-        let lines = format!("output HEADLESS-1 resolution {width}x{height}\ndefault_border none\nxwayland disable\n");
+        let lines =
+            format!("output HEADLESS-1 resolution {width}x{height}\ndefault_border none\nxwayland disable\n{more}\n");
         std::fs::write(&config, lines).unwrap();
         // It refuses to run as root; in a user namespace it is somebody else.
         let is_root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);

@@ -6,9 +6,12 @@ mod desktop;
 #[path = "../rig/faults.rs"]
 mod faults;
 mod gpu_loss;
+mod grab;
 #[path = "../rig/guest.rs"]
 mod guest;
 mod keys;
+#[path = "../rig/monitor.rs"]
+mod monitor;
 #[path = "../rig/png.rs"]
 mod png;
 #[path = "../rig/program.rs"]

@@ -21,8 +21,8 @@ use std::sync::Arc;
 pub const TRIAL: Duration = Duration::from_secs(10);
 /// Between two looks whether the session is the one that is shown.
 const SESSION_LOOK: Duration = Duration::from_millis(250);
-/// Descriptors besides those of the devices: the bell, and those of the sink.
-pub(super) const OTHERS: usize = 1 + sink::DESCRIPTORS;
+/// Descriptors besides those of the devices: the bell, the X server, and those of the sink.
+pub(super) const OTHERS: usize = 2 + sink::DESCRIPTORS;
 /// Room for all that is waited for.
 pub(super) const POLLED: usize = OTHERS + DESCRIPTORS;
 /// Every device may have something.

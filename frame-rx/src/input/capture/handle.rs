@@ -2,7 +2,9 @@
 
 use crate::input::InputFrame;
 use crate::input::stats::InputStats;
-use core::sync::atomic::{AtomicBool, Ordering};
+use crate::picture::Rotation;
+use crate::turn::Turned;
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use crossbeam_channel::Sender;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -15,15 +17,34 @@ pub(super) enum Event {
     Take,
     GiveBack,
     FocusLost,
+    /// The window's number on its X server.
+    Window(u32),
 }
 
 /// What the thread tells the window.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) grabbed: AtomicBool,
-    pub(super) motion: AtomicBool,
-    pub(super) position: AtomicBool,
+    pub(super) places: AtomicBool,
     pub(super) overflow: AtomicBool,
+    /// Keys and motion are heard from the X server, and what the toolkit says of them and of the focus does not count.
+    pub(super) held: AtomicBool,
+    /// Quarter turns from the guest's desktop to what is shown.
+    turn: AtomicU8,
+}
+
+impl Shared {
+    /// Whether places are wanted, and no relative motion.
+    pub(super) fn wants_position(&self) -> bool {
+        self.places.load(Ordering::Relaxed)
+    }
+
+    /// How the guest's desktop is turned in the window.
+    pub(super) fn turned(&self) -> Turned {
+        let turns = [Rotation::None, Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters];
+        let quarters = usize::from(self.turn.load(Ordering::Relaxed));
+        Turned { desktop: turns.get(quarters).copied().unwrap_or_default(), ..Turned::default() }
+    }
 }
 
 /// The window's end.
@@ -51,9 +72,28 @@ impl Handle {
         self.tell(Event::GiveBack);
     }
 
-    /// The window hears no key any more.
+    /// The window hears no key any more, as its toolkit says: while another connection of ours has the keyboard that is
+    /// no news.
     pub fn focus_lost(&self) {
-        self.tell(Event::FocusLost);
+        if !self.is_heard_elsewhere() {
+            self.tell(Event::FocusLost);
+        }
+    }
+
+    /// The window is the one of this number on the X server that `DISPLAY` names.
+    pub fn window_is(&self, window: u32) {
+        self.tell(Event::Window(window));
+    }
+
+    /// The guest's desktop is turned like this in the window.
+    pub fn set_turned(&self, turned: Turned) {
+        let quarters = u8::try_from(turned.desktop.quarters()).unwrap_or(0);
+        self.shared.turn.store(quarters, Ordering::Relaxed);
+    }
+
+    /// Whether keys and motion come from the X server itself: what the window hears of them is not to be told.
+    pub fn is_heard_elsewhere(&self) -> bool {
+        self.shared.held.load(Ordering::Relaxed)
     }
 
     /// Whether the guest has the input.
@@ -61,9 +101,9 @@ impl Handle {
         self.shared.grabbed.load(Ordering::Relaxed)
     }
 
-    /// Whether the sink takes places and no relative motion.
+    /// Whether places are wanted, and no relative motion.
     pub fn wants_position(&self) -> bool {
-        self.shared.position.load(Ordering::Relaxed) && !self.shared.motion.load(Ordering::Relaxed)
+        self.shared.wants_position()
     }
 
     /// What is counted.

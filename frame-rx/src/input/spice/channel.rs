@@ -17,6 +17,9 @@ const KEPT: usize = 256;
 /// Longest message of a channel whose messages are kept whole. Unit: bytes. spice-server reads 64 KiB at once.
 const WHOLE_MAX: u32 = 96 << 10;
 
+/// Longest message of a channel with pictures: more than an 8K screen unpacked. Unit: bytes.
+const PICTURE_MAX: u32 = 256 << 20;
+
 /// Looks at the stream between two looks at anything else.
 const ROUNDS: u32 = 256;
 
@@ -91,6 +94,11 @@ impl Channel {
     /// The same, with messages kept whole: their bodies are a stream.
     pub fn keeping_all(self) -> Channel {
         Channel { size_max: WHOLE_MAX, kept: WHOLE_MAX as usize, ..self }
+    }
+
+    /// The same, for one whose messages may be pictures, of which nothing is kept.
+    pub fn passing_over(self) -> Channel {
+        Channel { size_max: PICTURE_MAX, ..self }
     }
 
     pub fn room(&self) -> usize {

@@ -1,21 +1,25 @@
 //! The inputs channel of a SPICE server, as QEMU has it: keys as scan codes of set 1, relative motion with a window, five
-//! buttons, whole detents, lamps. Nothing is needed in the guest, not even a video device.
+//! buttons, whole detents, lamps. Nothing is needed in the guest, not even a video device; but for places, if those are
+//! wanted instead of relative motion: QEMU tells them to a guest with a tablet and one screen of its own.
 //!
-//! Two connections: the main channel, which must stay, and the inputs channel. Source of all numbers: SPICE protocol
+//! Two connections: the main channel, which must stay, and the inputs channel; for places a third one, to know how large
+//! that screen is. Source of all numbers: SPICE protocol
 //! specification (spice-space.org), and measurements against QEMU 7.2 with spice-server 0.15.
 
 mod channel;
+mod display;
 mod link;
 pub mod usb;
 
 use super::Code;
 use super::address::Endpoint;
-use super::frame::Edge;
+use super::frame::{Edge, MouseMode};
 use super::keymap;
 use super::sink::{Caps, DESCRIPTORS, Leds, Move, News, Sent, Sink, SinkError, Step};
 use super::wire::Patience;
 use channel::{Channel, Message};
 use core::time::Duration;
+use display::Display;
 use shm_proto::HostTime;
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -42,6 +46,7 @@ impl fmt::Debug for Password {
 /// Channel types.
 mod kind {
     pub const MAIN: u8 = 1;
+    pub const DISPLAY: u8 = 2;
     pub const INPUTS: u8 = 3;
     pub const USB: u8 = 9;
 }
@@ -63,12 +68,17 @@ mod inputs_message {
     pub const KEY_DOWN: u16 = 101;
     pub const KEY_UP: u16 = 102;
     pub const MOTION: u16 = 111;
+    pub const POSITION: u16 = 112;
     pub const PRESS: u16 = 113;
     pub const RELEASE: u16 = 114;
 }
 
 /// Mouse mode in which the pointer moves by differences.
 const MODE_RELATIVE: u16 = 1;
+/// Mouse mode in which it is told where the pointer is.
+const MODE_ABSOLUTE: u16 = 2;
+/// The screen that places are in: the first, and a server that has another does not offer places.
+const SCREEN: u8 = 0;
 /// Reports of motion that one acknowledgement stands for.
 const ACK_BUNCH: u32 = 4;
 /// Reports of motion that may be unacknowledged.
@@ -87,8 +97,11 @@ const STEP_BYTES: usize = 16 + 64 * 2 * 9;
 pub struct SpiceSink {
     main: Channel,
     inputs: Channel,
+    /// Only if places are wanted.
+    display: Option<Display>,
     buttons: u16,
     outstanding: u32,
+    /// As the server said last.
     mode: u16,
     leds: Leds,
     is_told: bool,
@@ -104,21 +117,26 @@ struct Opened {
 }
 
 impl SpiceSink {
-    /// Connects both channels and asks for relative motion.
+    /// Connects the channels and asks for relative motion, or for places.
     ///
     /// Blocks, but not longer than `patience`.
     ///
     /// # Errors
     /// [`SinkError`].
-    pub fn connect(to: &Endpoint, password: &Password, patience: &Patience) -> Result<SpiceSink, SinkError> {
-        SpiceSink::open(to, password, patience).map(|opened| opened.sink)
+    pub fn connect(
+        to: &Endpoint,
+        password: &Password,
+        mouse: MouseMode,
+        patience: &Patience,
+    ) -> Result<SpiceSink, SinkError> {
+        SpiceSink::open(to, password, mouse, patience).map(|opened| opened.sink)
     }
 
-    fn open(to: &Endpoint, password: &Password, patience: &Patience) -> Result<Opened, SinkError> {
+    fn open(to: &Endpoint, password: &Password, mouse: MouseMode, patience: &Patience) -> Result<Opened, SinkError> {
         let now = rx_host::clock::now;
         let mut main = link::link(to, (kind::MAIN, 0), 0, password, patience)?;
         let init = main.wait_for(main_message::INIT, patience)?;
-        let (session, mode) = (init.u32_at(0)?, init.u32_at(12)?);
+        let (session, supported, mode) = (init.u32_at(0)?, init.u32_at(8)?, init.u32_at(12)?);
         main.send(main_message::ATTACH_CHANNELS, &[], now())?;
         let list = main.wait_for(main_message::CHANNELS_LIST, patience)?;
         let channels = || list.body().get(4..).unwrap_or_default().chunks_exact(2);
@@ -128,10 +146,19 @@ impl SpiceSink {
         let usb = channels().filter(|channel| channel[0] == kind::USB).map(|channel| channel[1]).collect();
         let mut inputs = link::link(to, (kind::INPUTS, 0), session, password, patience)?;
         let leds = leds_of(inputs.wait_for(inputs_message::INIT, patience)?.u16_at(0)?);
-        let mode = u16::try_from(mode).map_err(|_| SinkError::Garbage("mouse mode"))?;
+        let modes = u16::try_from(supported).and_then(|supported| Ok((supported, u16::try_from(mode)?)));
+        let (supported, mode) = modes.map_err(|_| SinkError::Garbage("mouse mode"))?;
+        let display = match mouse {
+            MouseMode::Absolute if channels().any(|channel| *channel == [kind::DISPLAY, SCREEN]) => {
+                let channel = link::link(to, (kind::DISPLAY, SCREEN), session, password, patience)?;
+                Some(Display::new(channel, now())?)
+            }
+            MouseMode::Absolute | MouseMode::Relative => None,
+        };
         let mut sink = SpiceSink {
             main,
             inputs,
+            display,
             buttons: 0,
             outstanding: 0,
             mode,
@@ -139,10 +166,23 @@ impl SpiceSink {
             is_told: false,
             leds_wrong_until: HostTime::ZERO,
         };
-        if sink.mode != MODE_RELATIVE {
-            sink.main.send(main_message::MOUSE_MODE_REQUEST, &MODE_RELATIVE.to_le_bytes(), now())?;
-        }
+        sink.ask_mode(supported, now())?;
         Ok(Opened { sink, session, usb })
+    }
+
+    /// Asks for the mode that is wanted, as far as the server has it, unless it is set already.
+    fn ask_mode(&mut self, supported: u16, now: HostTime) -> Result<(), SinkError> {
+        let has_places = self.display.is_some() && supported & MODE_ABSOLUTE != 0;
+        let wanted = if has_places { MODE_ABSOLUTE } else { MODE_RELATIVE };
+        if self.mode != wanted {
+            self.main.send(main_message::MOUSE_MODE_REQUEST, &wanted.to_le_bytes(), now)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the server takes places.
+    fn takes_places(&self) -> bool {
+        self.mode == MODE_ABSOLUTE && self.display.as_ref().is_some_and(Display::has_size)
     }
 
     /// The guest's lamps as last told.
@@ -182,6 +222,16 @@ impl SpiceSink {
             self.inputs.send(inputs_message::MOTION, &body, now)?;
             self.outstanding = self.outstanding.saturating_add(1);
         }
+        let place = moved.position.filter(|_| self.mode == MODE_ABSOLUTE);
+        if let Some((x, y)) = place.and_then(|place| self.display.as_ref()?.pixel(place)) {
+            let mut body = [0; 11];
+            body[..4].copy_from_slice(&x.to_le_bytes());
+            body[4..8].copy_from_slice(&y.to_le_bytes());
+            body[8..10].copy_from_slice(&self.buttons.to_le_bytes());
+            body[10] = SCREEN;
+            self.inputs.send(inputs_message::POSITION, &body, now)?;
+            self.outstanding = self.outstanding.saturating_add(1);
+        }
         // Wheel up is button 4, wheel down button 5; the mask does not change by them.
         let id = if moved.wheel.vertical > 0 { 4 } else { 5 };
         for _ in 0..moved.wheel.vertical.saturating_abs().min(DETENTS) {
@@ -191,9 +241,11 @@ impl SpiceSink {
         Ok(Sent::Taken)
     }
 
-    fn hear_main(&mut self, message: &Message, tell: &mut dyn FnMut(News)) -> Result<(), SinkError> {
-        if message.kind == main_message::MOUSE_MODE {
-            self.mode = message.u16_at(2)?;
+    fn hear_main(&mut self, m: &Message, now: HostTime, tell: &mut dyn FnMut(News)) -> Result<(), SinkError> {
+        if m.kind == main_message::MOUSE_MODE {
+            self.mode = m.u16_at(2)?;
+            // What it offers changes with the guest's devices.
+            self.ask_mode(m.u16_at(0)?, now)?;
             tell(News::Caps);
         }
         Ok(())
@@ -219,8 +271,7 @@ impl Sink for SpiceSink {
     fn caps(&self) -> Caps {
         Caps {
             motion: self.mode == MODE_RELATIVE,
-            // Places are pixels of a display channel's surface, which is not looked at.
-            position: false,
+            position: self.takes_places(),
             wheel_units: 1,
             horizontal: false,
             // A PS/2 keyboard holds 16 bytes while the guest is busy and drops the rest.
@@ -249,21 +300,28 @@ impl Sink for SpiceSink {
         }
         for _ in 0..MESSAGES {
             let Some(message) = self.main.next(now)? else { break };
-            self.hear_main(&message, tell)?;
+            self.hear_main(&message, now, tell)?;
         }
         for _ in 0..MESSAGES {
             let Some(message) = self.inputs.next(now)? else { break };
             self.hear_inputs(&message, now, tell)?;
         }
+        if let Some(display) = &mut self.display
+            && display.pump(now)?
+        {
+            tell(News::Caps);
+        }
         Ok(())
     }
 
     fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; DESCRIPTORS] {
-        [Some(self.main.descriptor()), Some(self.inputs.descriptor()), None]
+        let display = self.display.as_ref().map(Display::descriptor);
+        [Some(self.main.descriptor()), Some(self.inputs.descriptor()), display]
     }
 
     fn due(&self) -> Option<HostTime> {
-        [self.main.due(), self.inputs.due()].into_iter().flatten().min()
+        let display = self.display.as_ref().and_then(Display::due);
+        [self.main.due(), self.inputs.due(), display].into_iter().flatten().min()
     }
 }
 

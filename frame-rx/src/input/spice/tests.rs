@@ -1,7 +1,7 @@
 //! Tests against servers that misbehave. The honest server is a real QEMU, in the tests of whole programs.
 
 use super::*;
-use crate::input::frame::Motion;
+use crate::input::frame::{Motion, Position};
 use rsa::pkcs8::EncodePublicKey;
 use rsa::rand_core::OsRng;
 use rsa::{Oaep, RsaPrivateKey, RsaPublicKey};
@@ -41,7 +41,11 @@ impl Server {
 
     fn connect_within(&self, time: Duration) -> Result<SpiceSink, SinkError> {
         let patience = Patience::new(time, &Stop::new().unwrap());
-        SpiceSink::connect(&Endpoint::Unix(self.path.clone()), &Password::new("secret").unwrap(), &patience)
+        self.open(MouseMode::Relative, &patience)
+    }
+
+    fn open(&self, mouse: MouseMode, patience: &Patience) -> Result<SpiceSink, SinkError> {
+        SpiceSink::connect(&Endpoint::Unix(self.path.clone()), &Password::new("secret").unwrap(), mouse, patience)
     }
 }
 
@@ -154,6 +158,69 @@ fn bytes_on_the_wire_are_those_of_the_protocol() {
         assert_eq!(sink.send(&step, now).unwrap(), Sent::Taken);
     }
     assert_eq!(sink.send(&edge(248, true), now).unwrap(), Sent::Unknown);
+    server.thread.join().unwrap();
+}
+
+/// One with a screen, until the display channel is linked; then `serve` has main, inputs and display channels.
+fn with_display(mut serve: impl FnMut([UnixStream; 3]) + Send + 'static) -> Server {
+    let (key, mut linked) = (key(), Vec::new());
+    Server::start(3, move |n, mut client| {
+        link(&mut client, &key);
+        match n {
+            0 => {
+                client.write_all(&message(103, &words(&[77, 1, 3, 1, 0, 0, 0, 0]))).unwrap();
+                assert_eq!(read_message(&mut client).0, 104);
+                client.write_all(&message(104, &[2, 0, 0, 0, 2, 0, 3, 0])).unwrap();
+            }
+            1 => client.write_all(&message(101, &[0, 0])).unwrap(),
+            _ => {}
+        }
+        linked.push(client);
+        if n == 2 {
+            serve(core::mem::take(&mut linked).try_into().unwrap());
+        }
+    })
+}
+
+#[test]
+fn places_are_pixels_of_the_screen_and_only_where_the_server_takes_them() {
+    let server = with_display(|[mut main, mut inputs, mut display]| {
+        assert_eq!(read_message(&mut main), (105, vec![2, 0]), "places are asked for");
+        assert_eq!(read_message(&mut display).0, 101);
+        // A picture that nobody looks at, another surface, and the one that is seen.
+        display.write_all(&message(304, &vec![7; 3 << 20])).unwrap();
+        display.write_all(&message(314, &words(&[1, 5, 5, 32, 0]))).unwrap();
+        display.write_all(&message(314, &words(&[0, 1001, 501, 32, 1]))).unwrap();
+        main.write_all(&message(105, &[3, 0, 2, 0])).unwrap();
+        for (x, y) in [(0, 500), (500, 250), (1000, 0)] {
+            assert_eq!(read_message(&mut inputs), (112, [&words(&[x, y])[..], &[0, 0, 0]].concat()));
+        }
+        // The tablet goes, and comes back.
+        main.write_all(&message(105, &[1, 0, 1, 0])).unwrap();
+        assert_eq!(read_message(&mut inputs).0, 111);
+        main.write_all(&message(105, &[3, 0, 1, 0])).unwrap();
+        assert_eq!(read_message(&mut main), (105, vec![2, 0]), "places are asked for again");
+    });
+    let mut sink =
+        server.open(MouseMode::Absolute, &Patience::new(Duration::from_secs(20), &Stop::new().unwrap())).unwrap();
+    let now = HostTime::ZERO;
+    let mut news = Vec::new();
+    while !sink.caps().position {
+        assert!(sink.caps().motion || sink.mode == MODE_ABSOLUTE);
+        sink.pump(now, &mut |n| news.push(n)).unwrap();
+    }
+    assert!(!sink.caps().motion && news.contains(&News::Caps));
+    for (x, y) in [(0, 32_767), (16_384, 16_384), (32_767, 0)] {
+        let step = Step::Move(Move { position: Some(Position { x, y }), ..Move::default() });
+        assert_eq!(sink.send(&step, now).unwrap(), Sent::Taken);
+    }
+    while !sink.caps().motion {
+        sink.pump(now, &mut |_| {}).unwrap();
+    }
+    assert!(!sink.caps().position);
+    sink.send(&Step::Move(Move { motion: Motion { dx: 1, dy: 0 }, ..Move::default() }), now).unwrap();
+    // The server ends when it was asked for places again.
+    while sink.pump(now, &mut |_| {}).is_ok() {}
     server.thread.join().unwrap();
 }
 

@@ -7,7 +7,7 @@ use super::channel::Channel;
 use super::{MESSAGES, Password, SpiceSink, kind, link};
 use crate::input::CodeSet;
 use crate::input::address::Endpoint;
-use crate::input::frame::Edge;
+use crate::input::frame::{Edge, MouseMode};
 use crate::input::sink::{Caps, DESCRIPTORS, News, Sent, Sink, SinkError, Step};
 use crate::input::usbhid::Plug;
 use crate::input::usbhid::device::STEP_MAX;
@@ -37,7 +37,8 @@ pub struct SpiceUsbSink {
 /// # Errors
 /// [`SinkError`].
 pub fn connect(to: &Endpoint, password: &Password, patience: &Patience) -> Result<(Box<dyn Sink>, bool), SinkError> {
-    let opened = SpiceSink::open(to, password, patience)?;
+    // Places are the device's own.
+    let opened = SpiceSink::open(to, password, MouseMode::Relative, patience)?;
     let link = |id| link::link(to, (kind::USB, id), opened.session, password, patience).ok();
     let Some(usb) = opened.usb.iter().find_map(|id| link(*id)) else { return Ok((Box::new(opened.sink), false)) };
     let (usb, held) = (usb.keeping_all(), CodeSet::EMPTY);
