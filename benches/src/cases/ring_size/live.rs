@@ -127,12 +127,41 @@ pub(super) fn table(rows: &[CellRow]) -> Table {
         let o = &row.outcome;
         let mut cells = vec![format!("{} {} {}", row.protocol, row.mode, row.format), row.slots.to_string()];
         let times = [o.handover_us_p50, o.handover_us_p99, o.handover_us_p999, o.handover_us_max, o.jitter_us];
-        cells.extend(times.map(|us| format!("{us:.0}")));
-        cells.push(format!("{:.2}", o.bytes_per_s / 1e9));
-        cells.push(format!("{:.2}", o.unseen_percent()));
-        cells.push(o.frames_torn.to_string());
+        let mut figures: Vec<String> = times.iter().map(|us| format!("{us:.0}")).collect();
+        figures.push(format!("{:.2}", o.bytes_per_s / 1e9));
+        figures.push(format!("{:.2}", o.unseen_percent()));
+        figures.push(o.frames_torn.to_string());
+        if o.frames_due == 0 {
+            // Not one block counts, and nothing is not 0.
+            figures.fill("–".into());
+        }
+        cells.extend(figures);
         cells.push(if row.disturbed { "inconclusive: busy machine".into() } else { String::new() });
         table.rows.push(cells);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol;
+
+    #[test]
+    fn where_no_block_counts_no_figure_is_shown() {
+        let subject = SUBJECTS[0];
+        let load = Load { spec: subject.spec(), slots: 2, speeds: Speeds::DEFAULT };
+        let protocol = protocol::find("lgmp6").unwrap();
+        let (behaviour, mode, length) = (Behaviour::KeepsUp, subject.mode, Default::default());
+        let cell = Cell { protocol, load, mode, behaviour, seed: SEED, length };
+        let row = |outcome: Outcome| {
+            let disturbed = outcome.frames_due == 0;
+            CellRow { live: true, disturbed, ..CellRow::of(&cell, &subject, outcome) }
+        };
+        let counted = Outcome { frames_due: 10, frames_taken: 10, handover_us_p50: 99.0, ..Outcome::default() };
+        let table = table(&[row(middle(&[])), row(counted)]);
+        assert_eq!(table.rows[0][2..10], ["–"; 8]);
+        assert!(table.rows[0][10].contains("inconclusive") && table.rows[1][2] == "99", "{:?}", table.rows);
+        assert!(table.rows.iter().all(|row| row.len() == table.head.len()));
+    }
 }
