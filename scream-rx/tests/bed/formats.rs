@@ -1,11 +1,16 @@
 //! Every format that a guest can choose, through feed and stream to the sink.
 
+use core::time::Duration;
 use scream_rx::channels::{Layout, MaskVerdict};
-use scream_rx::sink::SinkFormat;
-use scream_rx::stream;
+use scream_rx::counters::Counters;
+use scream_rx::ending::Length;
+use scream_rx::sink::{SinkFormat, Source};
+use scream_rx::target::Wishes;
+use scream_rx::{playout, stream};
 use shm_proto::HostTime;
 use shm_proto::guest_sim::tone::Tone;
 use shm_proto::scream::Format;
+use std::sync::Arc;
 
 /// A tone of a second through a stream of `format` to a sink; gives the sink's channels.
 fn through(format: Format, tone: Tone, sink: SinkFormat) -> (Vec<Vec<f32>>, MaskVerdict) {
@@ -102,4 +107,52 @@ fn every_count_of_channels_folds_down_to_two_without_loss_or_clipping() {
             }
         }
     }
+}
+
+#[test]
+fn a_hundred_changes_of_format_a_second_do_no_harm_and_the_last_one_is_heard() {
+    let sink = SinkFormat { rate_hz: 48_000, layout: Layout::STEREO };
+    let counters = Arc::<Counters>::default();
+    let (mut engine, mut streams) =
+        playout::engine(HostTime::ZERO, Wishes::default(), Length::Endless, Arc::clone(&counters));
+    engine.open(sink);
+    let formats = [(48_000, 16, 2, 3), (44_100, 24, 6, 0x3F), (96_000, 32, 8, 0x63F), (192_000, 16, 1, 4)];
+    let tone = Tone::Sine { frequency_hz: 440.0, level_dbfs: -6.0 };
+    let (mut feed, mut next, mut pcm, mut heard) = (None::<stream::Feed>, 0, Vec::new(), Vec::new());
+    for ms in (0..6000u64).step_by(5) {
+        let now = HostTime::ZERO + Duration::from_millis(1000 + ms);
+        // Three seconds of storm; the format after it stays.
+        if ms % 10 == 0 && ms <= 3000 {
+            let (rate_hz, bits, channels, mask) = formats[(ms / 10) as usize % formats.len()];
+            let format = Format::new(rate_hz, bits, channels, mask).unwrap();
+            // Its end tells the engine that nothing more will come of the one before.
+            drop(feed.take());
+            streams.collect();
+            let (new, made, _) = stream::open(format, sink, 0.3).unwrap();
+            streams.send(made);
+            (feed, next) = (Some(new), 0);
+        }
+        let Some(feed) = feed.as_mut() else { continue };
+        if ms % 10 == 0 {
+            let format = feed.format();
+            let frames = u64::from(format.rate_hz() / 100);
+            pcm.resize(frames as usize * format.frame_bytes() as usize, 0);
+            tone.render(next, 0, &format, &mut pcm);
+            feed.push(&pcm, now);
+            next += frames;
+        }
+        let mut out = [9.0; 2 * 240];
+        engine.fill(&mut out, now, Duration::from_millis(10));
+        heard.extend(out.iter().step_by(2).copied());
+    }
+    assert!(heard.iter().all(|x| x.abs() <= 1.0), "nothing is louder than full scale");
+    let (storm, after) = heard.split_at(3 * 48_000);
+    let click = |x: &[f32]| scream_rx::bed::meter::glitches(x, x, 440.0, 48_000.0).worst_click_db;
+    assert!(storm.iter().all(|x| x.abs() < 0.01) || click(storm) < -46.0, "no edges: {}", click(storm));
+    let sounds = after.iter().position(|x| x.abs() > 0.25).expect("the last format is heard");
+    assert!(sounds < 48_000 / 4, "soon: after {} ms", sounds / 48);
+    let calm = &after[48_000..];
+    assert!((level(&calm[..48_000], 440.0, 48_000) + 6.0206).abs() < 0.1, "at its level");
+    assert!(click(calm) < -60.0, "and clean: {}", click(calm));
+    println!("{} starts, sound after {} ms", counters.playout.starts.get(), sounds / 48);
 }
