@@ -8,12 +8,15 @@
 //! |---|---|---|
 //! | 0 | 4 | `RXF1` |
 //! | 4, 8 | 4 each | columns, rows as stored |
-//! | 12 | 4 | pixels: 0 blue, green, red, ignored; 1 red, green, blue, ignored |
+//! | 12 | 4 | pixels, see below |
 //! | 16 | 4 | quarter turns clockwise until it stands upright |
 //! | 20 | 4 | zero |
 //! | 24, 32 | 8 each | number of the picture, session |
 //! | 40, 48 | 8 each | nanoseconds by the host's clock: found, copied |
 //! | 56 | 8 | bytes of rows that follow |
+//!
+//! Pixels: 0 blue, green, red, ignored; 1 red, green, blue, ignored; 2 ten bits each of red, green and blue; 3 half floats of them;
+//! 4 and 5 as 0 and 1, of a guest that sends three bytes. What their numbers mean (HDR) is not kept.
 
 use crate::gpu::grab::Grabber;
 use crate::gpu::upload::Uploader;

@@ -6,42 +6,22 @@ mod rig;
 use frame_rx::cursor::{CursorKind, Pointer, Shape, compose};
 use frame_rx::damage::Damage;
 use frame_rx::gpu::scene::{Filter, Look};
-use frame_rx::gpu::{self, GpuChoice, GpuKind};
-use frame_rx::offscreen::{Offscreen, ScreenshotError};
+use frame_rx::offscreen::ScreenshotError;
 use frame_rx::picture::{PictureFormat, PixelFormat, Rect, Rotation, Size};
-use frame_rx::slots::{self, Intake, Outlet};
 use frame_rx::text;
 use frame_rx::turn::Turning;
 use frame_rx::view::{self, Place, Scale};
-use rig::{available, gpu_lock, publish};
+use rig::{Bench, gpu_lock};
 
 type Rgb = [u8; 3];
 
-/// A screen with the feed's end of its slots.
-struct Bench {
-    screen: Offscreen,
-    intake: Intake<gpu::upload::StagingRows>,
-    outlet: Outlet<gpu::upload::StagingRows>,
-}
-
 impl Bench {
-    fn new() -> Option<Bench> {
-        let software = gpu::list().iter().any(|g| g.kind == GpuKind::Software);
-        if !available("a software GPU (mesa-vulkan-drivers)", software) {
-            return None;
-        }
-        let screen = Offscreen::open(&GpuChoice::Software).unwrap();
-        let (intake, outlet) = slots::pair(slots::Supply::Three);
-        Some(Bench { screen, intake, outlet })
-    }
-
     fn send(&mut self, picture: &Picture, changed: &Damage) {
-        publish(&mut self.intake, &self.screen.staging(), picture.format, changed, &picture.bytes());
+        self.publish(picture.format, changed, &picture.bytes());
     }
 
     fn show(&mut self, picture: &Picture) {
-        self.send(picture, &Damage::everything());
-        self.screen.take(&self.outlet, 0).unwrap().expect("a picture");
+        self.put(picture.format, &picture.bytes());
     }
 
     fn shot(&mut self, size: Size, look: &Look) -> Vec<Rgb> {

@@ -4,16 +4,11 @@
 mod rig;
 
 use frame_rx::cursor::{CursorKind, Pointer, Shape};
-use frame_rx::damage::Damage;
 use frame_rx::gpu::scene::{Filter, Look};
-use frame_rx::gpu::upload::StagingRows;
-use frame_rx::gpu::{self, GpuChoice, GpuKind};
-use frame_rx::offscreen::Offscreen;
 use frame_rx::picture::{PictureFormat, PixelFormat, Rotation, Size};
-use frame_rx::slots::{self, Intake, Outlet};
 use frame_rx::turn::{self, Turned, Turning};
 use frame_rx::view::{self, Scale};
-use rig::{available, gpu_lock, publish};
+use rig::{Bench, gpu_lock};
 
 type Rgb = [f32; 3];
 
@@ -61,30 +56,13 @@ impl Image {
     }
 }
 
-struct Bench {
-    screen: Offscreen,
-    intake: Intake<StagingRows>,
-    outlet: Outlet<StagingRows>,
-}
-
 impl Bench {
-    fn new() -> Option<Bench> {
-        let software = gpu::list().iter().any(|g| g.kind == GpuKind::Software);
-        if !available("a software GPU (mesa-vulkan-drivers)", software) {
-            return None;
-        }
-        let screen = Offscreen::open(&GpuChoice::Software).unwrap();
-        let (intake, outlet) = slots::pair(slots::Supply::Three);
-        Some(Bench { screen, intake, outlet })
-    }
-
     fn show(&mut self, image: &Image, rotation: Rotation) {
         let mut format = PictureFormat::upright(image.size, PixelFormat::Rgba8);
         format.rotation = rotation;
         format.desktop = format.shown();
         let pixels: Vec<u8> = image.bytes().chunks(3).flat_map(|p| [p[0], p[1], p[2], 0]).collect();
-        publish(&mut self.intake, &self.screen.staging(), format, &Damage::everything(), &pixels);
-        self.screen.take(&self.outlet, 0).unwrap().expect("a picture");
+        self.put(format, &pixels);
     }
 
     fn shot(&mut self, window: Size, look: &Look) -> Vec<u8> {

@@ -18,7 +18,7 @@ use crate::headless::explain_gpu;
 use crate::input::capture::Handle;
 use crate::keys::{Hotkeys, Key};
 use crate::link::ScreenEnd;
-use crate::pace::{Cause, Pace, Plan};
+use crate::pace::{Cause, Pace, Plan, Queue};
 use crate::picture::Size;
 use crate::record::Recorder;
 use crate::recovery::Recovery;
@@ -220,7 +220,8 @@ impl App {
             Some(Duration::from_nanos(1_000_000_000_000 / u64::from(millihertz)))
         };
         let waits = painter.waits_for_screen();
-        self.pace.set_interval(waits.then(|| refresh().unwrap_or(USUAL_REFRESH)));
+        let queue = if painter.shows_newest() { Queue::Newest } else { Queue::InOrder };
+        self.pace.set_interval(waits.then(|| refresh().unwrap_or(USUAL_REFRESH)), queue);
     }
 
     fn look_at_guest(&mut self, now: HostTime) {
@@ -293,6 +294,7 @@ impl App {
                 };
                 let (start, now) = (now, clock::now());
                 if drawn.is_shown {
+                    self.pace.took(now.since(start));
                     self.pace.drawn(start);
                     if let Some(at) = painter.overlay.next() {
                         until(at);

@@ -103,6 +103,10 @@ impl Painter {
         self.screen.waits_for_screen()
     }
 
+    pub(super) fn shows_newest(&self) -> bool {
+        self.screen.shows_newest()
+    }
+
     pub(super) fn stats(&self) -> &ScreenStats {
         &self.stats
     }

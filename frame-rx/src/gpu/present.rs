@@ -118,6 +118,11 @@ impl Screen {
         self.config.present_mode != wgpu::PresentMode::Immediate
     }
 
+    /// Whether a frame takes the place of one that waits for the screen.
+    pub fn shows_newest(&self) -> bool {
+        self.config.present_mode == wgpu::PresentMode::Mailbox
+    }
+
     /// How frames reach the screen, for reports.
     pub fn present_mode(&self) -> &'static str {
         match self.config.present_mode {

@@ -3,6 +3,7 @@
 //! With `FRAME_RX_PICTURES=DIR` the windows are kept as PNG files for people to look at.
 
 mod desktop;
+mod economy;
 #[path = "../rig/faults.rs"]
 mod faults;
 mod gpu_loss;

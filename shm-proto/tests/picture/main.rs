@@ -2,14 +2,17 @@
 //!
 //! | file | asks |
 //! |---|---|
-//! | `viewer` | does what was drawn arrive, whatever happens to machine, program, viewer and file? |
+//! | `viewer` | does what was drawn arrive, whatever its kind and place? |
+//! | `life` | is whatever happens to machine, program, session and file said, and followed? |
+//! | `receivers` | what do late, slow, stopped and two receivers get, and what does the guest pay? |
+//! | `pointer` | does the pointer arrive as it is, and go where it is asked to? |
 //! | `lies` | does each lie do what the table says, and nothing worse? |
 //! | `hostile` | does any sequence of actions, garbage and time leave the viewer alive and the region's bounds kept? |
 //! | `switch` | does a guest that comes back with another version just go on? |
 //! | `extremes` | do pictures one pixel high, modes that change at every frame, and minutes of garbage end well? |
 //! | `steady` | does anything allocate while frames flow? |
 //! | `torn` | is a frame accepted by one process whole, while another one writes? |
-//! | `screen` | the receiver they all share: it copies damaged rows, as a real one does |
+//! | `screen`, `rig` | what they share: a receiver that copies damaged rows, as a real one does, and a guest for it |
 //!
 //! The traps of the wire reference (its section 7), and where each is set off:
 //!
@@ -25,7 +28,7 @@
 //! | monochrome height counts both masks; masked alpha is a mode; signed hotspots | `kvmfr_cursor` |
 //! | session numbers repeat, names collide | `lgmp_queues`: a place with another name on it |
 //! | locks have no owner | `lgmp_queues`, `lies`: lock-held |
-//! | a static screen is posted again only for newcomers | `viewer`: a picture that stands still |
+//! | a static screen is posted again only for newcomers | `receivers`: a picture that stands still |
 #![cfg(feature = "guest-sim")]
 
 /// Runs each test for every version of the protocols.
@@ -46,6 +49,10 @@ macro_rules! in_every_version {
 mod extremes;
 mod hostile;
 mod lies;
+mod life;
+mod pointer;
+mod receivers;
+mod rig;
 mod screen;
 mod steady;
 mod switch;
