@@ -18,6 +18,9 @@ packaged() {
 	find packaging -type f 2>/dev/null | sort | while read -r file; do
 		name=$(basename "$file")
 		case $file in
+		packaging/systemd/system/*) echo "$file lib/systemd/system/$name" ;;
+		*sysusers*.conf) echo "$file lib/sysusers.d/$name" ;;
+		packaging/opener/*) echo "$file share/doc/frame-rx/$name" ;;
 		*.service | *.socket | *.path | *.timer) echo "$file lib/systemd/user/$name" ;;
 		*.rules) echo "$file lib/udev/rules.d/$name" ;;
 		*tmpfiles*.conf) echo "$file lib/tmpfiles.d/$name" ;;
@@ -72,7 +75,7 @@ take_away() {
 	done
 	packaged | while read -r _ where; do rm -f "$root/$where"; done
 	generated | while read -r _ _ where; do rm -f "$root/$where"; done
-	rmdir "$root/share/doc/scream-rx/examples" "$root/share/doc/scream-rx" 2>/dev/null || true
+	rmdir "$root/share/doc/scream-rx/examples" "$root/share/doc/scream-rx" "$root/share/doc/frame-rx" 2>/dev/null || true
 	echo "Nothing of scream-rx, frame-rx and rx-bench is left under $root. Settings in your home folder stay."
 }
 

@@ -74,6 +74,11 @@ pub enum Command {
     /// install` brings). Leave QEMU's grab-toggle as it is, both Ctrl keys, as the release chord is: QEMU never sees the
     /// second of them, and so never lets go by itself. The real devices come and go as they like.
     InputProxy(ForwardArgs),
+    /// Open keyboards and mice of a list for users who may not, as root
+    ///
+    /// frame-rx-opener.socket of `make install` starts it for each request; without systemd, `--listen` keeps it running.
+    /// Who gets which stands in the list: a user, `active` or `always`, and a rule as for `--evdev`, line by line.
+    Opener(OpenerArgs),
     /// List GPUs, monitors, keyboards and mice
     Devices(DevicesArgs),
     /// Say how much shared memory display modes need
@@ -153,7 +158,9 @@ pub struct SelftestArgs {
 #[command(next_help_heading = "Keyboard and mouse")]
 pub struct InputArgs {
     /// The way to the guest: auto, usbhid:ADDR, spice-usb:ADDR, spice:ADDR, qmp:PATH, uinput or none [default: auto, SPICE
-    /// at 127.0.0.1:5900 at the first click]
+    /// at 127.0.0.1:5900]
+    ///
+    /// auto connects at the first click; every other way at once.
     #[arg(long, value_name = "WAY")]
     pub input: Option<InputChoice>,
     /// Keys that take the input back, or give it: names joined by +, or KEY@MILLISECONDSms [default: leftctrl+rightctrl]
@@ -199,6 +206,20 @@ pub struct ForwardArgs {
     /// Write figures (counts, microseconds) to this JSON file at the end
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
+}
+
+/// What to open, and for whom.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct OpenerArgs {
+    /// Who gets which devices [default: /etc/frame-rx/devices.conf]
+    #[arg(long, value_name = "FILE")]
+    pub list: Option<PathBuf>,
+    /// Make this socket and serve one client after the other [default: the one client at the standard input]
+    #[arg(long, value_name = "SOCKET")]
+    pub listen: Option<PathBuf>,
+    /// The group that may use the socket of --listen, by name or number [default: frame-rx]
+    #[arg(long, value_name = "GROUP", requires = "listen", default_value = "frame-rx", hide_default_value = true)]
+    pub group: String,
 }
 
 /// What to list.
@@ -432,6 +453,8 @@ mod tests {
             "devices --udev-rules --evdev id=046d:c08b",
             "--evdev auto --evdev /dev/input/by-id/x --keep-on-host usual,capslock --take-at-start",
             "input --evdev name=Logitech --input spice:/run/s --seconds 5 --stats s.json",
+            "opener",
+            "opener --list l --listen /run/s --group 1000",
             "input-proxy --evdev auto --take-at-start",
             "size 1920x1080 1440p",
             "config --explain --scale fit",

@@ -3,11 +3,11 @@
 
 use clap::CommandFactory;
 use frame_rx::app::{Beside, Loop};
-use frame_rx::cli::{Cli, Command, ConfigArgs, ForwardArgs, KeepArgs, RunArgs, ShowArgs, SizeArgs};
+use frame_rx::cli::{Cli, Command, ConfigArgs, ForwardArgs, KeepArgs, OpenerArgs, RunArgs, ShowArgs, SizeArgs};
 use frame_rx::headless::{Headless, Keeping, explain_gpu};
 use frame_rx::input::capture::{self, Handle};
 use frame_rx::input::stats::InputStats;
-use frame_rx::input::uinput;
+use frame_rx::input::{opener, uinput};
 use frame_rx::link::{self, FeedEnd};
 use frame_rx::offscreen::Offscreen;
 use frame_rx::picture::Size;
@@ -20,10 +20,13 @@ use frame_rx::turn::Turning;
 use frame_rx::{demo, devices, doctor, selftest, size};
 use rx_host::exit::{self, Exit, Explain, Failure};
 use rx_host::signals::{Signals, Woken};
-use rx_host::{cli, clock, log};
+use rx_host::{cli, clock, log, people};
 use std::fs::File;
-use std::io::BufWriter;
-use std::path::PathBuf;
+use std::io::{self, BufWriter};
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
             Command::Selftest(args) => selftest::run(&args),
             Command::Input(args) => forward(&args, false),
             Command::InputProxy(args) => forward(&args, true),
+            Command::Opener(args) => serve_opener(&args),
             Command::Devices(args) => devices::run(&args),
             Command::Size(args) => print_sizes(&args),
             Command::Config(args) => print_config(&args),
@@ -98,6 +102,51 @@ fn forward(args: &ForwardArgs, is_proxy: bool) -> anyhow::Result<Exit> {
         stats::write(&figures, path)?;
     }
     Ok(Exit::Done)
+}
+
+/// Opens devices for others: for the client at the standard input, or for all that come to a socket.
+fn serve_opener(args: &OpenerArgs) -> anyhow::Result<Exit> {
+    let list = args.list.as_deref().unwrap_or(Path::new(opener::LIST));
+    let Some(path) = &args.listen else {
+        let client = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
+        let hint = "let frame-rx-opener.socket start it, or use --listen";
+        client.and_then(|client| opener::serve::serve(&client, list)).or_environment("no client is served", hint)?;
+        return Ok(Exit::Done);
+    };
+    let hint = "name a socket that is not there yet, in a folder of root";
+    let group = args.group.parse().ok().or_else(|| people::group_number(&args.group));
+    let Some(group) = group else {
+        return Err(
+            Failure::environment(format!("there is no group {}", args.group), "make it, or name another").into()
+        );
+    };
+    // What everybody may write to is asked by nobody.
+    let open = |bound: UnixListener| {
+        std::os::unix::fs::chown(path, None, Some(group))?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+        Ok(bound)
+    };
+    let bound = UnixListener::bind(path).and_then(open);
+    let listener = bound.or_environment(format!("cannot listen at {}", path.display()), hint)?;
+    let signals = Signals::install()?;
+    listener.set_nonblocking(true)?;
+    let ended = loop {
+        match listener.accept() {
+            Ok((client, _)) => {
+                if let Err(error) = opener::serve::serve(&client, list) {
+                    tracing::debug!("a client went: {error}");
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                if matches!(signals.wait(Duration::from_millis(100)), Woken::Stop) {
+                    break Ok(Exit::Done);
+                }
+            }
+            Err(e) => break Err(e.into()),
+        }
+    };
+    let _ = std::fs::remove_file(path);
+    ended
 }
 
 /// What keys changed in the last run, done again, if that is wanted.

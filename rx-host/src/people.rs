@@ -20,6 +20,11 @@ pub fn user_name(uid: u32) -> Option<String> {
     name_in(&read("/etc/passwd"), uid).map(str::to_owned)
 }
 
+/// The number of a group of this machine, by its name.
+pub fn group_number(name: &str) -> Option<u32> {
+    number_of(&read("/etc/group"), name)
+}
+
 /// A user or group: number and, if known, name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {

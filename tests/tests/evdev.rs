@@ -419,6 +419,38 @@ fn a_device_that_is_not_allowed_yet_is_told_and_read_as_soon_as_it_is() {
     println!("read {:?} after it was allowed", start.elapsed());
     desk.ask("signal input 15");
     desk.vm.wait_after(mark, "RIG-ENDED input exit status: 0", SOON);
+    given_by_the_opener(&mut desk);
+}
+
+/// A user who may open nothing gets what the administrator's list gives, and nothing else.
+fn given_by_the_opener(desk: &mut Desk) {
+    let mark = desk.vm.mark();
+    desk.ask(&format!("mode 600 {KEYBOARD}"));
+    desk.ask("write /run/frame-rx/list 1000 always class=keyboard,name=USB");
+    desk.vm.wait_after(mark, "RIG-WROTE", SOON);
+    desk.run(
+        "opener",
+        "/bin/frame-rx opener --list /run/frame-rx/list --group 1000 --listen /run/frame-rx/opener.sock",
+    );
+    let input = "/bin/frame-rx input --evdev name=USB --input qmp:/tmp/none";
+    desk.ask(&format!("run-as 1000 input {input}"));
+    desk.vm.wait_after(mark, &format!("reads {KEYBOARD}"), SOON);
+    let told = desk.vm.wait_after(mark, &format!("{MOUSE} (mouse, /dev/input/event"), SOON);
+    assert!(told.contains("Permission denied") && told.contains("list does not give you this device"), "{told}");
+    desk.vm.wait_after(mark, &format!("user 1000 gets {KEYBOARD}"), SOON);
+    // Whom the list does not name gets nothing, though in the group.
+    let mark = desk.vm.mark();
+    desk.ask("signal input 15");
+    desk.vm.wait_after(mark, "RIG-ENDED input exit status: 0", SOON);
+    desk.ask("write /run/frame-rx/list 1001 always class=keyboard,name=USB");
+    desk.vm.wait_after(mark, "RIG-WROTE", SOON);
+    desk.ask(&format!("run-as 1000 input {input}"));
+    let told = desk.vm.wait_after(mark, &format!("{KEYBOARD} (keyboard, /dev/input/event"), SOON);
+    assert!(told.contains("list does not give you this device"), "{told}");
+    for id in ["input", "opener"] {
+        desk.ask(&format!("signal {id} 15"));
+        desk.vm.wait_after(mark, &format!("RIG-ENDED {id} exit status: 0"), SOON);
+    }
 }
 
 /// Numbers from a seed, so that a round can be repeated.

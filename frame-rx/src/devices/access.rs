@@ -3,6 +3,7 @@
 use crate::input::address::InputChoice;
 use crate::input::evdev::facts::{Facts, SYS};
 use crate::input::evdev::rule::{Rule, node_of};
+use crate::input::opener;
 use crate::input::uinput::UINPUT;
 use rx_host::doctor::Finding;
 use rx_host::people::{Barrier, Membership, User};
@@ -41,7 +42,9 @@ pub fn findings(rules: &[Rule], choice: Option<&InputChoice>) -> Vec<Finding> {
     let rows: Vec<_> = all.iter().map(|f| (f, Access::of(&f.path(), &user))).collect();
     let group = group_finding(&user.user.name, user.membership(GROUP));
     let uinput = uinput_finding(Access::of(Path::new(UINPUT), &user), choice == Some(&InputChoice::Uinput));
-    [Some(devices_finding(&rows, rules)), group, Some(uinput)].into_iter().flatten().collect()
+    let is_shut = rows.iter().any(|(_, access)| matches!(access, Access::No(_)));
+    let opener = opener_finding(Path::new(opener::SOCKET), &user, is_shut && !rules.is_empty());
+    [Some(devices_finding(&rows, rules)), opener, group, Some(uinput)].into_iter().flatten().collect()
 }
 
 fn devices_finding(rows: &[(&Facts, Access)], asked: &[Rule]) -> Finding {
@@ -75,6 +78,30 @@ fn devices_finding(rows: &[(&Facts, Access)], asked: &[Rule]) -> Finding {
     let found =
         format!("the window's; for --evdev {} of {} are not allowed: {}", shut.len(), rows.len(), shut.join("; "));
     Finding { fix: Some(fix), ..Finding::ok(NAME, found) }
+}
+
+/// Who may not open devices may be given them. Nothing to tell where there is no opener and none is missed.
+fn opener_finding(socket: &Path, user: &User, is_missed: bool) -> Option<Finding> {
+    const NAME: &str = "device opener";
+    const FIX: &str =
+        "sudo systemctl enable --now frame-rx-opener.socket, and a line for you in /etc/frame-rx/devices.conf";
+    match opener::client::check(socket) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let found = "there is none, which could give you devices that you may not open";
+            return is_missed.then(|| Finding { fix: Some(FIX.to_owned()), ..Finding::ok(NAME, found) });
+        }
+        Err(e) => {
+            return Some(Finding::warn(NAME, format!("not asked: {e}"), "give it its unit's owner and mode again"));
+        }
+    }
+    Some(match Access::of(socket, user) {
+        Access::Yes => Finding::ok(NAME, format!("{} may be asked for devices of its list", socket.display())),
+        Access::No(barrier) => {
+            let why = barrier.map(|b| b.describe()).unwrap_or_default();
+            Finding::warn(NAME, format!("may not be asked: {why}"), "sudo gpasswd -a $USER frame-rx, and log in again")
+        }
+    })
 }
 
 /// Whoever is in the group needs no rule, and pays for it.
@@ -124,6 +151,20 @@ mod tests {
         assert_eq!(devices_finding(&[(&mouse, Access::Yes)], &rules).health, Health::Ok);
         assert_eq!(devices_finding(&[], &rules).health, Health::Warn);
         assert_eq!(devices_finding(&[], &[]).health, Health::Ok);
+    }
+
+    #[test]
+    fn an_opener_is_told_if_it_is_there_or_missed() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (socket, user) = (folder.path().join("s"), User::current());
+        assert_eq!(opener_finding(&socket, &user, false), None);
+        assert!(opener_finding(&socket, &user, true).unwrap().fix.unwrap().contains("frame-rx-opener.socket"));
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for (mode, health) in [(0o660, Health::Ok), (0o666, Health::Warn)] {
+            std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(opener_finding(&socket, &user, false).unwrap().health, health, "{mode:o}");
+        }
     }
 
     #[test]

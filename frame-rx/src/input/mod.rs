@@ -17,6 +17,7 @@ pub mod evdev;
 pub mod frame;
 pub mod keylist;
 pub mod keymap;
+pub mod opener;
 pub mod pacer;
 pub mod qmp;
 pub mod router;

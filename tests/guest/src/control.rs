@@ -1,6 +1,7 @@
 //! What the host asks of the machine while it runs, line by line on the second serial port:
 //!
 //! `run ID PROGRAM ARGUMENTS` starts a program that writes to the console, `run-as USER ...` as the user of that number ·
+//! `write FILE WORDS` makes a file of one line, with the folders above it ·
 //! `mode BITS NAME` changes who may open the node of the device with that name, and tells `RIG-MODE name node` · `signal ID NUMBER` sends it one ·
 //! `led NAME CODE VALUE` switches a lamp of the device whose name ends so, as whoever uses it would, and tells
 //! `RIG-SWITCHED name node` · `leds` tells `RIG-LED device lamp brightness` for each. A program that ended is told: `RIG-ENDED ID status`.
@@ -68,6 +69,12 @@ impl Control {
                 let user = user.parse()?;
                 let child = Command::new(program).args(arguments).uid(user).gid(user).spawn()?;
                 self.children.insert((*id).to_owned(), child);
+            }
+            ["write", path, words @ ..] => {
+                let path = PathBuf::from(path);
+                path.parent().map(fs::create_dir_all).transpose()?;
+                fs::write(&path, format!("{}\n", words.join(" ")))?;
+                println!("RIG-WROTE {}", path.display());
             }
             ["mode", bits, name @ ..] => {
                 let (name, bits) = (name.join(" "), u32::from_str_radix(bits, 8)?);

@@ -7,6 +7,7 @@
 use super::event::{EV_LED, EVENT_BYTES, Event, LED_CAPSL, LED_NUML, LED_SCROLLL, REPORT};
 use super::facts::{Class, Facts, NODES};
 use super::report::{Range, Shape};
+use crate::input::opener::{SOCKET, client};
 use crate::input::sink::Leds;
 use crate::input::{Code, CodeSet};
 use input_linux::{AbsoluteAxis, EvdevHandle, EventKind};
@@ -55,7 +56,10 @@ impl Node {
         let path = Path::new(NODES).join(&facts.node);
         let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         let (fd, writes) = match open(&path, OFlags::RDWR | flags, Mode::empty()) {
-            Err(Errno::ACCESS) => (open(&path, OFlags::RDONLY | flags, Mode::empty())?, false),
+            Err(Errno::ACCESS) => match open(&path, OFlags::RDONLY | flags, Mode::empty()) {
+                Err(Errno::ACCESS) => (by_opener(&facts.node)?, true),
+                other => (other?, false),
+            },
             other => (other?, true),
         };
         let handle = EvdevHandle::new(fd);
@@ -158,6 +162,15 @@ impl Node {
             // A lamp that stays dark is no reason to lose the keys.
             let _ = rustix::io::write(&self.handle, &bytes);
         }
+    }
+}
+
+/// Whoever may not open it may be given it. Without a helper it is the plain refusal.
+fn by_opener(node: &str) -> io::Result<OwnedFd> {
+    match client::ask(Path::new(SOCKET), node) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Errno::ACCESS.into()),
+        Err(e) => Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{}, {e}", Errno::ACCESS))),
+        given => given,
     }
 }
 
