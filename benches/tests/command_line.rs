@@ -222,8 +222,10 @@ fn sound_is_measured_from_the_guest_to_the_monitor_of_a_real_server() {
         // A chunk of 20 ms must be whole before anybody can play it; and nobody waits for a third of a second.
         let heard_ms = figure("delay heard p50")["value"].as_f64().unwrap();
         assert!((20.0..330.0).contains(&heard_ms), "{profile}: {heard_ms} ms");
-        let is_busy = figure("delay heard p50")["disturbed"] == true;
-        let (clicks, distortion_db) = (figure("clicks")["value"].as_f64(), figure("THD+N")["value"].as_f64());
-        assert!(is_busy || clicks == Some(0.0) && distortion_db.unwrap() < -60.0, "{clicks:?} {distortion_db:?}");
+        // Neither silence nor noise; and on a machine that is ours, no click.
+        let distortion_db = figure("THD+N")["value"].as_f64().unwrap();
+        assert!(distortion_db < -15.0, "{profile}: {distortion_db} dB");
+        let is_busy = figure("clicks")["disturbed"] == true;
+        assert!(is_busy || figure("clicks")["value"] == 0.0, "{profile}: {}", figure("clicks"));
     }
 }
