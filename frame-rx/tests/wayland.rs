@@ -1,5 +1,5 @@
 //! The program in a window of a Wayland compositor: sway without a screen, the software GPU, and the output's pixels as
-//! grim sees them.
+//! grim sees them; and KWin, for desktops that are enlarged by a fraction, which tells what is on its output itself.
 //!
 //! With `FRAME_RX_PICTURES=DIR` the outputs are kept as PNG files for people to look at.
 
@@ -7,6 +7,8 @@
 mod guest;
 #[path = "rig/keyboard.rs"]
 mod keyboard;
+#[path = "rig/kwin.rs"]
+mod kwin;
 #[path = "rig/monitor.rs"]
 mod monitor;
 #[path = "rig/program.rs"]
@@ -18,6 +20,7 @@ use frame_rx::picture::Size;
 use frame_rx::view::{Scale, place};
 use guest::GuestThread;
 use keyboard::Keyboard;
+use kwin::KWin;
 use monitor::Monitor;
 use program::{Program, frame_rx, until};
 use rx_host::clock;
@@ -66,7 +69,11 @@ fn in_the_middle(rgb: &[u8], picture: Size, output: Size, scale: Scale) -> Vec<u
 }
 
 fn stats(sway: &Sway) -> serde_json::Value {
-    serde_json::from_slice(&std::fs::read(sway.dir.path().join("s.json")).unwrap()).unwrap()
+    stats_in(sway.dir.path())
+}
+
+fn stats_in(folder: &std::path::Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(folder.join("s.json")).unwrap()).unwrap()
 }
 
 #[test]
@@ -282,4 +289,27 @@ fn the_compositor_keeps_the_screen_on_as_long_as_the_guest_wants_it_to() {
     is(false);
     program.signal("TERM");
     assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+}
+
+/// The factors are multiples of 1/120, as the protocol has them.
+#[test]
+fn a_full_screen_picture_is_exact_whatever_fraction_the_desktop_is_enlarged_by() {
+    for (scale, width, height) in [(1.25, 800, 450), (1.5, 960, 540), (5.0 / 3.0, 1067, 600), (1.75, 1120, 630)] {
+        let Some(kwin) = KWin::start(640, 360, scale) else { return };
+        let guest = GuestThread::start(config(width, height, Motion::Still));
+        let mut command = frame_rx(kwin.dir.path(), None);
+        command.env("WAYLAND_DISPLAY", &kwin.display).arg("-f").arg(&guest.path);
+        let mut program = Program::start(command.args("-F --scale 1:1 --input none --stats s.json".split(' ')));
+        program.says("showing the guest");
+        let picture = last_picture(&guest);
+        let shown = || {
+            let shot = kwin.pixels(width as usize, height as usize).ok()??;
+            (shot == picture).then_some(())
+        };
+        until(&format!("the picture at {scale}"), shown, || format!("{}\n{}", program.text(), kwin.log()));
+        program.signal("TERM");
+        assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+        let stats = stats_in(kwin.dir.path());
+        assert!(stats["drawings_direct"].as_u64() >= Some(1), "one to one needs no calculation: {stats}");
+    }
 }

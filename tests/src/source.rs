@@ -117,6 +117,9 @@ fn test_files(texts: &[(String, String)]) -> BTreeSet<String> {
             // The last is where `#[path]` puts the tests of a module that has no folder.
             let beside = format!("{folder}_{name}.rs");
             found.extend([format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs"), beside]);
+            // What a module of tests is divided into.
+            let parts = format!("{folder}/{name}/");
+            found.extend(texts.iter().map(|(_, path)| path).filter(|path| path.starts_with(&parts)).cloned());
         }
     }
     found

@@ -40,7 +40,6 @@ fn a_gpu_that_is_lost_without_a_window_is_opened_again_and_its_pictures_are_whol
     }
     let begun = guest.with(|g| g.frames_begun());
     until("the last pictures", || (guest.with(|g| g.frames_begun()) > begun + 30).then_some(()), || program.text());
-    assert_eq!(guest.with(|g| g.counters().stalls), 0, "the guest had to wait");
     program.signal("TERM");
     assert_eq!(program.ends().code(), Some(0), "{}", program.text());
     let (w, h, rgb) = png_file::read(&dir.path().join("a.png"));
@@ -88,5 +87,4 @@ fn a_gpu_that_never_comes_back_ends_the_run_with_a_sentence_when_it_is_told_to_e
     let told = text.lines().filter(|line| line.starts_with("frame-rx: no")).count();
     assert_eq!(told, 1, "{text}");
     assert!(text.lines().last().is_some_and(|line| line.starts_with("hint: ")), "{text}");
-    assert_eq!(guest.with(|g| g.counters().stalls), 0, "the guest had to wait");
 }
