@@ -414,18 +414,34 @@ impl Capture {
 
     /// The guest releases everything before the connection ends.
     fn farewell(&mut self) {
-        let now = clock::now();
-        self.router.give_back_at_once(now, &mut self.acts);
+        self.router.give_back_at_once(clock::now(), &mut self.acts);
         self.act();
-        let end = now + FAREWELL;
+        if !self.release_to_the_end() && self.pacer.is_busy() && self.is_running {
+            // The way went just now, and perhaps nothing but us lifts what was held by it.
+            self.sink = None;
+            self.pacer.disconnected();
+            let patience = Stop::new().map(|never| Patience::new(CONNECT_GRABBED, &never));
+            if let Some(sink) = patience.ok().and_then(|patience| open(&self.settings, &patience).ok()) {
+                self.is_running = sink.is_heard();
+                self.sink = Some(sink);
+                self.pacer.connected(clock::now());
+                self.release_to_the_end();
+            }
+        }
+        self.publish();
+    }
+
+    /// Sends the last releases, for [`FAREWELL`] at most. Whether there was a way to the guest up to the end.
+    fn release_to_the_end(&mut self) -> bool {
+        let end = clock::now() + FAREWELL;
         while !self.pacer.has_settled() && clock::now() < end {
-            let Ok(due) = self.run_pacer(clock::now()) else { break };
+            let Ok(due) = self.run_pacer(clock::now()) else { return false };
             if self.pump(clock::now()).is_err() || self.sink.is_none() || !self.is_running {
-                break;
+                return false;
             }
             self.wait(due.unwrap_or(end).min(end));
         }
-        self.publish();
+        true
     }
 }
 
