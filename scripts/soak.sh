@@ -24,6 +24,8 @@ while :; do
 	# Keyboards and mice that come and go, and a program that is killed, in a machine: zero keys may hang.
 	RX_ROUNDS=200 cargo test -p rx-tests --test evdev --quiet chaos
 	cargo test --workspace --test programs --test bad_input --test vm --quiet
+	# Ten thousand rounds of what could leave a key down, without a machine: by each of three ways to a played guest.
+	RX_HELD_ROUNDS=3400 RX_HELD_SEED="$(date +%s)" cargo test --release --workspace --exclude rx-tests --lib --quiet -- chaos_tests
 	# A minute of a mouse with 8000 reports a second, and many rounds of what could leave a key down.
 	RX_INPUT_SECONDS=60 RX_CHAOS_ROUNDS=300 cargo test --workspace --test input --quiet
 	[ "$(date +%s)" -lt "$end" ] || break

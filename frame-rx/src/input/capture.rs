@@ -5,24 +5,23 @@
 mod desk;
 mod handle;
 mod watchdog;
+mod ways;
 mod window;
 
 use self::desk::{Desk, OTHERS, POLLED};
 use self::handle::{Event, Shared};
 use self::window::WindowKeys;
-use super::address::{Endpoint, InputChoice, USUAL_SPICE};
+use super::CodeSet;
+use super::address::InputChoice;
 use super::chord::Chord;
 use super::evdev::rule::Rule;
 use super::frame::MouseMode;
 use super::pacer::{Overflow, Pacer};
-use super::qmp::QmpSink;
 use super::router::{Act, Router, SourceId};
 use super::sink::{Caps, Leds, News, Sink, SinkError, Step};
-use super::spice::{self, Password, SpiceSink};
+use super::spice::Password;
 use super::stats::{InputStats, SinkState};
-use super::usbhid::UsbHidSink;
-use super::wire::{Patience, Wire, timespec};
-use super::{CodeSet, uinput::UinputSink};
+use super::wire::{Patience, timespec};
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
@@ -40,6 +39,7 @@ use std::sync::Arc;
 pub use self::desk::TRIAL;
 pub use self::handle::Handle;
 pub use self::watchdog::{SILENCE, Watchdog};
+pub use self::ways::{look, open};
 
 /// Events of the window that may wait for the thread.
 const EVENTS: usize = 1024;
@@ -414,62 +414,35 @@ impl Capture {
 
     /// The guest releases everything before the connection ends.
     fn farewell(&mut self) {
-        let now = clock::now();
-        self.router.give_back_at_once(now, &mut self.acts);
+        self.router.give_back_at_once(clock::now(), &mut self.acts);
         self.act();
-        let end = now + FAREWELL;
-        while !self.pacer.has_settled() && clock::now() < end {
-            let Ok(due) = self.run_pacer(clock::now()) else { break };
-            if self.pump(clock::now()).is_err() || self.sink.is_none() || !self.is_running {
-                break;
+        if !self.release_to_the_end() && self.pacer.is_busy() && self.is_running {
+            // The way went just now, and perhaps nothing but us lifts what was held by it.
+            self.sink = None;
+            self.pacer.disconnected();
+            let patience = Stop::new().map(|never| Patience::new(CONNECT_GRABBED, &never));
+            if let Some(sink) = patience.ok().and_then(|patience| open(&self.settings, &patience).ok()) {
+                self.is_running = sink.is_heard();
+                self.sink = Some(sink);
+                self.pacer.connected(clock::now());
+                self.release_to_the_end();
             }
-            self.wait(due.unwrap_or(end).min(end));
         }
         self.publish();
     }
-}
 
-/// Looks whether something that can be trusted listens where `choice` says, and goes again without a word: a SPICE server
-/// has one client at a time, and this is none.
-///
-/// Blocks, but not longer than `patience`.
-///
-/// # Errors
-/// [`SinkError`].
-pub fn look(choice: &InputChoice, patience: &Patience) -> Result<(), SinkError> {
-    let endpoint = match choice {
-        InputChoice::None => return Ok(()),
-        InputChoice::Auto => USUAL_SPICE,
-        InputChoice::Spice(endpoint) | InputChoice::SpiceUsb(endpoint) | InputChoice::UsbHid(endpoint) => {
-            endpoint.clone()
+    /// Sends the last releases, for [`FAREWELL`] at most. Whether there was a way to the guest up to the end.
+    fn release_to_the_end(&mut self) -> bool {
+        let end = clock::now() + FAREWELL;
+        while !self.pacer.has_settled() && clock::now() < end {
+            let Ok(due) = self.run_pacer(clock::now()) else { return false };
+            if self.pump(clock::now()).is_err() || self.sink.is_none() || !self.is_running {
+                return false;
+            }
+            self.wait(due.unwrap_or(end).min(end));
         }
-        InputChoice::Qmp(path) => Endpoint::Unix(path.clone()),
-        InputChoice::Uinput => return super::uinput::look(),
-    };
-    Wire::connect(&endpoint, patience).map(drop)
-}
-
-/// Connects to where `settings` say.
-///
-/// Blocks, but not longer than `patience`.
-///
-/// # Errors
-/// [`SinkError`].
-pub fn open(settings: &InputSettings, patience: &Patience) -> Result<Box<dyn Sink>, SinkError> {
-    Ok(match &settings.choice {
-        InputChoice::Auto => spice::usb::connect(&USUAL_SPICE, &settings.password, patience)?.0,
-        InputChoice::SpiceUsb(endpoint) => match spice::usb::connect(endpoint, &settings.password, patience)? {
-            (sink, true) => sink,
-            (_, false) => return Err(SinkError::Missing("usbredir channel (give it a usb-redir device on spicevmc)")),
-        },
-        InputChoice::UsbHid(endpoint) => Box::new(UsbHidSink::connect(endpoint, patience)?),
-        InputChoice::Spice(endpoint) => {
-            Box::new(SpiceSink::connect(endpoint, &settings.password, settings.mouse, patience)?)
-        }
-        InputChoice::Qmp(path) => Box::new(QmpSink::connect(path, patience)?),
-        InputChoice::Uinput => Box::new(UinputSink::create()?),
-        InputChoice::None => return Err(SinkError::Missing("way that was asked for")),
-    })
+        true
+    }
 }
 
 #[cfg(test)]

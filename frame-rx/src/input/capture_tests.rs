@@ -123,6 +123,17 @@ fn what_is_typed_arrives_and_what_is_held_is_released_at_the_end() {
 }
 
 #[test]
+fn a_way_that_goes_just_before_the_end_is_found_once_more_to_release_what_was_held() {
+    let rig = Rig::start();
+    rig.key(30, true);
+    rig.expect(0, "a", true);
+    rig.hang_up.send(()).unwrap();
+    rig.stop.request();
+    rig.expect(1, "a", false);
+    rig.end();
+}
+
+#[test]
 fn a_window_that_loses_the_keyboard_releases_and_gives_back() {
     let rig = Rig::start();
     rig.key(56, true);

@@ -34,4 +34,6 @@ pub use codes::{Code, CodeSet};
 pub use frame::{Edge, InputFrame, Lane, Motion, Position, Wheel};
 
 #[cfg(test)]
+mod chaos_tests;
+#[cfg(test)]
 mod model_tests;

@@ -194,3 +194,18 @@ pub trait Sink: Send {
         None
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// For every sink alike: a server that reads nothing makes it busy, never slow, and counts as gone after a while.
+    pub fn check_given_up(sink: &mut dyn Sink, step: &Step) {
+        let mut now = HostTime::ZERO;
+        // The socket's buffer fills, then ours; then the pacer is told to wait.
+        while sink.send(step, now).unwrap() == Sent::Taken {}
+        assert!(sink.pump(now, &mut |_| {}).is_ok());
+        now = now + Duration::from_secs(3);
+        assert!(matches!(sink.pump(now, &mut |_| {}), Err(SinkError::Silent)));
+    }
+}

@@ -326,13 +326,7 @@ fn a_server_that_stops_reading_is_given_up_and_not_waited_for() {
     let server = honest(move |_main, _inputs| {
         let _ = wait.recv();
     });
-    let mut sink = server.connect().unwrap();
-    let mut now = HostTime::ZERO;
-    // The socket's buffer fills, then ours; then the pacer is told to wait.
-    while sink.send(&edge(30, true), now).unwrap() == Sent::Taken {}
-    assert!(sink.pump(now, &mut |_| {}).is_ok());
-    now = now + Duration::from_secs(3);
-    assert!(matches!(sink.pump(now, &mut |_| {}), Err(SinkError::Silent)));
+    crate::input::sink::tests::check_given_up(&mut server.connect().unwrap(), &edge(30, true));
     drop(done);
     server.thread.join().unwrap();
 }

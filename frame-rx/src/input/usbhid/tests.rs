@@ -143,13 +143,8 @@ fn a_server_that_stops_reading_is_given_up_and_not_waited_for() {
     });
     let mut sink = server.connect(SOON).unwrap();
     go_live(&mut sink);
-    let mut now = HostTime::ZERO;
-    // The socket's buffer fills, then ours; then the pacer is told to wait.
     let step = Step::Move(Move { motion: Motion { dx: 1, dy: 0 }, ..Move::default() });
-    while sink.send(&step, now).unwrap() == Sent::Taken {}
-    assert!(sink.pump(now, &mut |_| {}).is_ok());
-    now = now + Duration::from_secs(3);
-    assert!(matches!(sink.pump(now, &mut |_| {}), Err(SinkError::Silent)));
+    crate::input::sink::tests::check_given_up(&mut sink, &step);
     drop(done);
     server.thread.join().unwrap();
 }
