@@ -17,6 +17,8 @@ mod monitor;
 mod png;
 #[path = "../rig/program.rs"]
 mod program;
+#[path = "../rig/unhindered.rs"]
+mod unhindered;
 mod window;
 #[path = "../rig/xvfb.rs"]
 mod xvfb;

@@ -384,7 +384,7 @@ fn a_minimised_window_is_not_drawn_and_the_guest_is_never_slowed() {
     x.until("a hidden window", || hidden(&x).then_some(()));
     let begun = guest.with(|g| g.frames_begun());
     until("200 frames", || guest.with(|g| (g.frames_begun() > begun + 200).then_some(())), || program.text());
-    assert_eq!(guest.with(|g| g.counters().stalls), 0, "the guest had to wait");
+    crate::unhindered::was_not_held_up(&guest);
     // Seen again, it shows the newest picture.
     let begun = guest.with(|g| g.frames_begun());
     x.act(&["windowmap", "--sync", &window]);
