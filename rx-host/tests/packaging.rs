@@ -25,11 +25,12 @@ fn tool(command: &mut Command) -> Option<Output> {
     }
 }
 
-fn verify_unit(dir: &Path, name: &str, text: &str) -> Option<String> {
+/// What systemd says of a unit of this manager, `--user` or `--system`.
+fn verify_unit(dir: &Path, manager: &str, name: &str, text: &str) -> Option<String> {
     let unit = dir.join(name);
     fs::write(&unit, text).unwrap();
     let mut command = Command::new("systemd-analyze");
-    command.args(["--user", "--man=no", "verify"]).arg(&unit).env("XDG_RUNTIME_DIR", dir);
+    command.args([manager, "--man=no", "verify"]).arg(&unit).env("XDG_RUNTIME_DIR", dir);
     let output = tool(&mut command)?;
     let mut said = String::from_utf8_lossy(&output.stderr).into_owned();
     if !output.status.success() {
@@ -47,11 +48,31 @@ fn systemd_takes_the_unit_without_a_word() {
         assert!(unit.contains(program), "`make install` and `service install` look for this path");
         // Not installed where tests run: any program that is there will do.
         let unit = unit.replace(program, "ExecStart=/bin/true ");
-        let Some(said) = verify_unit(dir.path(), name, &unit) else { return };
+        let Some(said) = verify_unit(dir.path(), "--user", name, &unit) else { return };
         assert_eq!(said, "");
-        let misspelt = verify_unit(dir.path(), name, &unit.replace("RestartSec=", "RestrtSec=")).unwrap();
+        let misspelt = verify_unit(dir.path(), "--user", name, &unit.replace("RestartSec=", "RestrtSec=")).unwrap();
         assert!(misspelt.contains("RestrtSec"), "the tool would tell: {misspelt:?}");
         fs::remove_file(dir.path().join(name)).unwrap();
+    }
+}
+
+#[test]
+fn systemd_takes_the_openers_units_without_a_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let units = ["frame-rx-opener@.service", "frame-rx-opener.socket"];
+    let [service, socket] = units.map(|name| read(&format!("systemd/system/{name}")));
+    let program = "ExecStart=/usr/bin/frame-rx ";
+    assert!(service.contains(program), "`make install` looks for this path");
+    let service = service.replace(program, "ExecStart=/bin/true ");
+    for (name, text) in units.into_iter().zip([service, socket]) {
+        let Some(said) = verify_unit(dir.path(), "--system", name, &text) else { return };
+        // Units of the machine that it looks at as well are not ours to judge.
+        let ours: Vec<_> = said.lines().filter(|line| line.contains("frame-rx")).collect();
+        assert!(ours.is_empty(), "{ours:?}");
+        let misspelt = text.replace("SocketMode=", "SoketMode=").replace("RuntimeMaxSec=", "RuntimMaxSec=");
+        let told = verify_unit(dir.path(), "--system", name, &misspelt).unwrap();
+        assert!(told.contains("SoketMode") || told.contains("RuntimMaxSec"), "the tool would tell: {told:?}");
+        fs::write(dir.path().join(name), &text).unwrap();
     }
 }
 
@@ -124,12 +145,22 @@ fn the_desktop_file_has_what_menus_need() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
+/// All files below `dir`.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let inside = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    inside.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
 #[test]
-fn the_package_notes_name_files_that_are_there() {
+fn the_package_notes_name_every_file_and_only_files_that_are_there() {
     let notes = read("deb/README.md");
-    let named: Vec<_> = notes.split('`').filter_map(|word| word.strip_prefix("packaging/")).collect();
-    assert_eq!(named.len(), 5, "{named:?}");
-    for name in named {
+    let words: Vec<_> = notes.split('`').collect();
+    for name in words.iter().filter_map(|word| word.strip_prefix("packaging/")) {
         assert!(packaged(name).is_file(), "{name}");
+    }
+    for file in files(&packaged("")) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let is_named = words.iter().any(|word| word.rsplit('/').next() == Some(name));
+        assert!(is_named || name == "README.md", "{name} is in no row");
     }
 }
