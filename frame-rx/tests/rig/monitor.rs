@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// What came.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ struct Told {
     held: BTreeSet<String>,
     /// To the right and down.
     motion: [i64; 2],
+    /// When a key last went up or down.
+    last_edge: Option<Instant>,
 }
 
 /// Serves one client after the other for as long as the test lasts.
@@ -51,6 +54,11 @@ impl Monitor {
 
     pub fn motion(&self) -> [i64; 2] {
         self.told.lock().unwrap().motion
+    }
+
+    /// When a key last went up or down.
+    pub fn last_edge(&self) -> Option<Instant> {
+        self.told.lock().unwrap().last_edge
     }
 
     /// Waits until a guest would hold these and nothing else.
@@ -90,6 +98,7 @@ impl Told {
                     self.held.remove(&name);
                 }
                 self.keys.push((name, is_down));
+                self.last_edge = Some(Instant::now());
             }
         }
     }

@@ -5,6 +5,9 @@ use crate::guest::GuestThread;
 use crate::monitor::Monitor;
 use crate::program::{Program, frame_rx, until};
 use crate::xvfb::Xvfb;
+use nix::sys::ptrace;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 use shm_proto::guest_sim::pattern::Motion;
 use shm_proto::guest_sim::picture::PictureConfig;
 use shm_proto::guest_sim::pointer::PointerMode;
@@ -160,4 +163,41 @@ fn a_window_that_loses_the_focus_while_it_has_the_keyboard_alone_gives_it_back()
     desk.monitor.holds(&[]);
     desk.x.act(&["keyup", "c"]);
     desk.managers();
+}
+
+/// Stops the window's thread, and it alone, for as long as `act` takes: so it stands behind an X server or a GPU that hangs.
+fn with_a_window_that_hangs<T>(program: &Program, act: impl FnOnce() -> T) -> T {
+    // The thread has the process's number, and belongs to a child of this one.
+    let window = Pid::from_raw(i32::try_from(program.id()).unwrap());
+    ptrace::seize(window, ptrace::Options::empty()).unwrap();
+    ptrace::interrupt(window).unwrap();
+    let stopped = waitpid(window, Some(WaitPidFlag::__WALL)).unwrap();
+    assert!(matches!(stopped, WaitStatus::PtraceEvent(..)), "{stopped:?}");
+    let result = act();
+    ptrace::detach(window, None).unwrap();
+    result
+}
+
+#[test]
+fn the_chord_gives_everything_back_while_the_window_hangs() {
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
+    let desk = Desk::new(x);
+    let (program, _) = desk.start();
+    desk.give(&program);
+    for _ in 0..5 {
+        desk.x.act(&["keydown", "a"]);
+        desk.monitor.holds(&["a"]);
+        let took = with_a_window_that_hangs(&program, || {
+            let begun = Instant::now();
+            desk.x.act(&["key", "F12"]);
+            desk.monitor.holds(&[]);
+            let released = desk.monitor.last_edge().map(|at| at.duration_since(begun));
+            desk.x.act(&["keyup", "a"]);
+            // The window manager has its keys back, too.
+            desk.managers();
+            released
+        });
+        println!("released {took:?} after a program was started that presses the chord");
+        desk.give(&program);
+    }
 }
