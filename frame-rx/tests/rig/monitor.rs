@@ -56,16 +56,11 @@ impl Monitor {
         self.told.lock().unwrap().motion
     }
 
-    /// When a key last went up or down.
-    pub fn last_edge(&self) -> Option<Instant> {
-        self.told.lock().unwrap().last_edge
-    }
-
-    /// Waits until a guest would hold these and nothing else.
-    pub fn holds(&self, keys: &[&str]) {
+    /// Waits until a guest would hold these and nothing else. When a key went up or down for the last time.
+    pub fn holds(&self, keys: &[&str]) -> Option<Instant> {
         let wanted: BTreeSet<String> = keys.iter().map(|k| (*k).to_owned()).collect();
-        let ask = || (self.told.lock().unwrap().held == wanted).then_some(());
-        until(&format!("a guest that holds {keys:?}"), ask, || format!("{:?}", self.told.lock().unwrap()));
+        let ask = || Some(self.told.lock().unwrap()).filter(|told| told.held == wanted).map(|told| told.last_edge);
+        until(&format!("a guest that holds {keys:?}"), ask, || format!("{:?}", self.told.lock().unwrap()))
     }
 }
 
