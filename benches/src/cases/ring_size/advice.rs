@@ -106,7 +106,9 @@ fn choice(subject: &Subject, cells: &Cells<'_>) -> Option<Choice> {
     let (worst, stalls) = (cells.worst(slots), [Behaviour::Stalls, Behaviour::TwoReaders]);
     let more = worst.filter(|worst| *worst >= NOTHING_PERCENT).and_then(|worst| {
         let (n, percent) = cells.best(swept.into_iter().filter(|n| *n > slots))?;
-        let more = More { slots: n, mib: device_mib(protocol.needed_bytes(&spec, n)?), percent };
+        // What the manual says for fewer slots is not too much for more of them.
+        let mib = device_mib(protocol.needed_bytes(&spec, n)?).max(protocol.documented_mib(&spec).unwrap_or(0));
+        let more = More { slots: n, mib, percent };
         (percent + NOTHING_PERCENT < worst).then_some(more)
     });
     Some(Choice {
