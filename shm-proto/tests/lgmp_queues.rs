@@ -4,7 +4,7 @@ use shm_proto::lgmp::host::{Block, Host, HostError, MagicOrder, QueueHandle};
 use shm_proto::lgmp::host_queue::Posted;
 use shm_proto::lgmp::mailbox;
 use shm_proto::lgmp::queue::QueueWords;
-use shm_proto::lgmp::wire::{LAYOUTS, Layout, V5, V6, V7, V10, V12, Waiting, Width};
+use shm_proto::lgmp::wire::{LAYOUTS, Layout, RING_ENTRIES, V5, V6, V7, V10, V12, Waiting, Width};
 use shm_proto::lgmp::{Client, Status, Subscription, Trouble};
 use shm_proto::{HostTime, Region};
 
@@ -518,6 +518,21 @@ fn lgmp_a_ring_that_is_quite_full_is_read_from_its_oldest_message_on(layout: &'s
     }
 }
 
+fn lgmp_the_longest_ring_that_is_believed_is_read_to_its_end_and_round_again(layout: &'static Layout) {
+    let longest = layout.ring.capacity(*RING_ENTRIES.end());
+    let mut rig = Rig::new(layout, longest);
+    let client = rig.joined(1);
+    let mut place = Subscription::take(&client, ID).unwrap();
+    assert_eq!(place.ring().entries(), *RING_ENTRIES.end());
+    for round in 0..2 {
+        for n in 0..longest {
+            assert_eq!(rig.post(round + n), Posted::Sent);
+        }
+        assert_eq!(rig.post(0), Posted::Full);
+        assert_eq!(drain(&client, &mut place), Ok((round..round + longest).collect()));
+    }
+}
+
 fn lgmp_a_viewer_that_is_late_in_one_queue_is_late_where_the_version_says(layout: &'static Layout) {
     let mut rig = Rig::new(layout, 2);
     rig.host.add_queue(8, 2, KEEP_MS as u32).unwrap();
@@ -598,6 +613,7 @@ in_every_version!([
     lgmp_names_are_those_the_producer_hands_out
     lgmp_a_message_for_others_is_passed_over_and_one_for_us_is_found
     lgmp_a_ring_that_is_quite_full_is_read_from_its_oldest_message_on
+    lgmp_the_longest_ring_that_is_believed_is_read_to_its_end_and_round_again
     lgmp_a_viewer_that_is_late_in_one_queue_is_late_where_the_version_says
     lgmp_mail_of_a_stranger_is_dropped_where_senders_have_names
     lgmp_a_message_carries_as_many_bits_as_the_version_has

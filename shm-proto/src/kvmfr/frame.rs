@@ -5,7 +5,8 @@ use super::damage::{Damage, Rect};
 use super::hdr::HdrMetadata;
 use super::pixel::PixelType;
 use super::wire::{
-    FrameLayout, MAX_DAMAGE_RECTS, MAX_PICTURE_SIDE, RECT_BYTES, SDR_WHITE_NITS, Snapshot, WRITE_POINTER_BYTES,
+    FrameLayout, MAX_DAMAGE_RECTS, MAX_DESKTOP_RATIO, MAX_PICTURE_SIDE, RECT_BYTES, SDR_WHITE_NITS, Snapshot,
+    WRITE_POINTER_BYTES,
 };
 use crate::guest::{Corrupt, Guest};
 
@@ -161,6 +162,7 @@ impl Frame {
         let rows = stored.min(u32::try_from(room).unwrap_or(u32::MAX));
         Guest::new(rows).check_that("offset", "such that one row fits behind it", |r| r > 0)?;
         let screen = (get("screenWidth", l.screen_width)?, get("screenHeight", l.screen_height)?);
+        let screen = (side_or("screenWidth", screen.0, width)?, side_or("screenHeight", screen.1, height)?);
         let flags = FrameFlags::new(get("flags", l.flags)?.distrusted());
         Ok(Frame {
             serial: get("frameSerial", l.serial)?.distrusted(),
@@ -177,7 +179,8 @@ impl Frame {
                     false => SDR_WHITE_NITS,
                 },
             },
-            screen: (side_or("screenWidth", screen.0, width)?, side_or("screenHeight", screen.1, height)?),
+            // A desktop that cannot be is no reason to lose the picture.
+            screen: if is_desktop_of(screen, (width, height)) { screen } else { (width, height) },
             rows,
             flags,
             // A display that cannot be is no reason to lose the picture.
@@ -240,7 +243,8 @@ impl Frame {
         self.format.pitch_bytes
     }
 
-    /// The guest's desktop in its own pixels: where the cursor's coordinates live.
+    /// The guest's desktop in its own pixels: where the cursor's coordinates live. The picture's size where the guest says
+    /// none, or one that cannot be.
     pub const fn screen(&self) -> (u32, u32) {
         self.screen
     }
@@ -282,6 +286,14 @@ impl Frame {
 
 fn side(field: &'static str, value: Guest<u32>) -> Result<u32, Corrupt> {
     value.check(field, 1..=MAX_PICTURE_SIDE)
+}
+
+/// Whether a guest's desktop can be as large as `screen` where its picture is as large as `picture`: guests scale pictures
+/// down by some factor, never by a hundred. Pictures may lie on their side.
+fn is_desktop_of(screen: (u32, u32), picture: (u32, u32)) -> bool {
+    // Both are at most 16384, so no product overflows.
+    let near = |a: u32, b: u32| a <= b * MAX_DESKTOP_RATIO && b <= a * MAX_DESKTOP_RATIO;
+    near(screen.0, picture.0) && near(screen.1, picture.1) || near(screen.0, picture.1) && near(screen.1, picture.0)
 }
 
 /// What the guest says SDR white is, if a display can be like that; else the usual.

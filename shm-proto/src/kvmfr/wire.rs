@@ -23,6 +23,8 @@ pub const MAX_DAMAGE_RECTS: u32 = 64;
 pub const MAX_SHAPE_BYTES: u32 = 1 << 20;
 /// The largest side of a picture that is believed, pixels. Ours.
 pub const MAX_PICTURE_SIDE: u32 = 16384;
+/// How many times a side of the guest's desktop may be that of its picture, or the other way round. Ours.
+pub const MAX_DESKTOP_RATIO: u32 = 64;
 /// The largest side of a cursor that is believed, pixels. Ours; stock shapes have at most 512.
 pub const MAX_CURSOR_SIDE: u32 = 1024;
 

@@ -29,6 +29,29 @@ pub struct Screen {
     waited_from: Option<HostTime>,
     /// How long pixels are waited for.
     pub patience: Duration,
+    /// What the viewer allocated since this was set to nothing.
+    pub cost: Cost,
+}
+
+/// What was allocated by the viewer alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cost {
+    pub allocations: u64,
+    /// Bytes that were not given back.
+    pub held_bytes: i64,
+    /// The most there were at once.
+    pub most_bytes: i64,
+}
+
+impl Cost {
+    fn of<T>(&mut self, act: impl FnOnce() -> T) -> T {
+        let mut done = None;
+        let counted = allocation_counter::measure(|| done = Some(act()));
+        self.allocations += counted.count_total;
+        self.most_bytes = self.most_bytes.max(self.held_bytes + counted.bytes_max as i64);
+        self.held_bytes += counted.bytes_current;
+        done.expect("it was done")
+    }
 }
 
 impl Screen {
@@ -46,15 +69,20 @@ impl Screen {
             whole: false,
             waited_from: None,
             patience: Duration::ZERO,
+            cost: Cost::default(),
         }
     }
 
     /// One round of a receiver's feed. With `patience`, a frame that is not yet whole is asked for again, `meanwhile`
     /// being called for the guest to go on.
     pub fn round(&mut self, now: HostTime, mut meanwhile: impl FnMut(HostTime)) -> State {
-        let state = self.viewer.poll(now);
-        self.viewer.take_cursor(now, &mut self.cursor);
-        let Some(pending) = self.viewer.take_frame(now) else { return state };
+        let Screen { viewer, cursor, cost, .. } = self;
+        let state = cost.of(|| {
+            let state = viewer.poll(now);
+            viewer.take_cursor(now, cursor);
+            state
+        });
+        let Some(pending) = cost.of(|| viewer.take_frame(now)) else { return state };
         let frame = *pending.frame();
         let end = frame.pixels_at() + u64::from(frame.rows()) * u64::from(frame.pitch_bytes());
         assert!(end <= self.region_bytes, "a frame ends outside the region");
@@ -67,7 +95,7 @@ impl Screen {
         if pending.ready_rows() < frame.rows() {
             self.given_up += 1;
             self.whole = false;
-            drop(pending);
+            cost.of(|| drop(pending));
             return state;
         }
         let pitch = frame.pitch_bytes() as usize;
@@ -80,9 +108,9 @@ impl Screen {
         }
         for band in frame.damage().bands(frame.rows()) {
             let into = &mut self.pixels[band.start as usize * pitch..];
-            pending.copy_rows(band, into, pitch, Purpose::Read).expect("rows inside the frame");
+            cost.of(|| pending.copy_rows(band, into, pitch, Purpose::Read)).expect("rows inside the frame");
         }
-        match pending.finish() {
+        match cost.of(|| pending.finish()) {
             Outcome::Accepted => {
                 self.whole = true;
                 self.frames.push(frame);
@@ -104,10 +132,15 @@ impl Screen {
         let mut now = from;
         while now.since(from) < duration {
             guest.advance(now).expect("a guest in good memory");
-            self.round(now, |at| guest.advance(at).expect("a guest in good memory"));
-            now = self.waited_from.take().unwrap_or(now).max(now) + MS;
+            now = self.run_round(guest, now);
         }
         now
+    }
+
+    /// The receiver's part of a step. The time of the next.
+    pub fn run_round(&mut self, guest: &mut PictureGuest, now: HostTime) -> HostTime {
+        self.round(now, |at| guest.advance(at).expect("a guest in good memory"));
+        self.waited_from.take().unwrap_or(now).max(now) + MS
     }
 
     pub fn stamp(&self, edge: Edge) -> Option<Stamp> {
