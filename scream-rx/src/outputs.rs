@@ -101,13 +101,11 @@ fn open_pulse(play: &Play, patient: bool) -> Result<Box<dyn Sink + Send>, Failur
             ));
         }
     }
-    let buffer = play.buffer();
     Ok(Box::new(pulse::PulseSink {
         server: None,
         device: play.device.clone(),
         name: play.name.clone(),
-        buffer: buffer.whole,
-        piece: buffer.piece,
+        buffer: play.buffer().whole,
         rest_after: pulse::REST_AFTER,
     }))
 }

@@ -7,7 +7,7 @@ use super::dice::Dice;
 pub enum Asks {
     /// A device with two periods of so many frames, each asked for as soon as one was played; half-normal 0.1 ms late.
     Periods(u32),
-    /// PulseAudio with a buffer of so many milliseconds: a quarter at a time, up to 1 ms late, with a delay that is
+    /// PulseAudio with a buffer of so many milliseconds: a third at a time, up to 1 ms late, with a delay that is
     /// measured each 100 ms to half a millisecond.
     Server(u32),
 }
@@ -64,7 +64,7 @@ impl Sink {
     fn period(&self) -> (u32, u32) {
         match self.model.asks {
             Asks::Periods(frames) => (frames, 2 * frames),
-            Asks::Server(ms) => (ms * self.model.rate_hz / 4000, ms * self.model.rate_hz / 1000),
+            Asks::Server(ms) => (ms * self.model.rate_hz / 3000, ms * self.model.rate_hz / 1000),
         }
     }
 

@@ -40,10 +40,15 @@ const SAME_COUNT: u32 = 6;
 const SAME_S: f64 = 0.002;
 /// How long arrivals must agree on being late or early; a burst after a stall is over sooner. Unit: seconds.
 const AGREE_S: f64 = 0.050;
-/// How far three bins in a row may leave the line before only the newest are believed. Unit: seconds.
+/// How far three bins in a row may leave the line before only the newest are believed: this, or so many times what those
+/// before them leave it by in the root of the mean square. Of slow ticks only two a second are early, and the earlier of
+/// two late ones errs by a third of a millisecond. Units: seconds, times.
 const BEND_S: f64 = 0.000_3;
+const BEND_TIMES: f64 = 4.0;
 /// How far three bins in a row may leave the line before only they are believed. Unit: seconds.
 const BREAK_S: f64 = 0.003;
+/// How far guests' clocks err, as a rule.
+const USUAL_SLOPE: f64 = 300e-6;
 /// The steepest line that is believed: a guest's clock is not 1 % off.
 const MAX_SLOPE: f64 = 0.01;
 
@@ -228,13 +233,17 @@ impl GuestClock {
             self.envelope.pop_front();
         }
         self.envelope.push_back(point);
-        let newest = self.envelope.iter().rev().take(3).map(|p| p.excess_s - self.line.excess_at(p.at_s));
+        let left = |p: &Point| p.excess_s - self.line.excess_at(p.at_s);
+        let newest = self.envelope.iter().rev().take(3).map(left);
         let (low, high) = newest.fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(x), high.max(x)));
+        let before = self.envelope.len().saturating_sub(3);
+        let squares: f64 = self.envelope.iter().take(before).map(|p| left(p) * left(p)).sum();
+        let bend_s = BEND_S.max(BEND_TIMES * (squares / before.max(1) as f64).sqrt());
         let left_by = low.max(-high);
         if self.envelope.len() > MIN_BINS {
             if left_by > BREAK_S {
                 self.envelope.drain(..self.envelope.len() - 3);
-            } else if left_by > BEND_S {
+            } else if left_by > bend_s {
                 let keep = MIN_BINS;
                 self.envelope.drain(..self.envelope.len() - keep);
             }
@@ -251,17 +260,20 @@ impl GuestClock {
         };
     }
 
-    /// The straight line with the least squares, around `at_s`.
+    /// The straight line with the least squares, around `at_s`; its slope is believed only as far as points that lie so
+    /// roughly on it can tell it.
     fn fit(&self, at_s: f64) -> Line {
         let n = self.envelope.len() as f64;
         let mean = |f: fn(&Point) -> f64| self.envelope.iter().map(f).sum::<f64>() / n;
         let (mean_s, mean_excess) = (mean(|p| p.at_s), mean(|p| p.excess_s));
-        let (mut xx, mut xy) = (0.0, 0.0);
+        let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
         for p in &self.envelope {
-            xx += (p.at_s - mean_s) * (p.at_s - mean_s);
-            xy += (p.at_s - mean_s) * (p.excess_s - mean_excess);
+            let (x, y) = (p.at_s - mean_s, p.excess_s - mean_excess);
+            (xx, xy, yy) = (xx + x * x, xy + x * y, yy + y * y);
         }
-        let slope = if xx > 0.0 { (xy / xx).clamp(-MAX_SLOPE, MAX_SLOPE) } else { 0.0 };
+        let rough_s2 = (yy - xy * xy / xx.max(f64::MIN_POSITIVE)).max(0.0) / (n - 2.0).max(1.0);
+        let doubt_s2 = rough_s2 / (USUAL_SLOPE * USUAL_SLOPE);
+        let slope = if xx > 0.0 { (xy / (xx + doubt_s2)).clamp(-MAX_SLOPE, MAX_SLOPE) } else { 0.0 };
         Line { at_s, excess_s: mean_excess + slope * (at_s - mean_s), slope }
     }
 

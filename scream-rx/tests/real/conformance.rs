@@ -179,7 +179,6 @@ fn the_sound_server_keeps_the_contract() {
             device: None,
             name: "conformance".into(),
             buffer: Duration::from_millis(20),
-            piece: Duration::from_millis(5),
             rest_after: pulse::REST_AFTER,
         })
     };

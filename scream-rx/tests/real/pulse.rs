@@ -204,7 +204,6 @@ fn the_device_rests_while_the_guest_is_silent_and_wakes_with_it() {
         device: None,
         name: "resting".into(),
         buffer: Duration::from_millis(20),
-        piece: Duration::from_millis(5),
         rest_after: Duration::from_millis(200),
     };
     sink.run(Box::new(Resting { seen: Arc::clone(&seen), stop }), &control).unwrap();

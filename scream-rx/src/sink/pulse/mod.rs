@@ -32,10 +32,8 @@ pub struct PulseSink {
     pub device: Option<String>,
     /// The name of the stream, as mixers show it.
     pub name: String,
-    /// How much the server and its device hold in all.
+    /// How much the server and its device hold in all. Grows if the server runs empty again and again.
     pub buffer: Duration,
-    /// In which pieces it asks for more. Both grow if the server runs empty again and again.
-    pub piece: Duration,
     /// A guest that is silent for so long lets the server's device sleep.
     pub rest_after: Duration,
 }

@@ -46,9 +46,8 @@ pub(super) struct Playing {
     bytes_per_s: f64,
     frame_bytes: usize,
     room: Room,
-    /// Pieces of the room.
-    pieces: u32,
-    piece: usize,
+    /// What is written at least, in bytes: as much as the server asks for at least.
+    least: usize,
     block: Vec<f32>,
     /// The server ran empty, and where it is was not told since.
     ran_empty: bool,
@@ -65,26 +64,17 @@ pub(super) struct Playing {
 }
 
 impl Playing {
-    /// A stream that is ready, that holds the first and asks for it in pieces of the second.
-    pub(super) fn new(
-        stream: Stream,
-        seen: Rc<Seen>,
-        format: SinkFormat,
-        (whole, piece): (Duration, Duration),
-    ) -> Playing {
+    /// A stream that is ready, and that holds `whole`.
+    pub(super) fn new(stream: Stream, seen: Rc<Seen>, format: SinkFormat, whole: Duration) -> Playing {
         let frame_bytes = format.layout.channels() * WIDTH;
-        let pieces = (whole.as_nanos() / piece.as_nanos().max(1)).clamp(1, 64) as u32;
-        let in_bytes = |d: Duration| (attributes(format, d, d).minreq as usize / frame_bytes).max(1) * frame_bytes;
-        let most = in_bytes(MOST.max(whole) / pieces).max(in_bytes(piece));
-        let piece = in_bytes(piece);
+        let most = attributes(format, MOST.max(whole)).tlength as usize;
         Playing {
             stream,
             seen,
             bytes_per_s: f64::from(format.rate_hz) * frame_bytes as f64,
             frame_bytes,
             room: Room::new(whole),
-            pieces,
-            piece,
+            least: attributes(format, whole).minreq as usize,
             block: vec![0.0; most / WIDTH],
             ran_empty: false,
             wishing: None,
@@ -139,12 +129,14 @@ impl Playing {
             self.ask_for_place(now, underflows > 0);
             // Asked once: each of libpulse's calls asks the system for the number of this process.
             let mut room = self.stream.writable_size().unwrap_or(0);
-            if room >= self.piece && now.since(filled) > STALLED {
+            if room >= self.least && now.since(filled) > STALLED {
                 self.go_on(source, control, &device);
             }
-            while room >= self.piece {
-                room -= self.piece;
-                let Some(going) = self.write_piece(source, control)? else { return self.drain(server) };
+            // All at once: each write is a system call here, and one more on the server's side.
+            while room >= self.least {
+                let bytes = room.min(self.block.len() * WIDTH) / self.frame_bytes * self.frame_bytes;
+                room -= bytes;
+                let Some(going) = self.write(bytes, source, control)? else { return self.drain(server) };
                 filled = now;
                 if going {
                     sounded = now;
@@ -234,9 +226,8 @@ impl Playing {
 
     /// Asks the server to hold `whole` from now on.
     fn hold(&mut self, whole: Duration) {
-        let wanted = attributes(self.format, whole, whole / self.pieces);
-        let frames = wanted.minreq as usize / self.frame_bytes;
-        self.piece = (frames.max(1) * self.frame_bytes).min(self.block.len() * WIDTH);
+        let wanted = attributes(self.format, whole);
+        self.least = wanted.minreq as usize;
         self.wishing = Some(self.stream.set_buffer_attr(&wanted, |_| ()));
     }
 
@@ -277,22 +268,22 @@ impl Playing {
         Some(Duration::from_secs_f64(delay_s.clamp(0.0, 10.0)))
     }
 
-    /// Writes one piece; whether it sounded. Nothing: it was the last one.
-    fn write_piece(&mut self, source: &mut dyn Source, control: &Control) -> Result<Option<bool>, Lost> {
+    /// Writes so many bytes, no more than a block has; whether they sounded. Nothing: they were the last ones.
+    fn write(&mut self, bytes: usize, source: &mut dyn Source, control: &Control) -> Result<Option<bool>, Lost> {
         let gone = |_| Lost::gone();
         let now = clock::now();
         let delay = self.delay(now);
-        let Some(block) = self.block.get_mut(..self.piece / WIDTH) else { return Ok(None) };
+        let Some(block) = self.block.get_mut(..bytes / WIDTH) else { return Ok(None) };
         let (frames, sounding, last) = match delay {
             Some(delay) => {
                 let filled = source.fill(block, now, delay);
                 control.counters.sink.frames.add(filled.frames as u64);
-                (filled.frames, filled.sounding, filled.frames * self.frame_bytes < self.piece)
+                (filled.frames, filled.sounding, filled.frames * self.frame_bytes < bytes)
             }
             // The server has not yet told where it is: silence until it does.
             None => {
                 block.fill(0.0);
-                (self.piece / self.frame_bytes, false, false)
+                (bytes / self.frame_bytes, false, false)
             }
         };
         let mut rest = self.block.get(..frames * self.frame_bytes / WIDTH).unwrap_or_default();

@@ -182,7 +182,7 @@ impl Server {
         let _ = about.set_str(properties::MEDIA_NAME, &wish.name);
         let stream = Stream::new_with_proplist(&mut self.context, &wish.name, &spec, Some(&target.map), &mut about);
         let mut stream = stream.ok_or_else(|| Lost::Gone(format!("the sound server refuses {format}")))?;
-        let buffer = attributes(format, wish.buffer, wish.piece);
+        let buffer = attributes(format, wish.buffer);
         // Where it is we ask ourselves, and not at all while it rests.
         let flags = FlagSet::ADJUST_LATENCY;
         // Without a name the server may put it where the user last moved it.
@@ -195,16 +195,25 @@ impl Server {
             state if state.is_good() && s.context.get_state().is_good() => None,
             _ => Some(Err(Lost::Gone(format!("the sound server refuses a stream ({})", s.context.errno())))),
         })?;
-        Ok(ready.map(|()| Playing::new(stream, seen, format, (wish.buffer, wish.piece))))
+        Ok(ready.map(|()| Playing::new(stream, seen, format, wish.buffer)))
     }
 }
 
-/// What is asked of the server for a stream that shall hold `whole` and be asked for in pieces of `piece`.
-pub(super) fn attributes(format: SinkFormat, whole: Duration, piece: Duration) -> BufferAttr {
-    let bytes_per_s = format.rate_hz as usize * format.layout.channels() * WIDTH;
-    let bytes = |d: Duration| (d.as_secs_f64() * bytes_per_s as f64) as u32;
-    let (tlength, piece) = (bytes(whole), bytes(piece));
-    BufferAttr { maxlength: u32::MAX, tlength, prebuf: piece, minreq: piece, fragsize: u32::MAX }
+/// The server asks for more as soon as this part of all that it holds is missing. What it gives its device is half of what is
+/// left when that was taken off twice: a third of all, and so much it asks for at a time. With a quarter as its part the
+/// device gets a quarter and asks a third more often; with an eighth it gets three, and an answer must be there in less
+/// than half of the time. Source: PulseAudio's manual of buffer attributes, and counted (`scripts/sound-cost.sh`).
+const PARTS: usize = 6;
+
+/// What is asked of the server for a stream that shall hold `whole`. All parts are whole frames: a device that takes others
+/// than are written gets them piecemeal.
+pub(super) fn attributes(format: SinkFormat, whole: Duration) -> BufferAttr {
+    let frame_bytes = format.layout.channels() * WIDTH;
+    let frames = (whole.as_secs_f64() * f64::from(format.rate_hz)).round() as usize;
+    let least = frames.div_ceil(PARTS).max(1) * frame_bytes;
+    let bytes = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let (tlength, least) = (bytes(PARTS * least), bytes(least));
+    BufferAttr { maxlength: u32::MAX, tlength, prebuf: least, minreq: least, fragsize: u32::MAX }
 }
 
 /// Counts what the server reports of the stream.
@@ -285,5 +294,25 @@ fn speaker(position: Position) -> Speaker {
         Position::SideLeft => Speaker::SideLeft,
         Position::SideRight => Speaker::SideRight,
         _ => Speaker::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_whole_frames_in_six_parts_and_hardly_more_than_was_wished() {
+        for (rate_hz, channels, ms) in
+            [(48_000, 2, 15), (48_000, 2, 10), (44_100, 2, 10), (192_000, 8, 60), (8_000, 1, 5)]
+        {
+            let format = SinkFormat { rate_hz, layout: Layout::alsa(channels) };
+            let a = attributes(format, Duration::from_millis(ms));
+            let frame_bytes = (channels * WIDTH) as u32;
+            assert_eq!((a.tlength, a.minreq % frame_bytes), (6 * a.minreq, 0), "{rate_hz} {channels} {ms}");
+            let frames = a.tlength / frame_bytes;
+            let wished = rate_hz * ms as u32 / 1000;
+            assert!((wished..wished + 6).contains(&frames), "{rate_hz} {ms} ms: {frames}");
+        }
     }
 }
