@@ -8,6 +8,7 @@ use crate::input::chord::Chord;
 use crate::input::evdev::rule::Rule;
 use crate::input::frame::MouseMode;
 use crate::input::keylist::KeyList;
+use crate::pace::Draw;
 use crate::view::Scale;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -267,6 +268,10 @@ pub struct ShowArgs {
     /// How frames reach the screen [default: auto, the fastest way that does not tear]
     #[arg(long, value_name = "MODE", hide_short_help = true)]
     pub present: Option<PresentChoice>,
+    /// When frames are drawn that wait for the screen in order (fifo): late, just before it refreshes, while each refresh gets a
+    /// new picture, or at-once, as pictures come [default: late, the picture is younger]
+    #[arg(long, value_name = "WHEN", value_enum, hide_short_help = true, hide_possible_values = true)]
+    pub draw: Option<Draw>,
     /// Open the window without a frame
     #[arg(long, hide_short_help = true)]
     pub borderless: bool,

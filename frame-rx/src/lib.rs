@@ -13,6 +13,7 @@
 #![deny(unsafe_code)]
 
 pub mod app;
+pub mod arrivals;
 pub mod asks;
 pub mod cli;
 pub mod cursor;

@@ -1,8 +1,17 @@
 //! When to draw. A guest whose picture stands still causes no drawing at all; a pointer that moves a thousand times in
 //! a second causes no more drawing than the screen can show, or twice that where the newest drawing is shown and drawing is
-//! cheap; a hidden window causes none. Pure: the caller passes the time.
+//! cheap; a hidden window causes none; and where drawings are shown in order, each is made as late as it can be ([`late`]).
+//! Pure: the caller passes the time.
+
+mod late;
+mod lead;
+mod refresh;
+mod supply;
+
+pub use late::{Aim, Draw, Seen};
 
 use core::time::Duration;
+use late::Late;
 use shm_proto::HostTime;
 
 /// Why the window should be drawn anew.
@@ -40,11 +49,15 @@ pub struct Pace {
     interval: Option<Duration>,
     sight: Sight,
     guest_waits: bool,
+    /// It is a picture that waits, not the pointer alone.
+    picture_waits: bool,
     window_waits: bool,
     earliest: HostTime,
     queue: Queue,
     /// What a drawing takes lately.
     cost: Option<Duration>,
+    draw: Draw,
+    late: Late,
 }
 
 /// What becomes of a drawing that comes before the one ahead of it was shown.
@@ -73,21 +86,27 @@ impl Pace {
             interval,
             sight: Sight::Visible,
             guest_waits: false,
+            picture_waits: false,
             window_waits: false,
             earliest: HostTime::ZERO,
             queue: Queue::default(),
             cost: None,
+            draw: Draw::AtOnce,
+            late: Late::default(),
         }
+    }
+
+    /// When frames are drawn that are shown in order.
+    pub fn set_draw(&mut self, draw: Draw) {
+        self.draw = draw;
     }
 
     /// The window came to a screen with another refresh interval, or another queue.
     pub fn set_interval(&mut self, interval: Option<Duration>, queue: Queue) {
         (self.interval, self.queue) = (interval, queue);
-    }
-
-    /// A drawing took so long. A slow one counts at once, quick ones only bit by bit.
-    pub fn took(&mut self, cost: Duration) {
-        self.cost = Some(self.cost.map_or(cost, |before| cost.max(before - before / 16)));
+        if let Some(interval) = interval {
+            self.late.set_nominal(interval);
+        }
     }
 
     /// The least time between two drawings for the guest's sake.
@@ -97,10 +116,22 @@ impl Pace {
         Some(if is_cheap && self.queue == Queue::Newest { interval / 2 } else { interval })
     }
 
+    /// What waiting for the refresh says, where that is of use.
+    fn held(&self, now: HostTime) -> Option<Plan> {
+        let may_hold = self.draw == Draw::Late && self.queue == Queue::InOrder && self.interval.is_some();
+        if may_hold { self.late.plan(now, self.picture_waits) } else { None }
+    }
+
+    /// A picture of the guest was complete at `at`, whether or not it is ever drawn. To be told in order.
+    pub fn arrived(&mut self, at: HostTime) {
+        self.late.arrived(at);
+    }
+
     /// Remembers that there is something to draw.
     pub fn note(&mut self, cause: Cause) {
         match cause {
-            Cause::Picture | Cause::Pointer => self.guest_waits = true,
+            Cause::Picture => (self.guest_waits, self.picture_waits) = (true, true),
+            Cause::Pointer => self.guest_waits = true,
             Cause::Window => self.window_waits = true,
         }
     }
@@ -129,6 +160,9 @@ impl Pace {
         if !self.guest_waits {
             return Plan::Idle;
         }
+        if let Some(plan) = self.held(now) {
+            return plan;
+        }
         match self.least() {
             None => Plan::Now,
             Some(interval) => {
@@ -138,17 +172,28 @@ impl Pace {
         }
     }
 
-    /// The window was drawn, beginning at `now`, with everything that was noted before.
-    pub fn drawn(&mut self, now: HostTime) {
-        self.guest_waits = false;
-        self.window_waits = false;
+    /// The window was drawn, beginning at `start` and for so long, with everything that was noted before. The refresh that it
+    /// was drawn for, if that is known.
+    pub fn drawn(&mut self, start: HostTime, took: Duration) -> Option<Aim> {
+        // A slow drawing counts at once, quick ones only bit by bit.
+        self.cost = Some(self.cost.map_or(took, |before| took.max(before - before / 16)));
+        let was_held = !self.window_waits && self.held(start) == Some(Plan::Now);
+        (self.guest_waits, self.picture_waits, self.window_waits) = (false, false, false);
         if let Some(interval) = self.least() {
             // From the planned instant, not from the real one: being early once does not make the rate higher.
-            self.earliest = self.earliest.max(now) + interval;
+            self.earliest = self.earliest.max(start) + interval;
         }
+        self.late.drawn(start, took, was_held)
+    }
+
+    /// The window system told when a frame was shown. Whether that was later than what it was held back for.
+    pub fn seen(&mut self, seen: &Seen) -> bool {
+        self.late.seen(seen)
     }
 }
 
+#[cfg(test)]
+mod late_tests;
 #[cfg(test)]
 mod screen_tests;
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::input::keylist::KeyList;
 use crate::input::spice::Password;
 use crate::keys::Keys;
 use crate::overlay::Shown;
+use crate::pace::Draw;
 use crate::picture::{Rotation, Size};
 use crate::view::Scale;
 use clap::ValueEnum;
@@ -49,6 +50,8 @@ pub struct Show {
     pub follow_window: bool,
     /// How frames reach the screen.
     pub present: PresentChoice,
+    /// When frames are drawn that are shown in order.
+    pub draw: Draw,
     /// Which GPU.
     pub gpu: GpuChoice,
     /// No frame around the window.
@@ -133,6 +136,8 @@ pub struct Low {
     follow_window: Option<bool>,
     #[serde(deserialize_with = "word")]
     present: Option<PresentChoice>,
+    #[serde(deserialize_with = "word")]
+    draw: Option<Draw>,
     gpu: Option<String>,
     #[serde(deserialize_with = "parsed")]
     input: Option<InputChoice>,
@@ -161,6 +166,7 @@ const FILTER: About = About { name: "filter", why: "soft where scaled, exact whe
 const ROTATE: About = About { name: "rotate", why: "the guest knows which way is up" };
 const FOLLOW_WINDOW: About = About { name: "follow-window", why: "the guest's mode is the guest's" };
 const PRESENT: About = About { name: "present", why: "the fastest way that does not tear" };
+const DRAW: About = About { name: "draw", why: "the newest picture, where each refresh gets a new one" };
 const BORDERLESS: About = About { name: "borderless", why: "a window as the desktop makes them" };
 const SCREENSHOTS: About =
     About { name: "screenshots", why: "~/Pictures if it is there, else where the program was started" };
@@ -273,6 +279,7 @@ fn show(l: &mut Layers, args: &ShowArgs, low: &Low) -> Result<Show, SettingsErro
     };
     let follow_window = l.pick_switch(&FOLLOW_WINDOW, args.follow_window, low.follow_window);
     let present = pick_word(l, &PRESENT, args.present, low.present, PresentChoice::default());
+    let draw = pick_word(l, &DRAW, args.draw, low.draw, Draw::default());
     let typed = args.gpu.as_ref().map(|g| g.name().to_owned());
     let gpu = l.pick(&GPU, typed, low.gpu.clone(), GpuChoice::default().name().to_owned());
     let Ok(gpu) = gpu.parse();
@@ -289,6 +296,7 @@ fn show(l: &mut Layers, args: &ShowArgs, low: &Low) -> Result<Show, SettingsErro
         rotate,
         follow_window,
         present,
+        draw,
         gpu,
         borderless,
         keys,
@@ -470,13 +478,14 @@ mod tests {
     #[test]
     fn the_printed_settings_are_a_file_that_gives_the_same_settings() {
         let (s, layers) = from(
-            "--scale 1:1 --gpu radeon --output DP-1 --window 640x480 --rotate 270 --follow-window --present fifo",
+            "--scale 1:1 --gpu radeon --output DP-1 --window 640x480 --rotate 270 --follow-window --present fifo --draw at-once",
             "",
         )
         .unwrap();
         let (again, _) = from("", &layers.to_toml()).unwrap();
         assert_eq!(s, again);
         assert_eq!((s.show.rotate, s.show.follow_window), (Some(Rotation::ThreeQuarters), true));
+        assert_eq!((s.show.present, s.show.draw), (PresentChoice::Fifo, Draw::AtOnce));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the receiver counts, and the two forms in which it tells: figures for `--stats`, lines for people.
 
+use crate::arrivals::Arrivals;
 use crate::guest::GuestInfo;
 use crate::trace::{GuestTook, Stage};
 use rx_host::exit::Failure;
@@ -44,6 +45,8 @@ pub struct FeedStats {
     /// How bright the display is that the newest picture was made for. Unit: cd/m2. 0: the guest does not say.
     hdr_nits: AtomicU64,
     viewer: [AtomicU64; 4],
+    /// When pictures were complete.
+    pub arrivals: Arrivals,
     /// Written when a session begins, never while pictures flow.
     guest: Mutex<Option<Arc<GuestInfo>>>,
 }
@@ -142,6 +145,23 @@ pub struct ScreenStats {
     pub show: Histogram,
     /// How long one drawing took, waiting for the screen included.
     pub draw: Histogram,
+    /// From finding a picture to its being seen, as the window system told; nothing where it tells nothing.
+    pub age: Histogram,
+    /// By what it told; by frame callbacks it tells when it took the frame up.
+    pub age_told_by: Option<&'static str>,
+    /// Drawings that were held back for a refresh, and told of.
+    pub held: Counter,
+    /// Of those, how many were shown later than at that refresh.
+    pub held_late: Counter,
+}
+
+impl ScreenStats {
+    /// How old pictures were when they were seen, if the window system tells.
+    pub fn age_in_words(&self) -> Option<String> {
+        let age = self.age.summary();
+        let ms = |ns: u64| ns as f64 / 1e6;
+        (age.count > 0).then(|| format!("{:.1} ms (99 % {:.1} ms)", ms(age.p50), ms(age.p99)))
+    }
 }
 
 /// Figures without a picture, for what a run without one adds.
@@ -172,13 +192,19 @@ pub fn figures(feed: &FeedStats, screen: &ScreenStats) -> Figures {
         .count("looks_idle", feed.idle_looks.get())
         .count("drawings", screen.drawn.get())
         .count("drawings_direct", screen.direct.get())
+        .count("drawings_held", screen.held.get())
+        .count("drawings_held_late", screen.held_late.get())
         .count("gpus_reopened", screen.reopened.get())
         .count("copied_bytes", feed.copied_bytes.get())
         .count("changed_bytes", feed.changed_bytes.get())
         .spread_ms("pickup", &feed.pickup.summary())
         .spread_ms("copy", &feed.copy.summary())
         .spread_ms("show", &screen.show.summary())
-        .spread_ms("draw", &screen.draw.summary());
+        .spread_ms("draw", &screen.draw.summary())
+        .spread_ms("age", &screen.age.summary());
+    if let Some(told_by) = screen.age_told_by {
+        f.text("age_told_by", told_by);
+    }
     for (name, histogram) in GuestTook::NAMES.iter().zip(&feed.guest_stages) {
         let summary = histogram.summary();
         if summary.count > 0 {
@@ -212,7 +238,7 @@ pub fn lines(feed: &FeedStats, screen: &ScreenStats) -> Vec<String> {
             _ => format!("median {}, 99 % within {}, at most {}", ms(s.p50), ms(s.p99), ms(s.max)),
         }
     };
-    vec![
+    let mut lines = vec![
         match screen.drawn.get() {
             0 => format!("frames shown    {} (brought to the GPU; there was no window)", screen.shown.get()),
             drawn => format!("frames shown    {} (the window was drawn {drawn} times)", screen.shown.get()),
@@ -230,7 +256,11 @@ pub fn lines(feed: &FeedStats, screen: &ScreenStats) -> Vec<String> {
         format!("pickup delay    {}", spread(&feed.pickup)),
         format!("copy time       {}", spread(&feed.copy)),
         format!("to the screen   {}", spread(&screen.show)),
-    ]
+    ];
+    if screen.age.summary().count > 0 {
+        lines.push(format!("seen, old       {}", spread(&screen.age)));
+    }
+    lines
 }
 
 /// Writes the figures of a run.
@@ -270,6 +300,11 @@ mod tests {
         assert_eq!(f.get("schema").unwrap(), SCHEMA);
         assert_eq!(f.get("pickup_ms_p50").unwrap(), 2.0);
         assert!(f.get("copy_ms_p50").unwrap().is_null(), "nothing was copied");
-        assert_eq!(lines(&feed, &screen).len(), 5);
+        assert_eq!((lines(&feed, &screen).len(), screen.age_in_words()), (5, None), "no window system told anything");
+        screen.age.record(12_300_000);
+        assert!(f.get("age_ms_p50").unwrap().is_null());
+        assert_eq!(figures(&feed, &screen).get("age_count").unwrap(), 1);
+        assert_eq!(lines(&feed, &screen).len(), 6);
+        assert!(screen.age_in_words().unwrap().starts_with("12.3 ms"), "{:?}", screen.age_in_words());
     }
 }

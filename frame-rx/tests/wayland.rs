@@ -140,6 +140,41 @@ fn every_present_mode_shows_a_moving_guest_full_screen() {
     }
 }
 
+/// How old pictures were when they were taken up, at the median and in milliseconds, and how many drawings were held back.
+fn age(folder: &std::path::Path, name: &str) -> (f64, u64) {
+    let stats: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap();
+    assert_eq!(stats["age_told_by"], "frame callbacks", "this sway never answers presentation-time: {stats}");
+    (stats["age_ms_p50"].as_f64().unwrap(), stats["drawings_held"].as_u64().unwrap())
+}
+
+/// Two windows side by side at the same time: what else the machine does, it does to both.
+#[test]
+fn a_faster_guests_pictures_are_younger_where_they_are_drawn_late() {
+    let Some((_gpu, sway)) = sway::compositor(640, 180) else { return };
+    let mut tried = Vec::new();
+    // A machine that leaves the guest no time to be faster than the screen gets another try.
+    for _ in 0..3 {
+        let faster = PictureConfig { rate_hz: 144, ..config(320, 180, Motion::Bar) };
+        let guests = [(), ()].map(|()| GuestThread::start(faster.clone()));
+        let flags = ["late", "at-once"]
+            .map(|draw| format!("--input none --present fifo --draw {draw} --frames 400 --stats {draw}.json"));
+        let mut programs = [0, 1].map(|i| start(&sway, &guests[i], &flags[i]));
+        for program in &mut programs {
+            assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+        }
+        let (late_ms, held) = age(sway.dir.path(), "late.json");
+        let (at_once_ms, none) = age(sway.dir.path(), "at-once.json");
+        guests.iter().for_each(unhindered::was_not_held_up);
+        assert_eq!(none, 0, "nothing is held back unasked");
+        tried.push((late_ms, held, at_once_ms));
+        if late_ms < at_once_ms && held >= 100 {
+            println!("drawn late {late_ms:.1} ms, at once {at_once_ms:.1} ms, {held} of 400 held back");
+            return;
+        }
+    }
+    panic!("drawn late (ms, held back), at once (ms): {tried:?}");
+}
+
 #[test]
 fn a_monitor_is_found_by_its_name_and_an_unknown_one_is_told() {
     let Some((_gpu, sway)) = sway::compositor(320, 180) else { return };

@@ -6,13 +6,16 @@ mod desktop;
 mod input;
 pub mod monitors;
 mod paint;
+mod present;
 mod recovery;
 mod session_bus;
+mod shown;
 mod title;
 mod wayland;
 mod wishes;
 
 use crate::feed::{Tell, Told};
+use crate::gpu::GpuError;
 use crate::gpu::present::Screen;
 use crate::headless::explain_gpu;
 use crate::input::capture::Handle;
@@ -28,11 +31,12 @@ use crate::state::{Announcer, GuestState};
 use core::time::Duration;
 use desktop::Desktop;
 use input::WindowInput;
-use paint::Painter;
+use paint::{Drawn, Painter};
 use rx_host::clock;
 use rx_host::exit::Failure;
 use rx_host::signals::Stop;
 use shm_proto::HostTime;
+use shown::Shown;
 use std::sync::Arc;
 use wayland::Wayland;
 use winit::application::ApplicationHandler;
@@ -140,6 +144,8 @@ struct App {
     desktop: Desktop,
     /// What a Wayland compositor is asked for; nothing with another window system.
     wayland: Option<Wayland>,
+    /// When frames were shown.
+    shown: Shown,
     recovery: Recovery,
     /// The GPU was lost; when to open one again.
     reopen_at: Option<HostTime>,
@@ -172,6 +178,7 @@ impl App {
             not_before: HostTime::ZERO,
             desktop: Desktop::default(),
             wayland: None,
+            shown: Shown::default(),
             recovery: Recovery::default(),
             reopen_at: None,
             failure: None,
@@ -203,6 +210,8 @@ impl App {
         let _ = self.link.staging.send(screen.gpu().staging());
         self.input.opened(&window);
         self.wayland = Wayland::open(window.clone(), event_loop.owned_display_handle());
+        self.shown = Shown::open(&window);
+        self.pace.set_draw(self.show.draw);
         self.window = Some(window);
         let mut painter = Painter::new(screen, &self.show, self.recorder.take());
         painter.input = self.input.stats();
@@ -276,6 +285,7 @@ impl App {
         if let Some(at) = self.reopen(now)? {
             return Ok([Some(at), self.ends_at].into_iter().flatten().min());
         }
+        self.hear_of_frames(now);
         let Some(painter) = &mut self.painter else { return Ok(self.ends_at) };
         let overlay = painter.overlay.next().filter(|_| !self.pace.is_hidden());
         if overlay.is_some_and(|at| now >= at) {
@@ -288,15 +298,14 @@ impl App {
             Plan::At(at) => until(at),
             Plan::Now if now < self.not_before => until(self.not_before),
             Plan::Now => {
-                let drawn = match painter.draw(&self.link, &self.state) {
+                let drawn = match self.draw() {
                     Ok(drawn) => drawn,
                     Err(error) => return self.lost(error).map(Some),
                 };
                 let (start, now) = (now, clock::now());
                 if drawn.is_shown {
-                    self.pace.took(now.since(start));
-                    self.pace.drawn(start);
-                    if let Some(at) = painter.overlay.next() {
+                    self.handed_over(start, now.since(start), drawn.found);
+                    if let Some(at) = self.painter.as_ref().and_then(|painter| painter.overlay.next()) {
                         until(at);
                     }
                 } else {
@@ -313,6 +322,14 @@ impl App {
             }
         }
         Ok(wake)
+    }
+
+    fn draw(&mut self) -> Result<Drawn, GpuError> {
+        self.ask_when_shown();
+        match &mut self.painter {
+            Some(painter) => painter.draw(&self.link, &self.state),
+            None => Ok(Drawn::default()),
+        }
     }
 
     /// The first picture decides the window's size, unless the user did.

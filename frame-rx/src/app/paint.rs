@@ -10,6 +10,7 @@ use crate::input::stats::InputStats;
 use crate::link::ScreenEnd;
 use crate::offscreen::{Taken, write_screenshot};
 use crate::overlay::{Facts, Overlay};
+use crate::pace::Seen;
 use crate::picture::Size;
 use crate::record::Recorder;
 use crate::settings::{End, Show};
@@ -74,6 +75,8 @@ pub(super) struct Drawn {
     pub is_shown: bool,
     /// The picture has another size than the one before.
     pub new_size: Option<Size>,
+    /// When the picture in it was found, if it is new.
+    pub found: Option<HostTime>,
 }
 
 impl Painter {
@@ -194,6 +197,7 @@ impl Painter {
             self.stats.drawn.inc();
             self.stats.draw.record_duration(end.since(start));
             if let Some((times, fetched)) = self.fresh.take() {
+                drawn.found = Some(times.found);
                 self.stats.shown.inc();
                 self.stats.show.record_duration(end.since(times.copied));
                 let took = Took::new(&times, fetched, drawing, end);
@@ -209,6 +213,20 @@ impl Painter {
             drawn.new_size = picture;
         }
         Ok(drawn)
+    }
+
+    /// The window system told of a frame, with a new picture that was found at `found`; later than it was drawn for, or not.
+    pub(super) fn seen(&mut self, seen: &Seen, found: Option<HostTime>, is_late: bool, told_by: &'static str) {
+        if let Some(found) = found {
+            self.stats.age.record_duration(seen.at.since(found));
+            self.stats.age_told_by = Some(told_by);
+        }
+        if seen.aim.is_some_and(|aim| aim.is_held) {
+            self.stats.held.inc();
+        }
+        if is_late {
+            self.stats.held_late.inc();
+        }
     }
 
     /// The newest picture to the GPU.
@@ -255,7 +273,9 @@ impl Painter {
             return;
         }
         let made_for = link.feed.hdr_nits().map(|nits| format!("\nmade for a display of {nits} cd/m2"));
-        let words = format!("{}\n{}{}", self.manner_in_words(), self.screen.gpu().info(), made_for.unwrap_or_default());
+        let age = self.stats.age_in_words().map(|age| format!("\nseen {age} after it came"));
+        let beside = [age, made_for].into_iter().flatten().collect::<String>();
+        let words = format!("{}\n{}{beside}", self.manner_in_words(), self.screen.gpu().info());
         let facts = Facts {
             found: link.feed.found.get(),
             shown: self.stats.shown.get(),

@@ -415,6 +415,7 @@ impl Copy<'_> {
         }
         slot.times = Times { looked: self.looked, found: self.found, copied: clock::now(), waited, guest };
         stats.set_guest_stages(guest, hdr);
+        stats.arrivals.came(slot.times.copied);
         stats.copied.inc();
         stats.copied_bytes.add(bytes);
         stats.changed_bytes.add(self.changed.pixels(format.stored) * u64::from(format.pixel.source_bytes()));

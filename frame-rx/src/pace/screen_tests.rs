@@ -7,39 +7,39 @@ use super::*;
 const DRAW_NS: [u64; 2] = [1_500_000, 300_000];
 /// How long a run is. Unit: ns.
 const RUN_NS: u64 = 60_000_000_000;
-const FROM_NS: u64 = 1_000_000_000;
+pub(super) const FROM_NS: u64 = 1_000_000_000;
 
 /// A guest and a screen.
 #[derive(Clone, Copy, Debug)]
-struct Case {
-    queue: Queue,
-    guest_hz: u64,
-    screen_hz: u64,
+pub(super) struct Case {
+    pub(super) queue: Queue,
+    pub(super) guest_hz: u64,
+    pub(super) screen_hz: u64,
     /// Each picture is late by up to so much, evenly. Unit: ns.
-    jitter_ns: u64,
-    seed: u64,
+    pub(super) jitter_ns: u64,
+    pub(super) seed: u64,
     /// What a drawing takes. Unit: ns.
-    draw_ns: u64,
+    pub(super) draw_ns: u64,
 }
 
 /// What came of a run.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     /// Refreshes that showed nothing new.
-    missed: u64,
+    pub(super) missed: u64,
     /// From a picture's arrival to the refresh, over all refreshes. Unit: ns.
-    age_ns: u64,
-    refreshes: u64,
-    drawings: u64,
-    pictures: u64,
+    pub(super) age_ns: u64,
+    pub(super) refreshes: u64,
+    pub(super) drawings: u64,
+    pub(super) pictures: u64,
 }
 
 impl Seen {
-    fn mean_age_ms(&self) -> f64 {
+    pub(super) fn mean_age_ms(&self) -> f64 {
         self.age_ns as f64 / self.refreshes.max(1) as f64 / 1e6
     }
 
-    fn show(&mut self, vblank: u64, newest: &mut Option<u64>, shown: Option<u64>) {
+    pub(super) fn show(&mut self, vblank: u64, newest: &mut Option<u64>, shown: Option<u64>) {
         self.refreshes += 1;
         if shown.is_none() || shown == *newest {
             self.missed += 1;
@@ -49,14 +49,14 @@ impl Seen {
     }
 }
 
-fn dice(seed: &mut u64) -> u64 {
+pub(super) fn dice(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *seed >> 33
 }
 
 impl Case {
     /// When pictures arrive. The guest's clock is 0.02 % off.
-    fn pictures(&self) -> Vec<u64> {
+    pub(super) fn pictures(&self) -> Vec<u64> {
         let mut seed = self.seed;
         let count = RUN_NS / 1_000_000_000 * self.guest_hz;
         let mut at: Vec<u64> = (0..count)
@@ -66,17 +66,17 @@ impl Case {
         at
     }
 
-    fn refresh_ns(&self) -> u64 {
+    pub(super) fn refresh_ns(&self) -> u64 {
         1_000_000_000 / self.screen_hz
     }
 
     /// The first refresh at or after `at`.
-    fn refresh_from(&self, at: u64) -> u64 {
+    pub(super) fn refresh_from(&self, at: u64) -> u64 {
         let phase = FROM_NS + self.seed % self.refresh_ns();
         phase + at.saturating_sub(phase).div_ceil(self.refresh_ns()) * self.refresh_ns()
     }
 
-    fn refreshes(&self) -> impl Iterator<Item = u64> {
+    pub(super) fn refreshes(&self) -> impl Iterator<Item = u64> {
         let (first, step) = (self.refresh_from(FROM_NS + self.refresh_ns() * 4), self.refresh_ns());
         (0..).map(move |i| first + i * step).take_while(|at| *at < FROM_NS + RUN_NS - 100_000_000)
     }
@@ -101,8 +101,7 @@ impl Case {
                     now = now.max(free) + self.draw_ns;
                     shown_at = self.refresh_from(now);
                     presented.push((now, content));
-                    pace.took(Duration::from_nanos(now - start));
-                    pace.drawn(HostTime::from_ns(start));
+                    pace.drawn(HostTime::from_ns(start), Duration::from_nanos(now - start));
                     seen.drawings += 1;
                 }
                 Plan::At(at) => now = at.as_ns().min(pictures.get(next).copied().unwrap_or(u64::MAX)),
@@ -126,7 +125,7 @@ impl Case {
 
     /// One who knows when pictures come, and when the screen refreshes. As fresh as can be; or with as few refreshes that
     /// show nothing new as can be, by keeping a picture back for up to two refreshes.
-    fn clairvoyant(&self, keeps_back: bool) -> Seen {
+    pub(super) fn clairvoyant(&self, keeps_back: bool) -> Seen {
         let pictures = self.pictures();
         let (mut seen, mut newest) = (Seen::default(), None);
         for vblank in self.refreshes() {
@@ -203,8 +202,7 @@ fn a_drawing_that_is_dear_is_done_once_in_a_refresh() {
             let now = HostTime::from_ns(FROM_NS + ms * 1_000_000);
             pace.note(Cause::Pointer);
             if pace.plan(now) == Plan::Now {
-                pace.took(Duration::from_micros(costs[usize::from(count % 8 == 7)]));
-                pace.drawn(now);
+                pace.drawn(now, Duration::from_micros(costs[usize::from(count % 8 == 7)]));
                 count += 1;
             }
         }

@@ -14,7 +14,7 @@ fn a_guest_that_stands_still_is_never_drawn_again() {
     let mut pace = Pace::new(Some(REFRESH));
     pace.note(Cause::Picture);
     assert_eq!(pace.plan(us(0)), Plan::Now);
-    pace.drawn(us(0));
+    pace.drawn(us(0), Duration::ZERO);
     for t in [1, 20_000, 1_000_000_000] {
         assert_eq!(pace.plan(us(t)), Plan::Idle);
     }
@@ -30,7 +30,7 @@ fn a_hidden_window_is_not_drawn_and_is_drawn_once_when_seen_again() {
     }
     pace.set_hidden(false);
     assert_eq!(pace.plan(us(5)), Plan::Now);
-    pace.drawn(us(5));
+    pace.drawn(us(5), Duration::ZERO);
     assert_eq!(pace.plan(us(6)), Plan::Idle);
 }
 
@@ -41,7 +41,7 @@ fn a_fast_pointer_is_drawn_at_the_screens_rate() {
     for ms in 0..1000 {
         pace.note(Cause::Pointer);
         if pace.plan(us(ms * 1000)) == Plan::Now {
-            pace.drawn(us(ms * 1000));
+            pace.drawn(us(ms * 1000), Duration::ZERO);
             drawings += 1;
         }
     }
@@ -52,7 +52,7 @@ fn a_fast_pointer_is_drawn_at_the_screens_rate() {
 fn a_waiting_picture_names_the_instant_it_may_be_drawn() {
     let mut pace = Pace::new(Some(REFRESH));
     pace.note(Cause::Picture);
-    pace.drawn(us(0));
+    pace.drawn(us(0), Duration::ZERO);
     pace.note(Cause::Picture);
     let Plan::At(t) = pace.plan(us(1000)) else { panic!("should wait") };
     assert!(t > us(1000) && t <= us(16_667));
@@ -72,7 +72,7 @@ fn a_drawing_that_was_late_does_not_hold_back_those_after_it() {
             at += later.since(us(at)).as_micros() as u64;
         }
         held_us.push(at - due);
-        pace.drawn(us(at));
+        pace.drawn(us(at), Duration::ZERO);
         drawings += 1;
     }
     assert_eq!(drawings, 60);
@@ -83,7 +83,7 @@ fn a_drawing_that_was_late_does_not_hold_back_those_after_it() {
 fn the_window_itself_is_never_held_back() {
     let mut pace = Pace::new(Some(REFRESH));
     pace.note(Cause::Picture);
-    pace.drawn(us(0));
+    pace.drawn(us(0), Duration::ZERO);
     pace.note(Cause::Window);
     assert_eq!(pace.plan(us(1)), Plan::Now);
 }
@@ -94,7 +94,7 @@ fn without_an_interval_every_picture_is_drawn_at_once() {
     for t in 0..100 {
         pace.note(Cause::Picture);
         assert_eq!(pace.plan(us(t)), Plan::Now);
-        pace.drawn(us(t));
+        pace.drawn(us(t), Duration::ZERO);
     }
 }
 
@@ -108,7 +108,7 @@ proptest! {
             let t = us(i as u64 * 16_667 + jitter);
             pace.note(Cause::Picture);
             prop_assert_eq!(pace.plan(t), Plan::Now);
-            pace.drawn(t);
+            pace.drawn(t, Duration::ZERO);
         }
     }
 
@@ -120,7 +120,7 @@ proptest! {
             t += step;
             pace.note(Cause::Picture);
             if pace.plan(us(t)) == Plan::Now {
-                pace.drawn(us(t));
+                pace.drawn(us(t), Duration::ZERO);
                 drawings += 1;
             }
         }

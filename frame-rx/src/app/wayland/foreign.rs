@@ -17,6 +17,7 @@ use wayland_client::{Connection, Proxy, QueueHandle};
 use wayland_protocols::wp::idle_inhibit::zv1::client::zwp_idle_inhibit_manager_v1::ZwpIdleInhibitManagerV1;
 use wayland_protocols::wp::idle_inhibit::zv1::client::zwp_idle_inhibitor_v1::ZwpIdleInhibitorV1;
 use wayland_protocols::wp::keyboard_shortcuts_inhibit::zv1::client as shortcuts;
+use wayland_protocols::wp::presentation_time::client::wp_presentation::WpPresentation;
 use winit::event_loop::OwnedDisplayHandle;
 use winit::raw_window_handle::{HasDisplayHandle, HasWindowHandle, RawDisplayHandle, RawWindowHandle};
 use winit::window::Window;
@@ -61,5 +62,16 @@ impl Foreign {
         queue: &QueueHandle<Globals>,
     ) -> ZwpIdleInhibitorV1 {
         manager.create_inhibitor(&self.surface, queue, ())
+    }
+
+    /// When the surface's next content is shown, by this number.
+    pub(super) fn feedback(&self, presentation: &WpPresentation, frame: u64, queue: &QueueHandle<Globals>) {
+        // It is answered once, and then gone.
+        let _ = presentation.feedback(&self.surface, queue, frame);
+    }
+
+    /// When the compositor has taken the surface's next content up, by this number.
+    pub(super) fn frame(&self, frame: u64, queue: &QueueHandle<Globals>) {
+        let _ = self.surface.frame(queue, frame);
     }
 }

@@ -1,13 +1,16 @@
 //! What a Wayland compositor is asked for besides a window, since the toolkit does not: that the keys it would keep for
-//! itself (Alt+Tab, Super) go to the guest while that has the input, and that the screen stays on while the guest wants
-//! it to. A compositor may say no, and may let its user end it by a key of its own: then it is not asked again before
+//! itself (Alt+Tab, Super) go to the guest while that has the input, that the screen stays on while the guest wants
+//! it to, and when each frame was shown. A compositor may say no, and may let its user end it by a key of its own: then it is not asked again before
 //! the guest gets the input anew.
 //!
-//! Source: the protocols `keyboard-shortcuts-inhibit-unstable-v1` and `idle-inhibit-unstable-v1`.
+//! Source: the protocols `keyboard-shortcuts-inhibit-unstable-v1`, `idle-inhibit-unstable-v1` and `presentation-time`.
 
 mod foreign;
+mod presentation;
 
+use super::shown::Told;
 use foreign::Foreign;
+use presentation::{Ask, Presentation};
 use shortcuts::zwp_keyboard_shortcuts_inhibit_manager_v1::ZwpKeyboardShortcutsInhibitManagerV1 as ShortcutsManager;
 use shortcuts::zwp_keyboard_shortcuts_inhibitor_v1::{self, ZwpKeyboardShortcutsInhibitorV1 as ShortcutsInhibitor};
 use std::sync::Arc;
@@ -29,6 +32,7 @@ struct Globals {
     seats: Vec<WlSeat>,
     shortcuts: Option<ShortcutsManager>,
     idle: Option<IdleManager>,
+    presentation: Presentation,
     /// Whether the keys are the guest's, as the compositor says.
     is_active: bool,
 }
@@ -103,6 +107,23 @@ impl Wayland {
         }
     }
 
+    /// Asks when the surface's next content, `frame`, is shown. Whether that was of use. The request goes with the content.
+    /// `or_taken_up`: when it is taken up will do, where nothing else is told.
+    pub(super) fn ask_when_shown(&mut self, frame: u64, or_taken_up: bool) -> bool {
+        let queue = self.queue.handle();
+        match self.globals.presentation.next_question(or_taken_up) {
+            Some(Ask::Presentation(presentation)) => self.foreign.feedback(&presentation, frame, &queue),
+            Some(Ask::Callback) => self.foreign.frame(frame, &queue),
+            None => return false,
+        }
+        true
+    }
+
+    /// The next frame that the compositor told of, if there are more.
+    pub(super) fn take_told(&mut self) -> Option<Told> {
+        self.globals.presentation.take_told()
+    }
+
     fn flush(&self) {
         let _ = self.foreign.connection.flush();
     }
@@ -129,6 +150,7 @@ impl Dispatch<WlRegistry, ()> for Globals {
             "wl_seat" if globals.seats.len() < SEATS => globals.seats.push(registry.bind(name, 1, queue, ())),
             "zwp_keyboard_shortcuts_inhibit_manager_v1" => globals.shortcuts = Some(registry.bind(name, 1, queue, ())),
             "zwp_idle_inhibit_manager_v1" => globals.idle = Some(registry.bind(name, 1, queue, ())),
+            "wp_presentation" => globals.presentation.offered(registry.bind(name, 1, queue, ())),
             _ => {}
         }
     }
