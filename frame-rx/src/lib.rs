@@ -25,6 +25,7 @@ pub mod feed;
 pub mod gpu;
 pub mod guest;
 pub mod headless;
+pub mod home;
 pub mod input;
 pub mod keys;
 pub mod link;

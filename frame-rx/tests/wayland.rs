@@ -11,6 +11,8 @@ mod keyboard;
 mod kwin;
 #[path = "rig/monitor.rs"]
 mod monitor;
+#[path = "rig/outputs.rs"]
+mod outputs;
 #[path = "rig/program.rs"]
 mod program;
 #[path = "rig/sway.rs"]
@@ -24,6 +26,7 @@ use guest::GuestThread;
 use keyboard::Keyboard;
 use kwin::KWin;
 use monitor::Monitor;
+use outputs::{Change, Outputs};
 use program::{Program, frame_rx, until};
 use rx_host::clock;
 use shm_proto::guest_sim::pattern::Motion;
@@ -349,4 +352,82 @@ fn a_full_screen_picture_is_exact_whatever_fraction_the_desktop_is_enlarged_by()
         let stats = stats_in(kwin.dir.path());
         assert!(stats["drawings_direct"].as_u64() >= Some(1), "one to one needs no calculation: {stats}");
     }
+}
+
+const TWO: [&str; 8] = ["--output-count", "2", "--width", "640", "--height", "360", "--scale", "1"];
+
+/// Unplugged and plugged in again, by a monitor's name or wherever the window was: it is where it was.
+#[test]
+fn a_full_screen_window_outlives_its_monitor_and_goes_back_to_it() {
+    for named in [Some("Virtual-1"), None] {
+        let Some(kwin) = KWin::start_with(&TWO) else { return };
+        let mut outputs = Outputs::new(&kwin.dir.path().join(&kwin.display));
+        assert_eq!(outputs.names(), ["Virtual-0", "Virtual-1"]);
+        let guest = GuestThread::start(config(640, 360, Motion::Bar));
+        let mut command = frame_rx(kwin.dir.path(), None);
+        command.env("WAYLAND_DISPLAY", &kwin.display).arg("-f").arg(&guest.path);
+        command.args("-F --input none --stats s.json".split(' '));
+        let mut program = Program::start(command.args(named.iter().flat_map(|name| ["--output", name])));
+        program.says("showing the guest");
+        let tell = || format!("{}\n{}", program.text(), kwin.log());
+        // The monitors stand side by side. Where a whole picture is, and which.
+        let shown = |columns: usize| {
+            let desk = kwin.pixels(columns * 640, 360).ok()??;
+            let rows = || desk.chunks(columns * 640 * 3);
+            (0..columns).find_map(|at| {
+                let part: Vec<u8> = rows().flat_map(|row| row[at * 640 * 3..][..640 * 3].iter().copied()).collect();
+                Some((at, guest.stamp_of(&part, 640, 360)?.frame))
+            })
+        };
+        let (home, _) = until("a picture", || shown(2), tell);
+        let name = format!("Virtual-{home}");
+        assert!(named.is_none_or(|wanted| wanted == name), "{name}");
+        for again in 1..=2 {
+            let settled = std::time::Instant::now();
+            until("a moment", || (settled.elapsed().as_millis() > 300).then_some(()), String::new);
+            outputs.change(&name, Change::PluggedIn(false));
+            until("words", || said(&program, &format!("the monitor {name} is gone, the picture is on"), again), tell);
+            let begun = guest.with(|g| g.frames_begun());
+            // The words in the window go after a while.
+            until("the picture elsewhere", || shown(1).filter(|(_, frame)| *frame > begun), tell);
+            outputs.change(&name, Change::PluggedIn(true));
+            until("words", || said(&program, &format!("the monitor {name} is back"), again), tell);
+            let begun = guest.with(|g| g.frames_begun());
+            until("the picture back", || shown(2).filter(|(at, frame)| *at == home && *frame > begun), tell);
+        }
+        unhindered::was_not_held_up(&guest);
+        program.signal("TERM");
+        assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+        assert_eq!(stats_in(kwin.dir.path())["sessions"], 1, "the guest's session went on");
+    }
+}
+
+/// The desktop is enlarged by other factors while the program runs, which is told the new one.
+#[test]
+fn a_full_screen_picture_stays_exact_when_the_desktop_is_enlarged_under_it() {
+    let Some(kwin) = KWin::start(720, 360, 1.0) else { return };
+    let mut outputs = Outputs::new(&kwin.dir.path().join(&kwin.display));
+    let guest = GuestThread::start(config(720, 360, Motion::Bar));
+    let mut command = frame_rx(kwin.dir.path(), None);
+    command.env("WAYLAND_DISPLAY", &kwin.display).arg("-f").arg(&guest.path);
+    let mut program = Program::start(command.args("-F --scale 1:1 --input none --stats s.json".split(' ')));
+    program.says("showing the guest");
+    for scale in [1.0, 1.5, 2.0, 1.25, 1.0] {
+        outputs.change("Virtual-0", Change::Scale(scale));
+        let begun = guest.with(|g| g.frames_begun());
+        let shown = || {
+            let stamp = guest.stamp_of(&kwin.pixels(720, 360).ok()??, 720, 360)?;
+            (stamp.frame > begun).then_some(())
+        };
+        until(&format!("an exact picture at {scale}"), shown, || format!("{}\n{}", program.text(), kwin.log()));
+    }
+    program.signal("TERM");
+    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+    let stats = stats_in(kwin.dir.path());
+    assert!(stats["drawings_direct"].as_u64() >= Some(5), "one to one needs no calculation: {stats}");
+}
+
+/// Whether `words` were said so often.
+fn said(program: &Program, words: &str, times: usize) -> Option<()> {
+    (program.text().matches(words).count() >= times).then_some(())
 }

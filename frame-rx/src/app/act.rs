@@ -49,11 +49,10 @@ impl App {
     fn toggle_fullscreen(&mut self, event_loop: &ActiveEventLoop) {
         let Some(window) = &self.window else { return };
         self.sized = true;
-        let fills = window.current_monitor().is_some_and(|m| m.size() == window.inner_size());
         let wanted = match window.fullscreen() {
             Some(_) => None,
-            // Made so by the window manager, which winit does not notice: what it does not know it cannot end.
-            None if fills => {
+            // What winit does not know of it cannot end.
+            None if monitors::fills_its_monitor(window) => {
                 window.set_fullscreen(Some(Fullscreen::Borderless(None)));
                 None
             }
@@ -65,6 +64,10 @@ impl App {
                 Some(Fullscreen::Borderless(monitor))
             }
         };
+        match &wanted {
+            Some(Fullscreen::Borderless(monitor)) => self.home.enter(monitor.as_ref().and_then(|m| m.name())),
+            _ => self.home.leave(),
+        }
         window.set_fullscreen(wanted);
     }
 

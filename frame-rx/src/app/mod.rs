@@ -18,6 +18,7 @@ use crate::feed::{Tell, Told};
 use crate::gpu::GpuError;
 use crate::gpu::present::Screen;
 use crate::headless::explain_gpu;
+use crate::home::Home;
 use crate::input::capture::Handle;
 use crate::keys::{Hotkeys, Key};
 use crate::link::ScreenEnd;
@@ -141,6 +142,9 @@ struct App {
     /// What the guest of the newest session calls its system.
     guest_name: String,
     not_before: HostTime,
+    /// Where the window belongs while it is full screen.
+    home: Home,
+    monitors: monitors::Looks,
     desktop: Desktop,
     /// What a Wayland compositor is asked for; nothing with another window system.
     wayland: Option<Wayland>,
@@ -176,6 +180,8 @@ impl App {
             title: String::new(),
             guest_name: String::new(),
             not_before: HostTime::ZERO,
+            home: Home::default(),
+            monitors: monitors::Looks::default(),
             desktop: Desktop::default(),
             wayland: None,
             shown: Shown::default(),
@@ -196,6 +202,7 @@ impl App {
         attributes = named(attributes).with_decorations(!self.show.borderless);
         if self.show.fullscreen {
             let monitor = monitors::find(event_loop, self.show.output.as_deref())?;
+            self.home.enter(monitor.as_ref().and_then(|m| m.name()));
             attributes = attributes.with_fullscreen(Some(Fullscreen::Borderless(monitor)));
         }
         let window = event_loop.create_window(attributes).map_err(|e| {
@@ -445,11 +452,12 @@ impl ApplicationHandler<Told> for App {
                 self.say(lamps);
             }
         }
+        let look = self.look_at_monitors(event_loop);
         match self.turn() {
-            Ok(wake) => event_loop.set_control_flow(match wake {
-                Some(at) => ControlFlow::wait_duration(at.since(clock::now())),
-                None => ControlFlow::Wait,
-            }),
+            Ok(wake) => {
+                let wake = wake.map_or(look, |at| at.min(look));
+                event_loop.set_control_flow(ControlFlow::wait_duration(wake.since(clock::now())));
+            }
             Err(failure) => self.fail(event_loop, failure),
         }
         if self.has_enough() {

@@ -1,11 +1,75 @@
-//! The monitors of this desktop: listed for `frame-rx devices`, found by name or number for `--output`.
+//! The monitors of this desktop: listed for `frame-rx devices`, found by name or number for `--output`, and looked at while
+//! a window is open, for they come and go.
 
+use super::App;
+use crate::home::{Seen, Step};
+use core::time::Duration;
+use rx_host::clock;
 use rx_host::exit::Failure;
+use shm_proto::HostTime;
 use winit::application::ApplicationHandler;
 use winit::event::WindowEvent;
 use winit::event_loop::{ActiveEventLoop, EventLoop};
 use winit::monitor::MonitorHandle;
-use winit::window::WindowId;
+use winit::window::{Fullscreen, Window, WindowId};
+
+/// Between two looks at the monitors, however much happens.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The window system wakes a loop that waits for some time when a monitor comes or goes, and not one that waits for ever.
+const FOR_EVER: Duration = Duration::from_secs(3600);
+
+/// When the monitors were looked at, and on which the window was.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    last: HostTime,
+    on: Option<String>,
+}
+
+impl App {
+    /// Looks at the monitors, if it is time to: a window at another refresh rate is drawn at that, and one that is full
+    /// screen goes back to its monitor. When to look again, if something happens.
+    pub(super) fn look_at_monitors(&mut self, event_loop: &ActiveEventLoop) -> HostTime {
+        let now = clock::now();
+        let Some(window) = self.window.clone() else { return now + FOR_EVER };
+        let due = self.monitors.last + LOOK_EVERY;
+        if now < due {
+            return due;
+        }
+        self.monitors.last = now;
+        let names: Vec<String> = event_loop.available_monitors().filter_map(|m| m.name()).collect();
+        let on = window.current_monitor().and_then(|m| m.name());
+        let is_full = window.fullscreen().is_some() || fills_its_monitor(&window);
+        let step = self.home.look(Seen { monitors: &names, on: on.as_deref(), is_full }, now);
+        if on != self.monitors.on {
+            self.monitors.on = on;
+            self.set_interval();
+        }
+        match step {
+            Step::Stay => {}
+            Step::Lost { monitor, on } => {
+                let on = on.map(|on| format!(", the picture is on {on}")).unwrap_or_default();
+                tracing::info!("the monitor {monitor} is gone{on}");
+                self.say(format!("the monitor {monitor} is gone"));
+            }
+            Step::Return { monitor } => self.return_to(event_loop, &window, &monitor),
+        }
+        self.home.next().unwrap_or(now + FOR_EVER)
+    }
+
+    fn return_to(&mut self, event_loop: &ActiveEventLoop, window: &Window, monitor: &str) {
+        let found = event_loop.available_monitors().find(|m| m.name().as_deref() == Some(monitor));
+        let Some(found) = found else { return };
+        tracing::info!("the monitor {monitor} is back, and the picture on it");
+        // X11's toolkit does nothing for a monitor that it knows as the window's, though that was away meanwhile.
+        window.set_fullscreen(None);
+        window.set_fullscreen(Some(Fullscreen::Borderless(Some(found))));
+    }
+}
+
+/// Whether the window is as large as its monitor: made so by the window manager, perhaps, which winit does not notice.
+pub(super) fn fills_its_monitor(window: &Window) -> bool {
+    window.current_monitor().is_some_and(|m| m.size() == window.inner_size())
+}
 
 /// The monitor named `wanted`; nothing for the one the window opens on.
 ///

@@ -27,6 +27,12 @@ impl KWin {
     /// Starts one whose desktop of `width` by `height` is enlarged by `scale`, and waits until it takes clients; nothing,
     /// after saying so, where something is missing.
     pub fn start(width: u32, height: u32, scale: f64) -> Option<KWin> {
+        let args = ["--width", &width.to_string(), "--height", &height.to_string(), "--scale", &scale.to_string()];
+        KWin::start_with(&args)
+    }
+
+    /// The same with arguments of its own.
+    pub fn start_with(args: &[&str]) -> Option<KWin> {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o700)).unwrap();
         let [Some(kwin), Some(bus)] = ["kwin_wayland", "dbus-daemon"].map(program) else {
@@ -47,8 +53,7 @@ impl KWin {
         until("a session bus", || kwin.dir.path().join("bus").exists().then_some(()), String::new);
         let mut command = Command::new(copy);
         command.args(["--virtual", "--no-lockscreen", "--no-global-shortcuts", "--socket", &kwin.display]);
-        command.args(["--width", &width.to_string(), "--height", &height.to_string(), "--scale", &scale.to_string()]);
-        command.env("DBUS_SESSION_BUS_ADDRESS", &address).env("KWIN_SCREENSHOT_NO_PERMISSION_CHECKS", "1");
+        command.args(args).env("DBUS_SESSION_BUS_ADDRESS", &address).env("KWIN_SCREENSHOT_NO_PERMISSION_CHECKS", "1");
         kwin.spawn(command.env("LIBGL_ALWAYS_SOFTWARE", "1"));
         until("a Wayland socket", || kwin.dir.path().join(&kwin.display).exists().then_some(()), || kwin.log());
         until("the compositor on its bus", || kwin.pixels(1, 1).is_ok().then_some(()), || kwin.log());

@@ -10,6 +10,7 @@ mod gpu_loss;
 mod grab;
 #[path = "../rig/guest.rs"]
 mod guest;
+mod hostile;
 mod keys;
 #[path = "../rig/monitor.rs"]
 mod monitor;
