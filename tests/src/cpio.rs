@@ -30,6 +30,12 @@ impl Archive {
         self.entry(name, REGULAR | 0o755, (0, 0), contents)
     }
 
+    /// Adds a file that is no program.
+    #[must_use]
+    pub fn file(self, name: &str, contents: &[u8]) -> Archive {
+        self.entry(name, REGULAR | 0o644, (0, 0), contents)
+    }
+
     /// Adds a character device.
     #[must_use]
     pub fn device(self, name: &str, major: u32, minor: u32) -> Archive {

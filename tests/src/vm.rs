@@ -4,10 +4,10 @@
 //! The guest tells how far it is by lines on its serial console, each beginning with `RIG-`.
 
 use crate::cpio::Archive;
+use crate::luggage::Luggage;
 use crate::process::{Running, tied};
 use crate::{kernel, place, programs, require};
 use rustix::fs::{FlockOperation, flock};
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -96,22 +96,16 @@ impl Vm {
     /// # Panics
     /// If something that [`input_possible`] asks for is missing.
     pub fn boot_for_input(folder: tempfile::TempDir, arguments: &[String], what: &str) -> Vm {
-        Vm::boot_with(folder, arguments, what, None)
+        Vm::boot_with(folder, arguments, what, &Luggage::new())
     }
 
-    /// As [`Vm::boot_for_input`], with a program of the host and the libraries that it needs in the machine, at
-    /// `/bin` and their own places.
+    /// As [`Vm::boot_for_input`], with what is in `luggage`; `what` may have more words for the kernel behind it.
     ///
     /// # Panics
     /// As [`Vm::boot_for_input`].
-    pub fn boot_with(folder: tempfile::TempDir, arguments: &[String], what: &str, program: Option<&Path>) -> Vm {
+    pub fn boot_with(folder: tempfile::TempDir, arguments: &[String], what: &str, luggage: &Luggage) -> Vm {
         let kernel = kernel::locate_for_input().expect("a kernel with its modules");
-        let mut archive = base().folder("modules");
-        if let Some(program) = program {
-            let name = program.file_name().expect("a file").to_string_lossy();
-            archive = archive.folder("bin").program(&format!("bin/{name}"), &programs::stripped(program));
-            archive = with_libraries(archive, &programs::libraries(program));
-        }
+        let mut archive = luggage.packed(base().folder("modules"));
         for module in &kernel.modules {
             let name = module.file_name().expect("a file").to_string_lossy();
             archive = archive.program(&format!("modules/{name}"), &std::fs::read(module).expect("a module"));
@@ -197,23 +191,6 @@ impl Vm {
     pub fn thaw(&mut self) {
         self.qemu.signal(rustix::process::Signal::CONT);
     }
-}
-
-/// Libraries at the places where the program looks for them.
-fn with_libraries(mut archive: Archive, libraries: &[PathBuf]) -> Archive {
-    let mut folders = BTreeSet::new();
-    for library in libraries {
-        folders.extend(library.ancestors().skip(1).map(Path::to_owned));
-    }
-    // A set of paths has parents before their children.
-    for folder in folders.iter().filter_map(|folder| folder.strip_prefix("/").ok()).filter(|f| *f != Path::new("")) {
-        archive = archive.folder(&folder.to_string_lossy());
-    }
-    for library in libraries {
-        let name = library.strip_prefix("/").expect("a whole path").to_string_lossy();
-        archive = archive.program(&name, &std::fs::read(library).expect("a library"));
-    }
-    archive
 }
 
 /// The guest's file system: its program and a console.

@@ -2,6 +2,7 @@
 //! them, and `frame-rx` itself runs in that machine as it would on a desk. What it lets through, keeps and makes is told
 //! by the machine's first process, which reads every device too.
 
+use rx_tests::luggage::Luggage;
 use rx_tests::process::{SOON, until};
 use rx_tests::vm::{self, BOOT, Vm};
 use rx_tests::{place, programs};
@@ -9,6 +10,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+#[path = "evdev/bed.rs"]
+mod bed;
 
 const KEYBOARD: &str = "QEMU QEMU USB Keyboard";
 const MOUSE: &str = "QEMU QEMU USB Mouse";
@@ -44,7 +48,8 @@ impl Desk {
         let more = std::env::var("RX_QEMU").unwrap_or_default();
         let arguments: Vec<String> =
             arguments.iter().flat_map(|a| a.split(' ')).chain(more.split_whitespace()).map(str::to_owned).collect();
-        let vm = Vm::boot_with(folder, &arguments, "devices", Some(&program));
+        let luggage = Luggage::new().program("bin/frame-rx", &program);
+        let vm = Vm::boot_with(folder, &arguments, "devices", &luggage);
         for name in [KEYBOARD, MOUSE] {
             vm.wait(&format!("RIG-DEVICE {name}"), BOOT);
         }

@@ -105,6 +105,7 @@ impl Mouse {
         let now = START + self.period * self.reports;
         if let Some(due) = self.due.filter(|due| *due < now) {
             self.due = self.pacer.run(due, &mut self.sink)?;
+            self.pacer.calls_ended(due);
         }
         let motion = Motion { dx: 3, dy: -2 };
         let frame = match self.reports % CLICK_EVERY {
@@ -122,6 +123,7 @@ impl Mouse {
             }
         }
         self.due = self.pacer.run(now, &mut self.sink)?;
+        self.pacer.calls_ended(now);
         Ok(())
     }
 

@@ -4,12 +4,14 @@
 
 mod desk;
 mod handle;
+mod waits;
 mod watchdog;
 mod ways;
 mod window;
 
-use self::desk::{Desk, OTHERS, POLLED};
+use self::desk::Desk;
 use self::handle::{Event, Shared};
+use self::waits::{Place, Ready, Waits};
 use self::window::WindowKeys;
 use super::CodeSet;
 use super::address::InputChoice;
@@ -21,11 +23,10 @@ use super::router::{Act, Router, SourceId};
 use super::sink::{Caps, Leds, News, Sink, SinkError, Step};
 use super::spice::Password;
 use super::stats::{InputStats, SinkState};
-use super::wire::{Patience, timespec};
+use super::wire::Patience;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
-use rustix::event::{PollFd, PollFlags, poll};
 use rx_host::clock;
 use rx_host::signals::{Stop, StopOnDrop};
 use shm_proto::HostTime;
@@ -97,6 +98,13 @@ pub struct Capture {
     said: String,
     /// The window may have told something.
     is_rung: bool,
+    /// The sink may have.
+    is_told: bool,
+    /// When the sink was asked last.
+    asked: HostTime,
+    /// Sinks that came and went.
+    sinks: u64,
+    waits: Waits,
     desk: Desk,
     window: WindowKeys,
 }
@@ -143,6 +151,10 @@ pub fn connect(settings: InputSettings, stop: &Stop, tell: Box<dyn Fn() + Send>)
         told_leds: Leds::default(),
         said: String::new(),
         is_rung: true,
+        is_told: false,
+        asked: HostTime::ZERO,
+        sinks: 0,
+        waits: Waits::new(),
         desk,
         settings,
     };
@@ -214,25 +226,36 @@ impl Capture {
 
     /// Does what the router decided and looks after the sink. When to come back.
     fn serve(&mut self, now: HostTime) -> HostTime {
-        self.act();
         if self.sink.is_none() && self.connects_at.is_some_and(|at| now >= at) {
+            self.act();
             self.open();
         }
-        let connects_at = self.connects_at.filter(|_| self.sink.is_none());
-        let mut wake = [self.router.due(), connects_at, self.desk.due(clock::now()), self.window.due()];
-        let far = now + SLEEP;
-        let served = self.pump(clock::now());
-        // What came may have changed who has the input.
+        let sink = self.send_and_hear().unwrap_or_else(|error| {
+            self.lose(clock::now(), &error);
+            None
+        });
+        let connects = self.connects_at.filter(|_| self.sink.is_none());
+        let dues = [sink, connects, self.router.due(), self.desk.due(now), self.window.due()];
+        dues.into_iter().flatten().fold(now + SLEEP, HostTime::min)
+    }
+
+    /// What is for the guest goes out before anything else is looked at. When to come back for the sink's sake.
+    fn send_and_hear(&mut self) -> Result<Option<HostTime>, SinkError> {
         self.act();
-        let served = served.and_then(|due| Ok([due, self.run_pacer(clock::now())?]));
-        match served {
-            Ok(dues) => dues.into_iter().chain(wake).flatten().fold(far, HostTime::min),
-            Err(error) => {
-                self.lose(clock::now(), &error);
-                wake[1] = self.connects_at;
-                wake.into_iter().flatten().fold(far, HostTime::min)
-            }
+        let mut due = self.run_pacer(clock::now())?;
+        if core::mem::take(&mut self.is_told) || self.sink_due().is_some_and(|due| clock::now() >= due) {
+            self.pump(clock::now())?;
+            // What came may have changed who has the input, and made room for more.
+            self.act();
+            due = self.run_pacer(clock::now())?;
         }
+        Ok([due, self.sink_due()].into_iter().flatten().min())
+    }
+
+    /// When the sink wants to be asked, whether it was told something or not.
+    fn sink_due(&self) -> Option<HostTime> {
+        let sink = self.sink.as_ref()?;
+        Some(sink.due().map_or(self.asked + SLEEP, |due| due.min(self.asked + SLEEP)))
     }
 
     fn act(&mut self) {
@@ -280,13 +303,20 @@ impl Capture {
 
     fn run_pacer(&mut self, now: HostTime) -> Result<Option<HostTime>, SinkError> {
         match &mut self.sink {
-            Some(sink) if self.is_running => self.pacer.run(now, sink.as_mut()),
+            Some(sink) if self.is_running => {
+                let due = self.pacer.run(now, sink.as_mut());
+                if self.pacer.has_sent() {
+                    self.pacer.calls_ended(clock::now());
+                }
+                due
+            }
             _ => Ok(None),
         }
     }
 
-    fn pump(&mut self, now: HostTime) -> Result<Option<HostTime>, SinkError> {
-        let Some(sink) = &mut self.sink else { return Ok(None) };
+    fn pump(&mut self, now: HostTime) -> Result<(), SinkError> {
+        self.asked = now;
+        let Some(sink) = &mut self.sink else { return Ok(()) };
         let (mut is_running, mut lamps) = (self.is_running, None);
         sink.pump(now, &mut |news| match news {
             News::Stopped => is_running = false,
@@ -294,7 +324,6 @@ impl Capture {
             News::Leds(leds) => lamps = Some(leds),
             News::Caps => {}
         })?;
-        let due = sink.due();
         if let Some(leds) = lamps {
             self.stats.set_leds(leds);
             self.desk.set_leds(leds);
@@ -306,7 +335,7 @@ impl Capture {
             _ => {}
         }
         self.set_running(is_running);
-        Ok(due)
+        Ok(())
     }
 
     fn set_running(&mut self, is_running: bool) {
@@ -331,7 +360,7 @@ impl Capture {
         match open(&self.settings, &patience) {
             Ok(sink) => {
                 self.set_running(sink.is_heard());
-                self.sink = Some(sink);
+                self.set_sink(Some(sink));
                 (self.retry, self.connects_at) = (RETRY.0, None);
                 self.stats.connections.inc();
                 self.say(format!(
@@ -347,8 +376,14 @@ impl Capture {
         }
     }
 
+    fn set_sink(&mut self, sink: Option<Box<dyn Sink>>) {
+        self.sink = sink;
+        (self.sinks, self.is_told) = (self.sinks + 1, true);
+    }
+
     fn lose(&mut self, now: HostTime, error: &SinkError) {
-        if self.sink.take().is_some() {
+        if self.sink.is_some() {
+            self.set_sink(None);
             self.pacer.disconnected();
         }
         self.stats.losses.inc();
@@ -390,26 +425,19 @@ impl Capture {
     }
 
     fn wait(&mut self, until: HostTime) {
-        let left = timespec(until.since(clock::now()));
+        let changes = self.sinks + self.window.changes() + self.desk.changes();
         let sink = self.sink.as_ref().map(|sink| sink.descriptors()).unwrap_or_default();
-        let bell = || PollFd::from_borrowed_fd(self.heard.as_fd(), PollFlags::IN);
-        let mut fds: [PollFd<'_>; POLLED] = core::array::from_fn(|_| bell());
-        if let Some(fd) = self.window.descriptor() {
-            fds[1] = PollFd::from_borrowed_fd(fd, PollFlags::IN);
-        }
-        for ((fd, writes), place) in sink.into_iter().flatten().zip(&mut fds[2..OTHERS]) {
-            let flags = if writes { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-            *place = PollFd::from_borrowed_fd(fd, flags);
-        }
-        let n = self.desk.fill(&mut fds, OTHERS);
-        // Interrupted or not: the loop looks at everything else anyway.
-        let ready = poll(&mut fds[..n], Some(&left)).ok().map(|_| {
-            let devices = fds[OTHERS..n].iter().enumerate();
-            devices.filter(|(_, fd)| !fd.revents().is_empty()).fold(0, |bits, (place, _)| bits | 1 << place)
-        });
-        self.is_rung |= ready.is_none() || !fds[0].revents().is_empty();
-        self.window.is_told |= ready.is_none() || !fds[1].revents().is_empty();
-        self.desk.note(ready);
+        let sink =
+            sink.into_iter().enumerate().filter_map(|(n, fd)| fd.map(|(fd, writes)| (waits::SINK + n, fd, writes)));
+        let window = self.window.descriptor().map(|fd| (waits::WINDOW, fd, false));
+        let bell: Place<'_> = (waits::BELL, self.heard.as_fd(), false);
+        let devices = self.desk.descriptors().enumerate().map(|(n, fd)| (waits::DEVICES + n, fd, false));
+        self.waits.set(changes, [bell].into_iter().chain(window).chain(sink).chain(devices));
+        let ready: Ready = self.waits.wait(until);
+        self.is_rung |= ready.has(waits::BELL);
+        self.window.is_told |= ready.has(waits::WINDOW);
+        self.is_told |= ready.has_sink();
+        self.desk.note(ready.rest(waits::DEVICES));
     }
 
     /// The guest releases everything before the connection ends.
@@ -418,12 +446,12 @@ impl Capture {
         self.act();
         if !self.release_to_the_end() && self.pacer.is_busy() && self.is_running {
             // The way went just now, and perhaps nothing but us lifts what was held by it.
-            self.sink = None;
+            self.set_sink(None);
             self.pacer.disconnected();
             let patience = Stop::new().map(|never| Patience::new(CONNECT_GRABBED, &never));
             if let Some(sink) = patience.ok().and_then(|patience| open(&self.settings, &patience).ok()) {
                 self.is_running = sink.is_heard();
-                self.sink = Some(sink);
+                self.set_sink(Some(sink));
                 self.pacer.connected(clock::now());
                 self.release_to_the_end();
             }

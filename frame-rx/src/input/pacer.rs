@@ -79,6 +79,8 @@ pub struct Pacer {
     last_motion: Option<HostTime>,
     vertical: Remainder,
     horizontal: Remainder,
+    /// Stamps of what was sent by calls whose end was not told yet.
+    sent: Vec<HostTime>,
     stats: Arc<InputStats>,
 }
 
@@ -96,6 +98,7 @@ impl Pacer {
             last_motion: None,
             vertical: Remainder::default(),
             horizontal: Remainder::default(),
+            sent: Vec::with_capacity(QUEUE),
             stats,
         }
     }
@@ -205,6 +208,18 @@ impl Pacer {
         }
     }
 
+    /// Whether something was sent that [`Pacer::calls_ended`] was not called for.
+    pub fn has_sent(&self) -> bool {
+        !self.sent.is_empty()
+    }
+
+    /// The calls that sent something are over now: how long that took since the stamps is counted.
+    pub fn calls_ended(&mut self, now: HostTime) {
+        for at in self.sent.drain(..) {
+            self.stats.added.record_duration(now.since(at));
+        }
+    }
+
     /// With nothing pressed and nothing to send: queues the next release of a round, or says when it is due.
     fn release_again(&mut self, now: HostTime) -> Option<HostTime> {
         if !self.told.is_empty() {
@@ -301,8 +316,8 @@ impl Pacer {
                 self.stats.moves.inc();
             }
         }
-        if !item.is_again {
-            self.stats.added.record_duration(now.since(item.at));
+        if !item.is_again && self.sent.len() < QUEUE {
+            self.sent.push(item.at);
         }
     }
 }

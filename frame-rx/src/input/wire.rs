@@ -4,6 +4,7 @@
 use super::address::{Endpoint, check_file, check_peer};
 use super::sink::SinkError;
 use core::time::Duration;
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sockopt};
@@ -135,14 +136,10 @@ impl Wire {
     /// # Errors
     /// [`SinkError::Closed`] at the end of the stream.
     pub fn receive(&mut self) -> Result<bool, SinkError> {
-        let before = self.incoming.len();
-        if before >= IN_MAX {
+        if self.is_full() {
             return Ok(false);
         }
-        self.incoming.resize(IN_MAX, 0);
-        let got = rustix::io::read(&self.fd, &mut self.incoming[before..]);
-        self.incoming.truncate(before + *got.as_ref().unwrap_or(&0));
-        match got {
+        match rustix::io::read(&self.fd, spare_capacity(&mut self.incoming)) {
             Ok(0) | Err(Errno::CONNRESET | Errno::PIPE) => Err(SinkError::Closed),
             Ok(_) => Ok(true),
             Err(Errno::AGAIN | Errno::INTR) => Ok(false),

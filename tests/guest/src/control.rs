@@ -4,8 +4,11 @@
 //! `write FILE WORDS` makes a file of one line, with the folders above it ·
 //! `mode BITS NAME` changes who may open the node of the device with that name, and tells `RIG-MODE name node` · `signal ID NUMBER` sends it one ·
 //! `led NAME CODE VALUE` switches a lamp of the device whose name ends so, as whoever uses it would, and tells
-//! `RIG-SWITCHED name node` · `leds` tells `RIG-LED device lamp brightness` for each. A program that ended is told: `RIG-ENDED ID status`.
+//! `RIG-SWITCHED name node` · `leds` tells `RIG-LED device lamp brightness` for each · `mouse NAME` plugs a virtual mouse
+//! in and tells `RIG-MOUSE`, and `move RATE COUNT` moves it so many times a second, then tells `RIG-MOVED` · `cpu ID` tells for how long a
+//! program has run: `RIG-CPU ID nanoseconds`. A program that ended is told: `RIG-ENDED ID status`.
 
+use crate::mouse::Mouse;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
@@ -26,6 +29,7 @@ pub struct Control {
     port: Option<File>,
     text: String,
     children: BTreeMap<String, Child>,
+    mouse: Option<Mouse>,
 }
 
 impl Control {
@@ -33,7 +37,7 @@ impl Control {
     pub fn open() -> Control {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY;
         let port = rustix::fs::open(PORT, flags, Mode::empty()).ok().map(File::from);
-        Control { port, text: String::new(), children: BTreeMap::new() }
+        Control { port, text: String::new(), children: BTreeMap::new(), mouse: None }
     }
 
     /// Does what was asked since the last call. Never waits.
@@ -97,6 +101,19 @@ impl Control {
             }
             ["led", name @ .., code, value] => switch(&name.join(" "), code.parse()?, value.parse()?)?,
             ["leds"] => tell_leds()?,
+            ["mouse", name @ ..] => {
+                self.mouse = Some(Mouse::plug(&name.join(" "))?);
+                println!("RIG-MOUSE");
+            }
+            ["move", rate, count] => {
+                let mouse = self.mouse.as_ref().ok_or_else(|| anyhow::anyhow!("no mouse"))?;
+                mouse.run(rate.parse()?, count.parse()?)?;
+                println!("RIG-MOVED {count}");
+            }
+            ["cpu", id] => {
+                let child = self.children.get(*id).ok_or_else(|| anyhow::anyhow!("no such program"))?;
+                println!("RIG-CPU {id} {}", cpu_ns(child.id())?);
+            }
             [] => {}
             _ => anyhow::bail!("not understood"),
         }
@@ -104,8 +121,18 @@ impl Control {
     }
 }
 
+/// For how long all threads of a process have run. Source: the kernel's `sched-stats.rst`, the first number.
+fn cpu_ns(pid: u32) -> anyhow::Result<u64> {
+    let mut sum = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
+        let stat = fs::read_to_string(thread.path().join("schedstat"))?;
+        sum += stat.split_whitespace().next().unwrap_or_default().parse::<u64>()?;
+    }
+    Ok(sum)
+}
+
 /// The node of the device whose name ends so.
-fn node_of(name: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn node_of(name: &str) -> anyhow::Result<PathBuf> {
     for entry in fs::read_dir("/sys/class/input")?.flatten() {
         let node = entry.file_name().to_string_lossy().into_owned();
         let is_named = fs::read_to_string(entry.path().join("device/name")).is_ok_and(|n| n.trim().ends_with(name));

@@ -40,6 +40,8 @@ pub enum Tells {
     Devices,
     /// Sums only.
     Sums,
+    /// Nothing: no device is opened, and none is waited for.
+    Nothing,
 }
 
 impl Tells {
@@ -48,6 +50,7 @@ impl Tells {
         match name {
             "keys" => Tells::Keys,
             "devices" => Tells::Devices,
+            "nothing" => Tells::Nothing,
             _ => Tells::Sums,
         }
     }
@@ -80,7 +83,7 @@ impl Seen {
                 match tells {
                     Tells::Keys => println!("RIG-KEY {code} {value}"),
                     Tells::Devices => println!("RIG-KEY {code} {value} {}", from.1),
-                    Tells::Sums => {}
+                    Tells::Sums | Tells::Nothing => {}
                 }
             }
             EV_REL => {
@@ -146,12 +149,13 @@ pub fn report(clock: &Clock, tells: Tells, length: Option<Duration>) -> anyhow::
     let mut control = Control::open();
     let mut bytes = [0; EVENT * 64];
     while length.is_none_or(|length| clock.now().since(start) < length) {
-        if clock.now() >= look {
+        if tells != Tells::Nothing && clock.now() >= look {
             open_new(&mut devices);
             look = clock.now() + LOOK;
         }
         control.serve();
-        if !is_ready && !devices.is_empty() && clock.now().since(start) > Duration::from_secs(1) {
+        let has_begun = !devices.is_empty() && clock.now().since(start) > Duration::from_secs(1);
+        if !is_ready && (has_begun || tells == Tells::Nothing) {
             // Devices come one after the other; whoever waits for one by name waits for its own line.
             println!("RIG-READY");
             is_ready = true;

@@ -4,8 +4,9 @@
 use anyhow::Context;
 use clap::Parser;
 use rx_guest::simulate::Clock;
-use rx_guest::{cli, init, simulate};
+use rx_guest::{cli, init, mouse, relay, simulate};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,6 +14,10 @@ use std::sync::atomic::AtomicBool;
 fn main() -> ExitCode {
     if std::process::id() == 1 {
         init::main();
+    }
+    if let Some(told) = in_the_machine() {
+        println!("{}", told.unwrap_or_else(|e| format!("RIG-PANIC {e:#}")));
+        return ExitCode::SUCCESS;
     }
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
@@ -27,6 +32,23 @@ fn main() -> ExitCode {
             eprintln!("rx-guest: {e:#}");
             ExitCode::from(2)
         }
+    }
+}
+
+/// What is of use in a test VM alone: `bare COUNT NAME`, `relay SOCKET PORT`.
+fn in_the_machine() -> Option<anyhow::Result<String>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["bare", count, name @ ..] => {
+            Some(count.parse().map_err(anyhow::Error::from).and_then(|n| mouse::read_bare(&name.join(" "), n)))
+        }
+        ["relay", path, port] => Some(
+            port.parse()
+                .map_err(anyhow::Error::from)
+                .and_then(|port| Ok(relay::run(Path::new(path), port)?))
+                .map(|()| String::new()),
+        ),
+        _ => None,
     }
 }
 

@@ -3,17 +3,17 @@
 //! seconds.
 
 use super::watchdog::Beat;
-use crate::input::evdev::devices::{DESCRIPTORS, Devices, Reader};
+use crate::input::evdev::devices::{Devices, Reader};
 use crate::input::evdev::rule::Rule;
 use crate::input::router::{Act, Router};
 use crate::input::session::Session;
-use crate::input::sink::{self, Leds};
+use crate::input::sink::Leds;
 use crate::input::stats::InputStats;
 use core::time::Duration;
-use rustix::event::{PollFd, PollFlags};
 use rx_host::atomic_file;
 use shm_proto::HostTime;
 use std::io::Write;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,19 +21,15 @@ use std::sync::Arc;
 pub const TRIAL: Duration = Duration::from_secs(10);
 /// Between two looks whether the session is the one that is shown.
 const SESSION_LOOK: Duration = Duration::from_millis(250);
-/// Descriptors besides those of the devices: the bell, the X server, and those of the sink.
-pub(super) const OTHERS: usize = 2 + sink::DESCRIPTORS;
-/// Room for all that is waited for.
-pub(super) const POLLED: usize = OTHERS + DESCRIPTORS;
 /// Every device may have something.
-const ALL: u32 = u32::MAX;
+const ALL: u64 = u64::MAX;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Desk {
     devices: Option<Devices>,
     /// Which devices have something, by their place.
-    ready: u32,
+    ready: u64,
     session: Session,
     session_at: HostTime,
     /// Where it is remembered that the chord was used.
@@ -130,19 +126,18 @@ impl Desk {
         self.devices.as_ref().map(|devices| devices.due(now))
     }
 
-    /// Adds what to wait for behind the `n` places in use. How many are in use then.
-    pub(super) fn fill<'d>(&'d self, fds: &mut [PollFd<'d>; POLLED], mut n: usize) -> usize {
-        for fd in self.devices.iter().flat_map(Devices::descriptors) {
-            if let Some(place) = fds.get_mut(n) {
-                *place = PollFd::from_borrowed_fd(fd, PollFlags::IN);
-                n += 1;
-            }
-        }
-        n
+    /// What to wait for, in the order of the bits of [`Desk::note`].
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.devices.iter().flat_map(Devices::descriptors)
     }
 
-    /// Remembers what the wait told of the places that [`Desk::fill`] used; nothing if it was cut short.
-    pub(super) fn note(&mut self, ready: Option<u32>) {
-        self.ready |= ready.unwrap_or(ALL);
+    /// Counts up when [`Desk::descriptors`] has others.
+    pub(super) fn changes(&self) -> u64 {
+        self.devices.as_ref().map_or(0, Devices::changes)
+    }
+
+    /// Remembers what the wait told of the devices.
+    pub(super) fn note(&mut self, ready: u64) {
+        self.ready |= ready;
     }
 }

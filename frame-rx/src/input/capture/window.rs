@@ -33,16 +33,19 @@ pub(super) struct WindowKeys {
     pub(super) is_told: bool,
     /// Motion that was not worth a count yet.
     rest: [f64; 2],
+    /// Connections to the server that came and went.
+    changes: u64,
 }
 
 impl WindowKeys {
     /// Without a window.
     pub(super) fn new(shared: Arc<Shared>) -> WindowKeys {
-        WindowKeys { shared, keyboard: None, again: None, is_told: false, rest: [0.0; 2] }
+        WindowKeys { shared, keyboard: None, again: None, is_told: false, rest: [0.0; 2], changes: 0 }
     }
 
     /// The window has this number on its X server.
     pub(super) fn open(&mut self, window: u32) {
+        self.changes += 1;
         match Keyboard::new(window) {
             Ok(keyboard) => (self.keyboard, self.is_told) = (Some(keyboard), true),
             Err(error) => tracing::debug!("input: the X server's keyboard cannot be had: {error}"),
@@ -98,6 +101,7 @@ impl WindowKeys {
     fn lose(&mut self, error: &dyn std::error::Error) {
         tracing::debug!("input: the X server's keyboard is lost: {error}");
         (self.keyboard, self.again) = (None, None);
+        self.changes += 1;
         self.shared.held.store(false, Ordering::Relaxed);
     }
 
@@ -148,6 +152,11 @@ impl WindowKeys {
     /// When [`WindowKeys::serve`] is due without its descriptor being ready.
     pub(super) fn due(&self) -> Option<HostTime> {
         if self.is_told { Some(HostTime::ZERO) } else { self.again.map(|(at, _)| at) }
+    }
+
+    /// Counts up when [`WindowKeys::descriptor`] is another one.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Readable when the server told something.

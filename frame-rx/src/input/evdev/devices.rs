@@ -89,6 +89,8 @@ pub struct Devices {
     buffer: Box<Buffer>,
     lines: (u32, HostTime),
     has_looked: bool,
+    /// Devices that came and went.
+    changes: u64,
 }
 
 impl Devices {
@@ -104,6 +106,7 @@ impl Devices {
             buffer: Box::new(BUFFER),
             lines: (LINES.0, HostTime::ZERO),
             has_looked: false,
+            changes: 0,
         }
     }
 
@@ -111,7 +114,7 @@ impl Devices {
     /// alone), looks for new ones, and grabs what is to be grabbed.
     ///
     /// Never blocks.
-    pub fn serve(&mut self, now: HostTime, ready: u32, to: &mut Reader<'_>) {
+    pub fn serve(&mut self, now: HostTime, ready: u64, to: &mut Reader<'_>) {
         // The folder is behind the devices.
         let is_told = ready >> self.slots.len() & 1 == 1;
         self.read(now, |n| ready >> n & 1 == 1, to);
@@ -163,6 +166,11 @@ impl Devices {
         self.slots.iter().map(|slot| slot.node.as_fd()).chain(self.folder.descriptor())
     }
 
+    /// Counts up when [`Devices::descriptors`] has others.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// When [`Devices::serve`] is due without any descriptor being ready.
     pub fn due(&self, now: HostTime) -> HostTime {
         let mut due = self.folder.due();
@@ -191,6 +199,7 @@ impl Devices {
     /// What it held is up.
     fn lose(&mut self, n: usize, now: HostTime, to: &mut Reader<'_>) {
         let slot = self.slots.swap_remove(n);
+        self.changes += 1;
         to.router.source_gone(now, slot.source, to.acts);
         to.stats.unplugs.inc();
         self.say(now, || format!("input: {} is gone", slot.facts));
@@ -245,6 +254,7 @@ impl Devices {
                 self.say(now, || format!("input: reads {facts}"));
                 let grab = if self.grabs.is_some() { Grab::Wanted } else { Grab::Free };
                 let reports = Reports::new(node.shape());
+                self.changes += 1;
                 return self.slots.push(Slot { facts, node, reports, source, grab, host_leds: None });
             }
             Err(error) => error,

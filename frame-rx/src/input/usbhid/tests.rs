@@ -166,10 +166,12 @@ fn a_flood_of_questions_is_answered_only_as_far_as_the_answers_are_read() {
     });
     let mut sink = server.connect(SOON).unwrap();
     go_live(&mut sink);
-    for _ in 0..100 {
+    let end = clock::now() + SOON;
+    while sink.wire.room() >= 2 * ANSWER_MAX {
+        assert!(clock::now() < end, "{} bytes of room", sink.wire.room());
         sink.pump(HostTime::ZERO, &mut |_| {}).unwrap();
     }
-    assert!(sink.wire.room() < 2 * ANSWER_MAX && sink.plug.out.is_empty());
+    assert!(sink.plug.out.is_empty());
     assert!(matches!(sink.pump(HostTime::ZERO + Duration::from_secs(3), &mut |_| {}), Err(SinkError::Silent)));
     drop(done);
     drop(sink);
