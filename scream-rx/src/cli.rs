@@ -70,9 +70,10 @@ pub enum Output {
     /// PipeWire, natively: less delay than through its PulseAudio server; needs a build with --features pipewire
     #[value(name = "pipewire")]
     PipeWire,
-    /// A WAV file, from the first sound on
+    /// A WAV file, from the first sound on; it is written 0.18 s after the guest played it, so that nothing late is missing
     Wav,
-    /// Samples without a header, to a file or stdout
+    /// Samples without a header, to a file (as WAV) or to stdout or a pipe, at the usual delay: it ends where the reader takes
+    /// them, and counts what that leaves in the pipe
     Raw,
     /// Nowhere, at the pace of the clock
     Null,

@@ -105,8 +105,8 @@ impl Pacer for Simulated {
         self.now
     }
 
-    fn ahead(&self, _: Duration) -> Duration {
-        Duration::ZERO
+    fn is_real(&self) -> bool {
+        false
     }
 
     fn wait_until(&mut self, at: HostTime) {

@@ -2,6 +2,7 @@
 
 use crate::cli::{BitsArg, DriftArg, EndArgs, Output, PlayArgs, ProfileArg, RunArgs};
 use crate::origin::{self, Origin, OriginLow, UdpAddress};
+use crate::sink::raw;
 use crate::target::{Profile, Wishes};
 use clap::ValueEnum;
 use core::time::Duration;
@@ -38,6 +39,8 @@ pub struct Play {
     pub wide: bool,
     /// Samples reach the sink as they are.
     pub bit_perfect: bool,
+    /// It goes into a file, which nobody listens to meanwhile.
+    pub is_kept: bool,
     /// It runs against the host's clock, so that somebody may be late.
     pub in_real_time: bool,
 }
@@ -212,7 +215,12 @@ fn play(l: &mut Layers, args: &PlayArgs, low: &Low, usual_name: String) -> Resul
     // Whoever names a delay has set the limit too.
     let limit = limit.0.max(target.unwrap_or_default());
     let wide = drift == DriftArg::Wide;
-    Ok(Play { output, device, name, target, limit, profile, bits, wide, bit_perfect, in_real_time: true })
+    let is_kept = match output {
+        Output::Wav => true,
+        Output::Raw => raw::is_kept(device.as_deref().map(Path::new)),
+        _ => false,
+    };
+    Ok(Play { output, device, name, target, limit, profile, bits, wide, bit_perfect, is_kept, in_real_time: true })
 }
 
 /// Whether a text can be given to a sound server or the system as a name.
@@ -271,7 +279,7 @@ impl Play {
 
     /// What the engine shall aim at.
     pub fn wishes(&self) -> Wishes {
-        let to_file = matches!(self.output, Output::Wav | Output::Raw) && self.in_real_time;
+        let to_file = self.is_kept && self.in_real_time;
         let least_reserve_s = if to_file { FILE_RESERVE_S } else { 0.0 };
         Wishes {
             profile: self.profile,

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "cpal")]
 pub mod device;
+mod follow;
 pub mod names;
 pub mod null;
 pub mod paced;

@@ -1,10 +1,10 @@
 //! Plays into nothing, at the pace of the clock. For measurements and tests.
 
-use super::paced::{self, Going, Pacer};
+use super::paced::{self, Going, Manner, Pacer};
 use super::{Control, Notice, Sink, SinkError, SinkFormat, Source};
 use core::time::Duration;
 
-/// The delay that this sink pretends to have.
+/// The delay that this sink pretends to have, which is how late it may be.
 const AHEAD: Duration = Duration::from_millis(10);
 
 /// The null sink.
@@ -19,7 +19,8 @@ impl Sink for NullSink {
     fn run(&mut self, mut source: Box<dyn Source>, control: &Control) -> Result<(), SinkError> {
         control.tell(Notice::Open { name: "nowhere".into(), format: self.format });
         let mut swallow = |_: &[f32], _, _| Ok(Going::On);
-        paced::run(&mut *source, self.format, AHEAD, &mut *self.pacer, control, &mut swallow)
+        let manner = Manner { ahead: AHEAD, late: AHEAD, ..Manner::FILE };
+        paced::run(&mut *source, self.format, manner, &mut *self.pacer, control, &mut swallow)
     }
 }
 

@@ -1,5 +1,7 @@
-//! A sink without a device: asks for a period whenever a clock says so. What becomes of the frames is the caller's.
+//! A sink without a device: asks for a period whenever a clock says so. What becomes of the frames is the taker's. The delay
+//! that is told ends where they are written, and where a reader leaves them lying, behind what lies before them.
 
+use super::follow::Follow;
 use super::{Control, SinkError, SinkFormat, Source};
 use core::time::Duration;
 use rx_host::clock;
@@ -7,8 +9,6 @@ use shm_proto::HostTime;
 
 /// Frames are asked for in pieces of this length.
 const PERIOD: Duration = Duration::from_millis(10);
-/// Whoever is this late starts anew: the machine slept.
-const LOST: Duration = Duration::from_secs(1);
 
 /// A clock to pace by: the real one, or a simulated one that drives a simulated guest.
 pub trait Pacer {
@@ -18,10 +18,9 @@ pub trait Pacer {
     /// Waits until `at`.
     fn wait_until(&mut self, at: HostTime);
 
-    /// How far ahead frames must be asked for so that lateness does no harm, if `usual` is enough in real time. A clock that
-    /// is never late needs nothing.
-    fn ahead(&self, usual: Duration) -> Duration {
-        usual
+    /// Whether it runs as the clock of whoever reads what is written.
+    fn is_real(&self) -> bool {
+        true
     }
 }
 
@@ -40,27 +39,61 @@ impl Pacer for RealTime {
     }
 }
 
-/// Takes frames, whether they sound, and what the guest's samples have in bits.
-pub type Write<'a> = &'a mut dyn FnMut(&[f32], bool, Option<u8>) -> Result<Going, SinkError>;
+/// How lateness of the thread is taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// Frames are heard so much later than they are asked for.
+    pub(super) ahead: Duration,
+    /// Whoever is later than this is counted.
+    pub(super) late: Duration,
+    /// Whoever is later than this starts anew: the machine slept, or nobody took anything.
+    pub(super) lost: Duration,
+}
 
-/// Asks `source` for a period every ten milliseconds and gives it to `write`, as if it were heard `ahead` later: so late the
-/// thread may be without harm. Ends when the source does, or `write` is done.
+impl Manner {
+    /// Of a file: nobody hears when it is written.
+    pub(super) const FILE: Manner =
+        Manner { ahead: Duration::ZERO, late: Duration::from_millis(100), lost: Duration::from_secs(1) };
+    /// Of what somebody reads at once.
+    pub(super) const READ: Manner =
+        Manner { ahead: Duration::ZERO, late: Duration::from_millis(10), lost: Duration::from_millis(50) };
+}
+
+/// What becomes of the frames.
+pub(super) trait Taker {
+    /// How much of what was written before still waits to be read.
+    fn left(&mut self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Takes frames, whether they sound, and what the guest's samples have in bits.
+    fn write(&mut self, frames: &[f32], sounding: bool, guest_bits: Option<u8>) -> Result<Going, SinkError>;
+}
+
+impl<F: FnMut(&[f32], bool, Option<u8>) -> Result<Going, SinkError>> Taker for F {
+    fn write(&mut self, frames: &[f32], sounding: bool, guest_bits: Option<u8>) -> Result<Going, SinkError> {
+        self(frames, sounding, guest_bits)
+    }
+}
+
+/// Asks `source` for a period every ten milliseconds and gives it to `taker`. Ends when the source does, or the taker is
+/// done.
 ///
 /// # Errors
-/// Those of `write`.
-pub fn run(
+/// Those of the taker.
+pub(super) fn run(
     source: &mut dyn Source,
     format: SinkFormat,
-    ahead: Duration,
+    manner: Manner,
     pacer: &mut dyn Pacer,
     control: &Control,
-    write: Write<'_>,
+    taker: &mut dyn Taker,
 ) -> Result<(), SinkError> {
-    let ahead = pacer.ahead(ahead);
     let channels = format.layout.channels();
     let frames = u64::from(format.rate_hz) * PERIOD.as_millis() as u64 / 1000;
     let mut block = vec![0.0; frames as usize * channels];
     let counters = &control.counters.sink;
+    let mut follow = Follow::new();
     source.open(format);
     let (mut start, mut asked) = (pacer.now(), 0u64);
     loop {
@@ -70,19 +103,22 @@ pub fn run(
             source.finish();
         }
         let now = pacer.now();
-        if now.since(due) > LOST {
+        if now.since(due) > manner.lost {
             (start, asked) = (now, 0);
             counters.disturbances.inc();
             continue;
         }
-        if now.since(due) > ahead {
+        if now.since(due) > manner.late {
             counters.late.inc();
         }
-        let filled = source.fill(&mut block, now, (due + ahead).since(now));
-        asked += frames;
+        let left = if pacer.is_real() { taker.left() } else { Duration::ZERO };
+        let (between, put_off) = follow.look(now, left, PERIOD);
+        // The sound goes on as if it had been asked for in time: whoever reads it reads it in one piece.
+        let filled = source.fill(&mut block, due, manner.ahead + between);
+        (start, asked) = (start + put_off, asked + frames);
         counters.frames.add(filled.frames as u64);
         let played = block.get(..filled.frames * channels).unwrap_or_default();
-        let going = write(played, filled.sounding, source.guest_bits())?;
+        let going = taker.write(played, filled.sounding, source.guest_bits())?;
         if filled.frames < frames as usize || going == Going::Done {
             return Ok(());
         }

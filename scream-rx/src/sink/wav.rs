@@ -1,16 +1,13 @@
 //! Records into a WAV file, from the first sound on: 16-bit if the guest's samples are, else 32-bit float. However it
 //! ends, the header says how much there is.
 
-use super::paced::{self, Going, Pacer};
+use super::paced::{self, Going, Manner, Pacer};
 use super::{Control, Notice, Sink, SinkError, SinkFormat, Source, to_i16};
-use core::time::Duration;
 use hound::{SampleFormat, WavSpec, WavWriter};
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
-/// How late the thread may be without harm; nobody listens to a file.
-const AHEAD: Duration = Duration::from_millis(100);
 /// Periods after which the header is made true, should nobody get the chance to do so at the end.
 const PERIODS_PER_HEADER: u32 = 100;
 /// A WAV file cannot be longer. Unit: bytes.
@@ -124,7 +121,7 @@ impl Sink for WavSink {
         let mut write = |frames: &[f32], sounding, guest_bits: Option<u8>| {
             state.write(frames, sounding, *format, bits.or(guest_bits)).map_err(&failed)
         };
-        let ran = paced::run(&mut *source, *format, AHEAD, &mut **pacer, control, &mut write);
+        let ran = paced::run(&mut *source, *format, Manner::FILE, &mut **pacer, control, &mut write);
         // Also after an error: what was written before it can be heard then.
         let finished = state.finish(*format).map_err(&failed);
         ran.and(finished)

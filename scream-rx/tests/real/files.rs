@@ -81,6 +81,48 @@ fn raw_sound_goes_down_a_pipe_until_nobody_reads() {
     assert!(!player.err().contains("hint:"), "a reader that goes is no failure: {}", player.err());
 }
 
+/// Reads `pipe` to its end; gives what came first.
+fn drain(mut pipe: impl Read, most: usize) -> Vec<u8> {
+    let (mut kept, mut bytes) = (Vec::new(), [0; 4096]);
+    while let Ok(1..) = pipe.read(&mut bytes).inspect(|n| kept.extend_from_slice(&bytes[..*n])) {
+        kept.truncate(most);
+    }
+    kept
+}
+
+#[test]
+fn raw_sound_is_as_late_as_is_told_and_as_was_wished() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let (file, stats) = (folder.path().join("region"), folder.path().join("stats.json"));
+    let guest = SoundGuest::builder().tone(shm_proto::guest_sim::tone::Tone::PositionCoded);
+    let _guest = FileGuest::start(&file, guest);
+    let told = |arguments: &[&str], kept: Option<&Path>| {
+        let mut command = scream_rx(folder.path());
+        command.arg("-m").arg(&file).args(["-o", "raw", "--seconds", "3", "--stats"]).arg(&stats).args(arguments);
+        let stdout = kept.map_or_else(Stdio::piped, |path| std::fs::File::create(path).unwrap().into());
+        let mut player = Running::start(command.stdout(stdout), &folder.path().join("log"));
+        if kept.is_none() {
+            assert!(!drain(player.stdout(), 8).is_empty());
+        }
+        assert_eq!(player.end().code(), Some(0), "{}", player.err());
+        let figures: serde_json::Value = serde_json::from_slice(&std::fs::read(&stats).unwrap()).unwrap();
+        let number = |name: &str| figures[name].as_f64().unwrap_or_else(|| panic!("{name}: {figures}"));
+        // A machine that was late is told apart: the guest's lateness raises what is held.
+        (number("delay_ms_p50"), number("target_ms"), number("gaps") + number("sink_disturbances"))
+    };
+    let (delay_ms, target_ms, troubles) = told(&["-t", "60", "-l", "120"], None);
+    println!("-t 60 into a pipe: {delay_ms} ms, {troubles} troubles");
+    assert!((target_ms - 60.0).abs() < 0.1, "{target_ms}");
+    assert!(troubles > 0.0 || (delay_ms - 60.0).abs() < 1.5, "{delay_ms}");
+    let (delay_ms, target_ms, troubles) = told(&[], None);
+    println!("into a pipe: {delay_ms} ms, {target_ms} wanted, {troubles} troubles");
+    assert!(troubles > 0.0 || (delay_ms < 60.0 && (delay_ms - target_ms).abs() < 1.5), "{delay_ms} {target_ms}");
+    let (delay_ms, target_ms, _) = told(&[], Some(&folder.path().join("kept.raw")));
+    println!("into a file: {delay_ms} ms");
+    assert!(target_ms > 150.0, "what nobody listens to waits for what is late: {target_ms}");
+}
+
 #[test]
 fn a_live_run_ends_after_its_seconds_and_leaves_figures() {
     let _alone = alone();
