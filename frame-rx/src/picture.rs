@@ -83,6 +83,9 @@ pub enum Rotation {
 }
 
 impl Rotation {
+    /// All, by quarters.
+    pub const ALL: [Rotation; 4] = [Rotation::None, Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters];
+
     /// Quarter turns, 0 to 3.
     pub const fn quarters(self) -> u32 {
         match self {

@@ -10,19 +10,21 @@
 //! | 4, 8 | 4 each | columns, rows as stored |
 //! | 12 | 4 | pixels, see below |
 //! | 16 | 4 | quarter turns clockwise until it stands upright |
-//! | 20 | 4 | zero |
+//! | 20 | 4 | what the numbers of pixels mean, see below |
 //! | 24, 32 | 8 each | number of the picture, session |
 //! | 40, 48 | 8 each | nanoseconds by the host's clock: found, copied |
 //! | 56 | 8 | bytes of rows that follow |
 //!
 //! Pixels: 0 blue, green, red, ignored; 1 red, green, blue, ignored; 2 ten bits each of red, green and blue; 3 half floats of them;
-//! 4 and 5 as 0 and 1, of a guest that sends three bytes. What their numbers mean (HDR) is not kept.
+//! 4 and 5 as 0 and 1, of a guest that sends three bytes. What their numbers mean: in the lowest two bits 0 for what a screen
+//! shows as it is, 1 for light itself, 2 for PQ; with PQ also how bright the white of SDR windows is (bits 2 to 15) and the
+//! brightest light (bits 16 to 29), both in cd/m2. Older recordings have zero there, and half floats are light all the same.
 
 use crate::gpu::grab::Grabber;
 use crate::gpu::upload::Uploader;
 use crate::gpu::{Gpu, GpuError};
 use crate::offscreen::Taken;
-use crate::picture::{PictureFormat, PixelFormat, Size};
+use crate::picture::{PQ_MOST_NITS, PictureFormat, PixelFormat, Rotation, Size, Transfer};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rx_host::exit::Failure;
 use rx_host::report::Counter;
@@ -148,8 +150,36 @@ impl Recorder {
     }
 }
 
+/// A transfer as a recording keeps it. Light that PQ cannot say is kept as the brightest that it can.
+fn word_of(transfer: Transfer) -> u32 {
+    match transfer {
+        Transfer::Sdr => 0,
+        Transfer::Linear => 1,
+        Transfer::Pq { white_nits, peak_nits } => {
+            2 | white_nits.clamp(10, PQ_MOST_NITS) << 2 | peak_nits.clamp(1, PQ_MOST_NITS) << 16
+        }
+    }
+}
+
+/// The transfer that a recording kept, if there is such a one for these pixels.
+fn transfer_of(word: u32, pixel: PixelFormat) -> Option<Transfer> {
+    let is_deep = matches!(pixel, PixelFormat::Rgb10 | PixelFormat::Rgba16F);
+    let (white_nits, peak_nits) = (word >> 2 & 0x3FFF, word >> 16);
+    match word {
+        0 if pixel == PixelFormat::Rgba16F => Some(Transfer::Linear),
+        0 => Some(Transfer::Sdr),
+        1 if is_deep => Some(Transfer::Linear),
+        _ => {
+            // As the feed takes them from a guest.
+            let is_pq = word & 3 == 2 && (10..=PQ_MOST_NITS).contains(&white_nits);
+            let fits = is_pq && is_deep && (1..=PQ_MOST_NITS).contains(&peak_nits);
+            fits.then_some(Transfer::Pq { white_nits, peak_nits })
+        }
+    }
+}
+
 fn header(taken: &Taken) -> [u8; HEADER_BYTES] {
-    let PictureFormat { stored, pixel, rotation, .. } = taken.format;
+    let PictureFormat { stored, pixel, rotation, transfer, .. } = taken.format;
     let bytes = u64::from(taken.format.row_bytes()) * u64::from(stored.height);
     let mut header = [0; HEADER_BYTES];
     let mut at = 0;
@@ -158,7 +188,7 @@ fn header(taken: &Taken) -> [u8; HEADER_BYTES] {
         at += bytes.len();
     };
     put(FRAME_MAGIC);
-    for word in [stored.width, stored.height, pixel as u32, rotation.quarters(), 0] {
+    for word in [stored.width, stored.height, pixel as u32, rotation.quarters(), word_of(transfer)] {
         put(&word.to_le_bytes());
     }
     for long in [taken.number, taken.session, taken.times.found.as_ns(), taken.times.copied.as_ns(), bytes] {
@@ -201,7 +231,7 @@ impl Writer {
 /// One recorded picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Size as stored, and pixels.
+    /// Size as stored, pixels, what their numbers mean, and which way is up.
     pub format: PictureFormat,
     /// Its number.
     pub number: u64,
@@ -274,7 +304,14 @@ impl<R: Read> Player<R> {
         let Some(pixel) = PixelFormat::ALL.into_iter().find(|p| *p as u32 == word(12)) else {
             return corrupt("pixels", u64::from(word(12)));
         };
-        let format = PictureFormat::upright(Size::new(width, height), pixel);
+        let Some(rotation) = Rotation::ALL.into_iter().find(|r| r.quarters() == word(16)) else {
+            return corrupt("turn", u64::from(word(16)));
+        };
+        let Some(transfer) = transfer_of(word(20), pixel) else { return corrupt("meaning", u64::from(word(20))) };
+        let mut format = PictureFormat::upright(Size::new(width, height), pixel);
+        (format.rotation, format.transfer) = (rotation, transfer);
+        // The pointer is not kept, so nobody asks for the guest's own pixels.
+        format.desktop = format.shown();
         let bytes = u64::from(format.row_bytes()) * u64::from(height);
         if long(56) != bytes {
             return corrupt("length", long(56));
@@ -339,12 +376,60 @@ mod tests {
             (20, 0, "a picture's size is"),
             (27, 255, "a picture's size is"),
             (28, 7, "a picture's pixels is 7"),
+            (32, 4, "a picture's turn is 4"),
+            (36, 1, "a picture's meaning is 1"),
+            (36, 3, "a picture's meaning is 3"),
             (72, 1, "a picture's length is 1"),
         ] {
             let told = spoil(at, value);
             assert!(told.starts_with(words), "{at}: {told}");
         }
         assert!(matches!(play(&file()[..100]), Err(PlayError::Read(_))));
+    }
+
+    #[test]
+    fn which_way_is_up_and_what_pixels_mean_are_kept() {
+        let pq = Transfer::Pq { white_nits: 203, peak_nits: 1000 };
+        for (pixel, transfer) in [
+            (PixelFormat::Bgra8, Transfer::Sdr),
+            (PixelFormat::Rgb10, Transfer::Sdr),
+            (PixelFormat::Rgb10, pq),
+            (PixelFormat::Rgb10, Transfer::Linear),
+            (PixelFormat::Rgba16F, Transfer::Linear),
+            (PixelFormat::Rgba16F, Transfer::Pq { white_nits: PQ_MOST_NITS, peak_nits: PQ_MOST_NITS }),
+        ] {
+            for rotation in Rotation::ALL {
+                let mut taken = taken(3, 2, 1);
+                taken.format = PictureFormat { pixel, transfer, rotation, ..taken.format };
+                let rows = vec![7; taken.format.row_bytes() as usize * 2];
+                let bytes = [&file()[..16], &header(&taken), &rows].concat();
+                let format = play(&bytes).unwrap()[0].format;
+                taken.format.desktop = taken.format.shown();
+                assert_eq!(format, taken.format);
+            }
+        }
+    }
+
+    #[test]
+    fn older_recordings_say_nothing_of_light_and_half_floats_are_light() {
+        for (pixel, expected) in [
+            (PixelFormat::Rgb10, Some(Transfer::Sdr)),
+            (PixelFormat::Bgra8, Some(Transfer::Sdr)),
+            (PixelFormat::Rgba16F, Some(Transfer::Linear)),
+        ] {
+            assert_eq!(transfer_of(0, pixel), expected);
+        }
+        let pq = |white: u32, peak: u32| transfer_of(2 | white << 2 | peak << 16, PixelFormat::Rgb10);
+        for (white, peak, is_one) in [
+            (9, 1, false),
+            (10, 1, true),
+            (10_000, 10_000, true),
+            (10_001, 1, false),
+            (10, 0, false),
+            (10, 10_001, false),
+        ] {
+            assert_eq!(pq(white, peak).is_some(), is_one, "{white} {peak}");
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The program without a window, as a process: what it writes is what the guest drew, and each failure is one line, one
-//! hint and the right exit code. By subject: `pictures`, `runs`, `words`, `recordings`, `gpu_loss`.
+//! hint and the right exit code. By subject: `pictures`, `runs`, `words`, `recordings`, `quiet`, `gpu_loss`.
 
 #[path = "../rig/faults.rs"]
 mod faults;
@@ -11,6 +11,7 @@ mod pictures;
 mod png_file;
 #[path = "../rig/program.rs"]
 mod program;
+mod quiet;
 mod recordings;
 mod runs;
 mod words;

@@ -108,7 +108,8 @@ impl Dispatch<WpPresentationFeedback, u64> for Globals {
             _ => return,
         };
         globals.presentation.open = globals.presentation.open.saturating_sub(1);
-        globals.presentation.has_answered = true;
+        // One that throws frames away without ever telling of one that was shown does not count.
+        globals.presentation.has_answered |= told.at.is_some();
         globals.presentation.tell(told);
     }
 }
