@@ -247,7 +247,8 @@ pub struct ShowArgs {
     /// Fill a whole monitor (F11, or Scroll Lock with F, changes it; `frame-rx keys` lists all keys)
     #[arg(short = 'F', long)]
     pub fullscreen: bool,
-    /// The monitor to fill: its name or number in `frame-rx devices` [default: the one the window opens on]
+    /// The monitor to fill, again when it was unplugged: its name or number in `frame-rx devices` [default: the one the window
+    /// opens on]
     #[arg(long, value_name = "MONITOR")]
     pub output: Option<String>,
     /// Size of the window in pixels, such as 1280x720 [default: that of the guest's picture]

@@ -17,6 +17,7 @@ use frame_rx::settings::{self, Settings};
 use frame_rx::slots::Supply;
 use frame_rx::stats::{self, FeedStats, ScreenStats};
 use frame_rx::turn::Turning;
+use frame_rx::wishes::Wishes;
 use frame_rx::{demo, devices, doctor, selftest, size};
 use rx_host::exit::{self, Exit, Explain, Failure};
 use rx_host::signals::{Signals, Woken};
@@ -108,7 +109,7 @@ fn forward(args: &ForwardArgs, is_proxy: bool) -> anyhow::Result<Exit> {
         return Err(Failure::environment("there can be no virtual keyboard", hint).because(error).into());
     }
     let signals = Signals::install()?;
-    let Some(input) = spawn_input(&settings, Box::new(|| {}), &signals)? else {
+    let Some(input) = spawn_input(&settings, &Wishes::default(), Box::new(|| {}), &signals)? else {
         return Err(Failure::usage("there is no input to forward", "leave out --input none").into());
     };
     let after = settings.end.after.unwrap_or(Duration::MAX);
@@ -193,7 +194,7 @@ fn without_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> 
     let gpu = screen.info().to_string();
     let waker = signals.waker();
     let (feed_end, link) = link::connect(&settings.file, Supply::Two, Box::new(move |_| waker.wake()), signals.stop());
-    let feed = link.feed.clone();
+    let (feed, wishes) = (link.feed.clone(), link.wishes.clone());
     let (recorder, recording) = begin_recording(&settings.keep)?;
     let hashes = settings.keep.hashes.as_ref().map(|path| {
         let told = format!("cannot write {}", path.display());
@@ -203,7 +204,7 @@ fn without_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> 
     let mut headless = Headless::new(screen, link, settings.end.clone(), keeping);
     // Without a window there is input from devices only.
     let wants_input = !settings.input.evdev.is_empty();
-    let input = if wants_input { spawn_input(settings, Box::new(|| {}), signals)? } else { None };
+    let input = if wants_input { spawn_input(settings, &wishes, Box::new(|| {}), signals)? } else { None };
     let thread = spawn_feed(feed_end)?;
     let ran = headless.run(signals);
     signals.stop().request();
@@ -220,7 +221,7 @@ fn with_window(settings: &Settings, memory: Option<Memory>, signals: &Signals) -
     let event_loop = Loop::new()?;
     let (feed_end, link) = link::connect(&settings.file, Supply::Three, event_loop.teller(), signals.stop());
     let feed = link.feed.clone();
-    let input = spawn_input(settings, event_loop.waker(), signals)?;
+    let input = spawn_input(settings, &link.wishes, event_loop.waker(), signals)?;
     let thread = spawn_feed(feed_end)?;
     let (recorder, recording) = begin_recording(&settings.keep)?;
     let beside = Beside { input: input.as_ref().map(|input| input.handle.clone()), recorder, memory };
@@ -252,12 +253,14 @@ impl Forwarding {
 /// Starts what sends keyboard and mouse to the guest, if that is wanted.
 fn spawn_input(
     settings: &Settings,
+    wishes: &Wishes,
     tell: Box<dyn Fn() + Send>,
     signals: &Signals,
 ) -> Result<Option<Forwarding>, Failure> {
     let Some(input) = settings.input.open()? else { return Ok(None) };
     let (tried, hint) = ("cannot start the input", "end other programs: the system allows no more of them");
     let (capture, handle) = capture::connect(input, signals.stop(), tell).or_environment(tried, hint)?;
+    wishes.watch_input(handle.stats().clone());
     let mut threads = Vec::new();
     if let Some(watchdog) = capture.watchdog() {
         let stop = signals.stop().clone();

@@ -18,7 +18,8 @@ const NOTICE: Duration = Duration::from_secs(2);
 const GRAPH_ROWS: u32 = 48;
 /// The guide line.
 const GUIDE: [u8; 4] = [0x80, 0x80, 0x80, 0xFF];
-/// The colours of the stages, and of those that the guest tells of.
+/// The colours of the stages, and of those that the guest tells of, each in a word.
+const COLOUR_NAMES: [&str; 5] = ["blue", "green", "yellow", "red", "violet"];
 const COLOURS: [[u8; 4]; 5] = [
     [0x4C, 0xA6, 0xFF, 0xFF],
     [0x5F, 0xD3, 0x6A, 0xFF],
@@ -181,17 +182,22 @@ impl Overlay {
         // Writing to a string cannot fail.
         let _ = writeln!(words, "{}", facts.words);
         let _ = writeln!(words, "guest {found:.1}/s, shown {shown:.1}/s, dropped {}", facts.dropped);
-        for stage in Stage::ALL {
+        let ms = |d: Duration| d.as_secs_f64() * 1e3;
+        // The graph's legend.
+        let colours =
+            COLOUR_NAMES.map(|name| if self.shown == Shown::Timings { format!(" ({name})") } else { "".into() });
+        for (stage, colour) in Stage::ALL.into_iter().zip(&colours) {
             if let Some((p50, p99)) = facts.trace.percentiles(stage) {
-                let ms = |d: Duration| d.as_secs_f64() * 1e3;
-                let _ = writeln!(words, "{} {:.2} ms, 99 % {:.2} ms", stage.name(), ms(p50), ms(p99));
+                let _ = writeln!(words, "{}{colour} {:.2} ms, 99 % {:.2} ms", stage.name(), ms(p50), ms(p99));
             }
         }
-        for (i, name) in GuestTook::NAMES.iter().enumerate() {
+        for (i, (name, colour)) in GuestTook::NAMES.iter().zip(&colours).enumerate() {
             if let Some((p50, p99)) = facts.trace.guest_percentiles(i) {
-                let ms = |d: Duration| d.as_secs_f64() * 1e3;
-                let _ = writeln!(words, "guest's {name} {:.2} ms, 99 % {:.2} ms", ms(p50), ms(p99));
+                let _ = writeln!(words, "guest's {name}{colour} {:.2} ms, 99 % {:.2} ms", ms(p50), ms(p99));
             }
+        }
+        if self.shown == Shown::Timings {
+            let _ = writeln!(words, "dotted line: {:.1} ms", ms(facts.budget));
         }
         let late: Vec<String> = Stage::ALL
             .iter()
@@ -307,6 +313,14 @@ mod tests {
             "late: copy 3, compositor 1\ninput spice ready\n",
         ] {
             assert!(words.contains(part), "{part} in\n{words}");
+        }
+        overlay.toggle_timings();
+        words.clear();
+        overlay.write_figures(at(1000), &facts(&trace, 160), &mut words);
+        for part in
+            ["copy (green) 2.00 ms", "compositor (red) 4.00 ms", "guest's process (green) 6.00 ms", "line: 25.0 ms"]
+        {
+            assert!(words.contains(part), "the legend has {part} in\n{words}");
         }
     }
 

@@ -1,8 +1,10 @@
 //! What the screen's side wants of the feed, and wants the guest to be told. Single words, so that the feed looks at them
 //! without a lock; the newest wish wins.
 
+use crate::input::stats::InputStats;
 use crate::picture::Size;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// No wish of this kind.
 const NONE: u64 = u64::MAX;
@@ -14,12 +16,17 @@ pub struct Wishes {
     pointer: AtomicU64,
     renewal: AtomicBool,
     stir: AtomicBool,
+    /// What counts the keys and buttons that the guest gets, wherever they come from.
+    input: OnceLock<Arc<InputStats>>,
+    edges_seen: AtomicU64,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
         let (renewal, stir) = (AtomicBool::new(false), AtomicBool::new(false));
-        Wishes { window: AtomicU64::new(NONE), pointer: AtomicU64::new(NONE), renewal, stir }
+        let (window, pointer) = (AtomicU64::new(NONE), AtomicU64::new(NONE));
+        let (input, edges_seen) = (OnceLock::new(), AtomicU64::new(0));
+        Wishes { window, pointer, renewal, stir, input, edges_seen }
     }
 }
 
@@ -54,9 +61,17 @@ impl Wishes {
         self.stir.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the user did something since the last call.
+    /// From now on a key or button that the guest gets counts as something that the user did, also where no window hears
+    /// it. The first `input` counts.
+    pub fn watch_input(&self, input: Arc<InputStats>) {
+        let _ = self.input.set(input);
+    }
+
+    /// Whether the user did something since the last call. For one caller, the feed.
     pub fn take_stir(&self) -> bool {
-        self.stir.load(Ordering::Relaxed) && self.stir.swap(false, Ordering::Relaxed)
+        let edges = self.input.get().map_or(0, |input| input.edges.get());
+        let is_new = self.edges_seen.swap(edges, Ordering::Relaxed) != edges;
+        self.stir.load(Ordering::Relaxed) && self.stir.swap(false, Ordering::Relaxed) || is_new
     }
 
     /// The guest shall move its pointer to this point of its desktop, if it can. Negative numbers become 0.
@@ -86,6 +101,20 @@ impl Wishes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_the_guest_got_is_something_that_the_user_did_whoever_heard_it() {
+        let (wishes, input) = (Wishes::default(), InputStats::new());
+        assert!(!wishes.take_stir());
+        input.edges.add(2);
+        wishes.watch_input(input.clone());
+        assert_eq!([wishes.take_stir(), wishes.take_stir()], [true, false]);
+        input.edges.inc();
+        wishes.stir();
+        assert_eq!([wishes.take_stir(), wishes.take_stir()], [true, false], "both at once are one");
+        input.moves.inc();
+        assert!(!wishes.take_stir(), "the guest's pointer tells of motion");
+    }
 
     #[test]
     fn the_newest_wish_wins_and_a_point_is_asked_for_once() {

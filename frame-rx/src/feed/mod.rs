@@ -42,6 +42,8 @@ const UNJOINED_PATIENCE: Duration = Duration::from_secs(5);
 const REGION_WAIT: Duration = Duration::from_millis(500);
 /// How often the file is looked after while a session lives: its own heartbeat says sooner when it does not.
 const LIVE_WATCH: Duration = Duration::from_millis(100);
+/// How long after a session began pictures that make no sense are told of, if there is no other.
+const NONSENSE: Duration = Duration::from_secs(1);
 /// Between two looks while the pointer moves.
 const POINTER_LOOK: Duration = Duration::from_millis(1);
 /// How long after its last move the pointer counts as moving.
@@ -113,6 +115,8 @@ struct Attached {
     viewer: Viewer,
     /// The viewer's session whose pictures are passed on; 0 before the first.
     generation: u64,
+    /// When that session began, and what had made no sense before.
+    since: (HostTime, u64),
     serial: u32,
 }
 
@@ -212,6 +216,7 @@ impl<R: Rows> Feed<R> {
             Found::Nothing => {
                 self.cadence.nothing(now);
                 self.parts.stats.idle_looks.inc();
+                self.look_at_nonsense(now);
             }
         }
         self.looked = clock::now();
@@ -254,7 +259,10 @@ impl<R: Rows> Feed<R> {
         }
         let Some(region) = self.watch.state().region().cloned() else { return };
         match Viewer::new(region.clone(), seed()) {
-            Ok(viewer) => self.attached = Some(Attached { region, viewer, generation: 0, serial: 0 }),
+            Ok(viewer) => {
+                let since = (now, 0);
+                self.attached = Some(Attached { region, viewer, generation: 0, since, serial: 0 });
+            }
             // The watch waits for enough bytes and maps for writing.
             Err(error @ (ViewerError::TooSmall { .. } | ViewerError::ReadOnly)) => {
                 self.report(GuestState::NoRegion { name: "unusable", sentence: error.to_string() });
@@ -267,6 +275,7 @@ impl<R: Rows> Feed<R> {
     fn begin_session(&mut self, now: HostTime) {
         let Some(attached) = &mut self.attached else { return };
         attached.generation = attached.viewer.generation();
+        attached.since = (now, attached.viewer.counters().corrupt);
         if let Some(info) = attached.viewer.session() {
             let guest = GuestInfo::of(info);
             tracing::debug!(cpu = guest.model, "session joined: {guest}");
@@ -293,6 +302,18 @@ impl<R: Rows> Feed<R> {
         self.reported = Some(condition.clone());
         self.parts.conditions.set(condition);
         (self.parts.tell)(Told::Condition);
+    }
+
+    /// A guest that is waited for, and sends only what makes no sense, is not one whose screen stands still.
+    fn look_at_nonsense(&mut self, now: HostTime) {
+        let Some(Attached { viewer, since: (began, before), .. }) = &self.attached else { return };
+        let waits = self.reported.as_ref().is_some_and(|told| told.state == GuestState::FirstPicture);
+        if !waits || now.since(*began) < NONSENSE || viewer.counters().corrupt == *before {
+            return;
+        }
+        if let Some(corrupt) = viewer.last_corrupt() {
+            self.report(GuestState::Corrupt { detail: corrupt.to_string() });
+        }
     }
 
     fn look_at_pointer(&mut self, now: HostTime) {

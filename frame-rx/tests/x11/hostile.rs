@@ -95,7 +95,7 @@ fn what_a_guest_cannot_be_has_its_sentence_in_a_window_that_goes_on() {
         ("udata-none", "other-content", "LGMP queues of another program, not a picture: pass the file"),
         ("heartbeat-stands", "not-running", "the Looking Glass host in the guest is not running: start"),
         ("write-pointer-stands", "simulated, first-picture", "connected, waiting for the first picture"),
-        ("type-7", "simulated, first-picture", "connected, waiting for the first picture"),
+        ("type-7", "simulated, corrupt", "the guest writes what makes no sense (type is 7, allowed is 1 to 6)"),
     ] {
         let guest = GuestThread::start(config(320, 180));
         lie(&guest, name);

@@ -84,18 +84,23 @@ fn picture_frames_missed_by_a_late_receiver_damage_everything(version: Version) 
     screen.assert_shows(&guest);
 }
 
-fn picture_frame_that_is_dropped_is_acknowledged_and_the_next_damages_everything(version: Version) {
-    let (_region, mut guest, mut screen) = started(small(version));
-    let mut now = screen.run(&mut guest, ms(0), Duration::from_millis(500));
+/// Half a second of pictures, and on to the next one, which is not taken yet.
+fn until_a_frame_waits(guest: &mut PictureGuest, screen: &mut Screen) -> HostTime {
+    let mut now = screen.run(guest, ms(0), Duration::from_millis(500));
     loop {
         guest.advance(now).unwrap();
         screen.viewer.poll(now);
-        if let Some(pending) = screen.viewer.take_frame(now) {
-            assert!(!pending.frame().damage().is_full());
-            break;
+        if guest.producer().unfinished() == Ok(1) {
+            return now;
         }
         now = now + MS;
     }
+}
+
+fn picture_frame_that_is_dropped_is_acknowledged_and_the_next_damages_everything(version: Version) {
+    let (_region, mut guest, mut screen) = started(small(version));
+    let now = until_a_frame_waits(&mut guest, &mut screen);
+    assert!(screen.viewer.take_frame(now).is_some_and(|pending| !pending.frame().damage().is_full()));
     assert_eq!(guest.producer().unfinished(), Ok(0));
     assert_eq!(screen.viewer.counters().abandoned, 1);
     // The guest posts the same frame again: half of it may have been copied, so all of it counts as damaged.
@@ -109,18 +114,8 @@ fn picture_frame_that_is_dropped_is_acknowledged_and_the_next_damages_everything
 
 fn picture_session_lost_in_the_middle_of_a_copy_is_said_and_nothing_is_written(version: Version) {
     let (region, mut guest, mut screen) = started(small(version));
-    let mut now = screen.run(&mut guest, ms(0), Duration::from_millis(500));
-    let pending = loop {
-        guest.advance(now).unwrap();
-        screen.viewer.poll(now);
-        // Asked twice, for the borrow of the one that is kept.
-        if guest.producer().unfinished() == Ok(1)
-            && let Some(pending) = screen.viewer.take_frame(now)
-        {
-            break pending;
-        }
-        now = now + MS;
-    };
+    let now = until_a_frame_waits(&mut guest, &mut screen);
+    let pending = screen.viewer.take_frame(now).expect("a frame");
     guest.restart(now).unwrap();
     let before = region.whole().read_array::<16384>(0).unwrap();
     assert_eq!(pending.finish(), Outcome::SessionLost);
@@ -132,17 +127,8 @@ fn picture_session_lost_in_the_middle_of_a_copy_is_said_and_nothing_is_written(v
 
 fn picture_copies_stay_inside_the_frame_and_the_buffer(version: Version) {
     let (_region, mut guest, mut screen) = started(small(version));
-    let mut now = screen.run(&mut guest, ms(0), Duration::from_millis(500));
-    let pending = loop {
-        guest.advance(now).unwrap();
-        screen.viewer.poll(now);
-        if guest.producer().unfinished() == Ok(1)
-            && let Some(pending) = screen.viewer.take_frame(now)
-        {
-            break pending;
-        }
-        now = now + MS;
-    };
+    let now = until_a_frame_waits(&mut guest, &mut screen);
+    let pending = screen.viewer.take_frame(now).expect("a frame");
     let mut big = vec![0xA5; 1 << 20];
     let copy = |rows, dst: &mut [u8], pitch| pending.copy_rows(rows, dst, pitch, Purpose::Read);
     assert!(copy(0..101, &mut big, 640).is_err(), "past the last row");
