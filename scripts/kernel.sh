@@ -12,9 +12,9 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # What the machines of tests/tests/input.rs have: PS/2, virtio and USB; and uinput, with which tests/tests/evdev.rs makes
-# devices of its own. Kernels have some of them built in.
+# devices of its own, and a network card. Kernels have some of them built in.
 modules="evdev uinput input-leds atkbd psmouse i8042 libps2 serio vivaldi-fmap virtio virtio_ring virtio_pci virtio_pci_legacy_dev
-virtio_pci_modern_dev virtio_input usb-common usbcore xhci-hcd xhci-pci ehci-hcd ehci-pci uhci-hcd hid hid-generic usbhid"
+virtio_pci_modern_dev virtio_input e1000 usb-common usbcore xhci-hcd xhci-pci ehci-hcd ehci-pci uhci-hcd hid hid-generic usbhid"
 
 with_input=${1:-}
 case $with_input in

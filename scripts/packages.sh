@@ -47,6 +47,7 @@ test   | ALSA by way of that sound server              | library alsa-lib/libaso
 test   | counts instructions                           | command valgrind            | valgrind             | valgrind              | valgrind
 test   | cables between private networks               | command ip                  | iproute2             | iproute               | iproute2
 test   | ends servers together with their test         | command setpriv             | util-linux           | util-linux            | util-linux
+test   | gives devices to users, inside a machine      | command udevadm             | udev                 | systemd-udev          | systemd
 test   | a terminal for one program                    | command script              | bsdutils             | /usr/bin/script       | util-linux
 bench  | counts instructions                           | command valgrind            | valgrind             | valgrind              | valgrind
 bench  | a private sound server                        | sound-server                | pulseaudio           | pulseaudio            | pulseaudio

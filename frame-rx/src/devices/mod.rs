@@ -9,7 +9,7 @@ pub use access::findings;
 use crate::app::monitors;
 use crate::cli::DevicesArgs;
 use crate::gpu::{self, GpuError};
-use crate::input::evdev::facts::{Facts, NODES, SYS};
+use crate::input::evdev::facts::{Class, Facts, NODES, SYS};
 use crate::input::evdev::rule::{Rule, node_of};
 use access::Access;
 use rx_host::exit::{self, Exit};
@@ -136,27 +136,38 @@ fn as_json(devices: &[Facts]) -> serde_json::Value {
     })
 }
 
-/// Rules for udev that give these devices to whoever sits at the machine. Numbers only: a name comes from the device.
+/// Rules for udev that give these devices to whoever sits at the machine. Numbers and classes only: a name comes from the
+/// device.
 fn udev_rules(devices: &[Facts]) -> String {
     let mut text = "# Written by `frame-rx devices --udev-rules`. Whoever sits at the machine may read these devices, and so may every\n\
          # program of that user: what is typed on them can be listened to. The number of the file must be below 73.\n"
         .to_owned();
-    let mut ids: Vec<_> = devices.iter().map(|f| (f.vendor, f.product)).collect();
+    let mut ids: Vec<_> = devices.iter().map(|f| (f.vendor, f.product, class_rule(f.class))).collect();
     ids.sort_unstable();
     ids.dedup();
-    for (vendor, product) in ids {
+    for (vendor, product, class) in ids {
         text.push_str(&format!(
             "SUBSYSTEM==\"input\", KERNEL==\"event*\", ATTRS{{id/vendor}}==\"{vendor:04x}\", \
-             ATTRS{{id/product}}==\"{product:04x}\", TAG+=\"uaccess\"\n"
+             ATTRS{{id/product}}==\"{product:04x}\", {class}TAG+=\"uaccess\"\n"
         ));
     }
     text
 }
 
+/// What keeps the rule for a mouse from giving away a keyboard with the same numbers, as one receiver's for both are.
+/// Source: udev's builtin `input_id`, which calls a keyboard what has all of the first keys.
+fn class_rule(class: Class) -> &'static str {
+    match class {
+        Class::Keyboard => "ENV{ID_INPUT_KEY}==\"1\", ENV{ID_INPUT_MOUSE}!=\"1\", ",
+        Class::Mouse => "ENV{ID_INPUT_MOUSE}==\"1\", ENV{ID_INPUT_KEYBOARD}!=\"1\", ",
+        Class::Tablet | Class::Keys => "ENV{ID_INPUT_KEYBOARD}!=\"1\", ",
+        Class::Combined | Class::Touchpad | Class::Other => "",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::evdev::facts::Class;
 
     pub(super) fn mouse(name: &str) -> Facts {
         Facts {
@@ -185,7 +196,15 @@ mod tests {
         let text = udev_rules(&[mouse("\"; RUN+=\"evil"), mouse("b")]);
         assert!(!text.contains("evil"), "{text}");
         let rules: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        let rule = "SUBSYSTEM==\"input\", KERNEL==\"event*\", ATTRS{id/vendor}==\"046d\", ATTRS{id/product}==\"c08b\", TAG+=\"uaccess\"";
-        assert_eq!(rules, [rule]);
+        let of = |class: &str| {
+            format!(
+                "SUBSYSTEM==\"input\", KERNEL==\"event*\", ATTRS{{id/vendor}}==\"046d\", \
+                 ATTRS{{id/product}}==\"c08b\", {class}TAG+=\"uaccess\""
+            )
+        };
+        assert_eq!(rules, [of("ENV{ID_INPUT_MOUSE}==\"1\", ENV{ID_INPUT_KEYBOARD}!=\"1\", ")]);
+        // A receiver's two nodes have the same numbers: each is given by a rule of its own, or not at all.
+        let keyboard = Facts { class: Class::Keyboard, ..mouse("c") };
+        assert_eq!(udev_rules(&[mouse("b"), keyboard]).lines().filter(|line| !line.starts_with('#')).count(), 2);
     }
 }

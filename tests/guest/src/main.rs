@@ -15,6 +15,10 @@ fn main() -> ExitCode {
     if std::process::id() == 1 {
         init::main();
     }
+    if std::env::args().nth(1).is_some_and(|task| task == "machine") {
+        // Another program is the first process.
+        init::main();
+    }
     if let Some(told) = in_the_machine() {
         println!("{}", told.unwrap_or_else(|e| format!("RIG-PANIC {e:#}")));
         return ExitCode::SUCCESS;

@@ -165,10 +165,12 @@ impl Node {
     }
 }
 
-/// Whoever may not open it may be given it. Without a helper it is the plain refusal.
+/// Whoever may not open it may be given it. Without a helper, or where it may not be asked, it is the plain refusal.
 fn by_opener(node: &str) -> io::Result<OwnedFd> {
     match client::ask(Path::new(SOCKET), node) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Errno::ACCESS.into()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(Errno::ACCESS.raw_os_error()) => {
+            Err(Errno::ACCESS.into())
+        }
         Err(e) => Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{}, {e}", Errno::ACCESS))),
         given => given,
     }
