@@ -2,6 +2,7 @@
 //! there is something new to see.
 
 mod act;
+mod condition;
 mod desktop;
 mod input;
 pub mod monitors;
@@ -238,46 +239,6 @@ impl App {
         let waits = painter.waits_for_screen();
         let queue = if painter.shows_newest() { Queue::Newest } else { Queue::InOrder };
         self.pace.set_interval(waits.then(|| refresh().unwrap_or(USUAL_REFRESH)), queue);
-    }
-
-    fn look_at_guest(&mut self, now: HostTime) {
-        while let Some(condition) = self.link.conditions.take() {
-            if let Some(painter) = &mut self.painter {
-                painter.enter_session(condition.session, condition.state.keeps_picture());
-            }
-            if condition.session > self.session
-                && let Some(guest) = self.link.feed.guest()
-            {
-                tracing::info!("{guest}");
-                self.guest_name.clone_from(&guest.os);
-            }
-            self.session = self.session.max(condition.session);
-            self.guest = condition.state;
-        }
-        self.settle_state(now);
-        if let Some(sentence) = self.announcer.due(now) {
-            tracing::info!("{sentence}");
-        }
-    }
-
-    /// How it stands is what the feed says, unless the GPU has no room for what the guest sends.
-    fn settle_state(&mut self, now: HostTime) {
-        let refused = self.painter.as_ref().and_then(Painter::refused).filter(|_| self.guest.is_live());
-        let changed = match refused {
-            Some(detail) => !matches!(&self.state, GuestState::NoRoom { detail: d } if d == detail),
-            None => self.state != self.guest,
-        };
-        if changed {
-            self.state = match refused {
-                Some(detail) => GuestState::NoRoom { detail: detail.to_owned() },
-                None => self.guest.clone(),
-            };
-            if let Some(sentence) = self.announcer.changed(now, &self.state) {
-                tracing::info!("{sentence}");
-            }
-            self.pace.note(Cause::Window);
-        }
-        self.set_title();
     }
 
     /// Draws if it is time to, and says how long the loop may sleep.
