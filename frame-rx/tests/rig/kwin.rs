@@ -68,6 +68,21 @@ impl KWin {
         self.children.push(command.spawn().expect("a program that is there starts"));
     }
 
+    /// Number of the X server beside it, where it was started with `--xwayland`.
+    pub fn x_server(&self) -> Option<String> {
+        let parent = self.children.last()?.id().to_string();
+        // Behind the name: state, parent.
+        let is_ours =
+            |stat: &str| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.split(' ').nth(2) == Some(&parent));
+        let mut entries = std::fs::read_dir("/proc").ok()?.flatten();
+        entries.find_map(|entry| {
+            let dir = entry.path();
+            is_ours(&std::fs::read_to_string(dir.join("stat")).ok()?).then_some(())?;
+            let words = std::fs::read_to_string(dir.join("cmdline")).ok()?;
+            words.split('\0').find(|word| word.starts_with(':')).map(str::to_owned)
+        })
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
