@@ -359,18 +359,19 @@ pub enum DemoPointer {
 /// The simulated guest, and how to show it.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
-    /// The guest's display mode, such as 1920x1080@144
-    #[arg(long, value_name = "MODE", default_value = "1280x720@60")]
-    pub mode: DisplayMode,
-    /// What moves
-    #[arg(long, value_name = "WHAT", default_value = "bar")]
-    pub motion: DemoMotion,
-    /// Go through everything in turn: pointers, pixel formats, HDR, sizes, turns, restarts, versions of the protocol
+    /// The guest's display mode, such as 1920x1080@144 [default: 1280x720@60]
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<DisplayMode>,
+    /// What moves [default: bar]
+    #[arg(long, value_name = "WHAT")]
+    pub motion: Option<DemoMotion>,
+    /// Go through everything in turn: pointers, pixel formats, HDR, sizes, turns, restarts, versions of the protocol. A window
+    /// does so unless the guest is described by --mode, --motion or --pointer
     #[arg(long)]
     pub tour: bool,
-    /// The guest's pointer
-    #[arg(long, value_name = "KIND", default_value = "cycle")]
-    pub pointer: DemoPointer,
+    /// The guest's pointer [default: cycle]
+    #[arg(long, value_name = "KIND")]
+    pub pointer: Option<DemoPointer>,
     /// How to show.
     #[command(flatten)]
     pub show: ShowArgs,

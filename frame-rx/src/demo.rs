@@ -58,9 +58,10 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     end.check_files()?;
     let signals = Signals::install()?;
     let config = config_of(args);
-    let bytes = if args.tour { Tour::region_bytes(&config) } else { config.region_bytes() };
+    let tours = is_tour(args, headless);
+    let bytes = if tours { Tour::region_bytes(&config) } else { config.region_bytes() };
     let memory = Memory::new(bytes)?;
-    let count = Arc::new(GuestCount::default());
+    let count = Arc::new(GuestCount { tours, ..GuestCount::default() });
     let outcome = if headless {
         if !args.show.headless {
             tracing::info!("there is no display: showing nothing, writing a picture");

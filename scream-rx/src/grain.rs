@@ -23,6 +23,10 @@ pub struct Grain {
     distance_s: f64,
     looks: u32,
     tick_s: f64,
+    /// How many distances were a tick's, and how many a piece's own, which speaks against ticks that do not divide it: a piece
+    /// that a busy machine sees late may make one distance look like a tick's.
+    fitting: u32,
+    against: u32,
 }
 
 impl Grain {
@@ -42,6 +46,9 @@ impl Grain {
             self.distance_s = distance_s;
         }
         let distance_s = self.distance_s;
+        if !at_once && (distance_s - piece_s).abs() < OFF_S {
+            self.against += 1;
+        }
         let fits = |tick_s: f64| {
             let ticks = (distance_s / tick_s).round();
             let divides = ((piece_s / tick_s).round() * tick_s - piece_s).abs() < OFF_S && piece_s >= tick_s;
@@ -51,12 +58,13 @@ impl Grain {
         };
         if let Some(tick_s) = TICKS_S.into_iter().find(|tick_s| fits(*tick_s)) {
             self.tick_s = self.tick_s.max(tick_s);
+            self.fitting += 1;
         }
     }
 
     /// By how much pieces may be late for no other reason than the guest's ticks, as far as is known. Unit: seconds.
     pub fn late_s(&self) -> f64 {
-        self.tick_s
+        if self.fitting > self.against { self.tick_s } else { 0.0 }
     }
 }
 
@@ -94,6 +102,17 @@ mod tests {
         }
         assert_eq!(known(0.015_625, 0.020, 3, |k| f64::from(k) * 1e-4), 0.015_625, "three are enough");
         assert_eq!(known(0.010, 0.006, 4, |_| 0.0), 0.010);
+    }
+
+    #[test]
+    fn one_late_look_makes_no_ticks_for_long() {
+        // The first piece is seen 4 ms late by a thread that has just begun: 16 ms to the next.
+        let late = |k: u32| if k == 1 { 0.004 } else { 0.000_2 };
+        assert_eq!(known(0.010, 0.020, 2, late), 0.015_625, "it looks like it");
+        assert_eq!(known(0.010, 0.020, 4, late), 0.0, "but two pieces in their own distance do not come of such ticks");
+        assert_eq!(known(0.001, 0.006, 6, |k| if k == 2 { 0.004 } else { 0.0 }), 0.0);
+        // And slow ticks stay known, whatever is late now and then.
+        assert_eq!(known(0.015_625, 0.020, 30, |k| if k % 7 == 3 { 0.004_4 } else { 0.000_3 }), 0.015_625);
     }
 
     #[test]

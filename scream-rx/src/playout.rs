@@ -239,6 +239,9 @@ impl Playout {
     fn play(&mut self, out: &mut [f32], now_s: f64, heard_s: f64, elapsed_s: f64) {
         let Some(stream) = &self.current else { return out.fill(0.0) };
         let delay_s = heard_s - stream.clock().time_of(stream.position());
+        if stream.ticks_s() == 0.0 {
+            self.target.no_ticks(now_s);
+        }
         let guest_hz = f64::from(stream.format().rate_hz());
         if self.gap.late_frames > 0 && !self.gap.told && stream.has_late() {
             // What was late is there: the place is set for the next time while this one is still hidden.
