@@ -56,7 +56,7 @@ impl Desk {
                 Plan::Now => {
                     let (start, content) = (now, pictures[next - 1]);
                     // Up to a tenth more than usual, and much more once in a while.
-                    let slow = dice(&mut seed).is_multiple_of(300).then_some(case.draw_ns).unwrap_or(0);
+                    let slow = if dice(&mut seed).is_multiple_of(300) { case.draw_ns } else { 0 };
                     let cost = case.draw_ns + dice(&mut seed) % (case.draw_ns / 10) + slow;
                     let before = handed.last().map_or(0, |frame| frame.shown);
                     // It takes one at a time.
