@@ -21,7 +21,7 @@ has_display() {
 
 picture() {
 	if has_display; then
-		"$bin/frame-rx" demo --seconds "$seconds" --screenshot out/demo.png --stats out/picture.json
+		"$bin/frame-rx" demo --mode 1280x720@60 --seconds "$seconds" --screenshot out/demo.png --stats out/picture.json
 	else
 		# Mesa asks a Wayland compositor which GPU it prefers, and complains if there is none to ask.
 		NODEVICE_SELECT=1 "$bin/frame-rx" demo --headless --frames 240 --screenshot out/demo.png --stats out/picture.json

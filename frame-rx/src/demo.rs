@@ -15,6 +15,7 @@ use core::time::Duration;
 use rx_host::clock;
 use rx_host::exit::{self, Exit, Explain, Failure};
 use rx_host::report::Figures;
+use rx_host::settings::DisplayMode;
 use rx_host::signals::{Signals, Stop, StopOnDrop};
 use shm_proto::Region;
 use shm_proto::guest_sim::pattern::Motion;
@@ -32,6 +33,9 @@ use std::thread;
 const HEADLESS_SECONDS: Duration = Duration::from_secs(5);
 /// Where a demo without a window leaves its picture, if nothing else is said.
 const HEADLESS_PICTURE: &str = "frame-rx-demo.png";
+/// The guest's mode, if nothing else is said.
+const USUAL_MODE: DisplayMode =
+    DisplayMode { width_px: 1280, height_px: 720, rate_millihertz: Some(USUAL_RATE_MILLIHERTZ) };
 /// Pictures per second, if the mode does not say.
 const USUAL_RATE_MILLIHERTZ: u32 = 60_000;
 
@@ -43,6 +47,19 @@ const TOUR_BEGINS: Duration = Duration::from_secs(2);
 struct GuestCount {
     frames: AtomicU64,
     stalls: AtomicU64,
+}
+
+/// What guest there is.
+struct Simulated {
+    config: PictureConfig,
+    /// It goes through everything in turn.
+    is_tour: bool,
+}
+
+impl Simulated {
+    fn region_bytes(&self) -> u64 {
+        if self.is_tour { Tour::region_bytes(&self.config) } else { self.config.region_bytes() }
+    }
 }
 
 /// Runs the demo and prints its summary.
@@ -57,18 +74,16 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     let end = end_of(args, headless);
     end.check_files()?;
     let signals = Signals::install()?;
-    let config = config_of(args);
-    let tours = is_tour(args, headless);
-    let bytes = if tours { Tour::region_bytes(&config) } else { config.region_bytes() };
-    let memory = Memory::new(bytes)?;
-    let count = Arc::new(GuestCount { tours, ..GuestCount::default() });
+    let guest = Simulated { config: config_of(args), is_tour: is_tour(args, headless) };
+    let memory = Memory::new(guest.region_bytes())?;
+    let count = Arc::<GuestCount>::default();
     let outcome = if headless {
         if !args.show.headless {
             tracing::info!("there is no display: showing nothing, writing a picture");
         }
-        without_window(&show, &end, &signals, memory, args, &count)?
+        without_window(&show, &end, &signals, (guest, memory), &count)?
     } else {
-        with_window(show, &end, &signals, memory, args, &count)?
+        with_window(show, &end, &signals, (guest, memory), &count)?
     };
     summary(&outcome, &count, &end)?;
     Ok(Exit::Done)
@@ -84,8 +99,7 @@ fn without_window(
     show: &Show,
     end: &End,
     signals: &Signals,
-    memory: Memory,
-    args: &DemoArgs,
+    guest: (Simulated, Memory),
     count: &Arc<GuestCount>,
 ) -> anyhow::Result<Outcome> {
     let mut screen = Offscreen::open(&show.gpu).map_err(explain_gpu)?;
@@ -93,7 +107,7 @@ fn without_window(
     let gpu = screen.info().to_string();
     tracing::info!("drawing with {gpu}");
     let waker = signals.waker();
-    let threads = Threads::start(memory, args, (Supply::Two, Box::new(move |_| waker.wake())), signals.stop(), count)?;
+    let threads = Threads::start(guest, (Supply::Two, Box::new(move |_| waker.wake())), signals.stop(), count)?;
     let feed = threads.link.feed.clone();
     let mut headless = Headless::new(screen, threads.link, end.clone(), Keeping::default());
     let ran = headless.run(signals);
@@ -112,12 +126,11 @@ fn with_window(
     show: Show,
     end: &End,
     signals: &Signals,
-    memory: Memory,
-    args: &DemoArgs,
+    guest: (Simulated, Memory),
     count: &Arc<GuestCount>,
 ) -> anyhow::Result<Outcome> {
     let event_loop = Loop::new()?;
-    let threads = Threads::start(memory, args, (Supply::Three, event_loop.teller()), signals.stop(), count)?;
+    let threads = Threads::start(guest, (Supply::Three, event_loop.teller()), signals.stop(), count)?;
     let feed = threads.link.feed.clone();
     let done = event_loop.run(threads.link, show, end.clone(), Beside::default(), signals.stop());
     signals.stop().request();
@@ -133,8 +146,7 @@ struct Threads {
 
 impl Threads {
     fn start(
-        memory: Memory,
-        args: &DemoArgs,
+        (simulated, memory): (Simulated, Memory),
         (supply, tell): (Supply, Tell),
         stop: &Stop,
         count: &Arc<GuestCount>,
@@ -143,10 +155,9 @@ impl Threads {
         let (feed_end, link) = link::connect(&memory.path, supply, tell, stop);
         let feed = thread::Builder::new().name("feed".into()).spawn(move || feed_end.run());
         let feed = feed.or_environment("cannot start the feed", hint)?;
-        let (config, stop, count, stats) = (config_of(args), stop.clone(), count.clone(), link.feed.clone());
+        let (stop, count, stats) = (stop.clone(), count.clone(), link.feed.clone());
         let guest = thread::Builder::new().name("guest".into());
-        let tour = args.tour.then(|| Tour::new(config.clone(), clock::now() + TOUR_BEGINS));
-        let guest = guest.spawn(move || be_the_guest(memory, config, tour, &stop, &count, &stats));
+        let guest = guest.spawn(move || be_the_guest(memory, simulated, &stop, &count, &stats));
         let guest = guest.or_environment("cannot start the simulated guest", hint)?;
         Ok(Threads { link, handles: [feed, guest] })
     }
@@ -155,13 +166,13 @@ impl Threads {
 /// The whole life of the guest's thread.
 fn be_the_guest(
     mut memory: Memory,
-    config: PictureConfig,
-    mut tour: Option<Tour>,
+    Simulated { config, is_tour }: Simulated,
     stop: &Stop,
     count: &GuestCount,
     feed: &FeedStats,
 ) {
     let _end_together = StopOnDrop(stop.clone());
+    let mut tour = is_tour.then(|| Tour::new(config.clone(), clock::now() + TOUR_BEGINS));
     let mut guest = match PictureGuest::start(&memory.region, config, clock::now()) {
         Ok(guest) => guest,
         Err(error) => return tracing::error!("the simulated guest cannot start: {error}"),
@@ -218,8 +229,14 @@ impl Drop for Memory {
     }
 }
 
+/// Whoever looks at a window sees everything, unless a guest was described.
+fn is_tour(args: &DemoArgs, headless: bool) -> bool {
+    let is_described = args.mode.is_some() || args.motion.is_some() || args.pointer.is_some();
+    args.tour || !headless && !is_described
+}
+
 fn config_of(args: &DemoArgs) -> PictureConfig {
-    let mode = &args.mode;
+    let mode = args.mode.as_ref().unwrap_or(&USUAL_MODE);
     let rate = mode.rate_millihertz.unwrap_or(USUAL_RATE_MILLIHERTZ);
     let mut producer = ProducerConfig::default();
     if args.show.follow_window {
@@ -228,13 +245,13 @@ fn config_of(args: &DemoArgs) -> PictureConfig {
     PictureConfig {
         producer,
         spec: PictureSpec::new(shm_proto::kvmfr::PixelType::Bgra, mode.width_px, mode.height_px),
-        motion: match args.motion {
+        motion: match args.motion.unwrap_or_default() {
             DemoMotion::Bar => Motion::Bar,
             DemoMotion::Scroll => Motion::Scroll,
             DemoMotion::Still => Motion::Still,
         },
         rate_hz: rate.div_ceil(1000),
-        pointer: match args.pointer {
+        pointer: match args.pointer.unwrap_or_default() {
             DemoPointer::Cycle => PointerMode::Cycle,
             DemoPointer::Color => PointerMode::Color,
             DemoPointer::Monochrome => PointerMode::Monochrome,
@@ -293,6 +310,16 @@ mod tests {
         let end = end_of(&args("--frames 9 --screenshot a.png"), true);
         assert_eq!((end.after, end.frames, end.screenshot), (None, Some(9), Some("a.png".into())));
         assert_eq!(end_of(&args(""), false), End::default());
+    }
+
+    #[test]
+    fn a_window_goes_through_everything_unless_the_guest_is_described() {
+        assert!(is_tour(&args("--seconds 9 --gpu llvmpipe"), false));
+        for described in ["--mode 640x360", "--motion scroll", "--pointer none"] {
+            assert!(!is_tour(&args(described), false), "{described}");
+        }
+        assert!(!is_tour(&args(""), true));
+        assert!(is_tour(&args("--tour --mode 640x360"), true));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! When to draw. A guest whose picture stands still causes no drawing at all; a pointer that moves a thousand times in
 //! a second causes no more drawing than the screen can show, or twice that where the newest drawing is shown and drawing is
-//! cheap; a hidden window causes none; and where drawings are shown in order, each is made as late as it can be ([`late`]).
+//! cheap; a hidden window causes none; and where drawings are shown in order, each is made as late as it can be (see [`Draw`]).
 //! Pure: the caller passes the time.
 
 mod late;
