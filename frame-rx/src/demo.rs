@@ -15,7 +15,7 @@ use core::time::Duration;
 use rx_host::clock;
 use rx_host::exit::{self, Exit, Explain, Failure};
 use rx_host::report::Figures;
-use rx_host::settings::DisplayMode;
+use rx_host::settings::units::DisplayMode;
 use rx_host::signals::{Signals, Stop, StopOnDrop};
 use shm_proto::Region;
 use shm_proto::guest_sim::pattern::Motion;
