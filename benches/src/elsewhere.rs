@@ -17,7 +17,23 @@ impl Elsewhere {
     /// # Errors
     /// What the job said.
     pub fn ask(&self, number: u8) -> anyhow::Result<()> {
-        self.ask.send(number).context("the other thread has ended")?;
+        self.begin(number)?;
+        self.end()
+    }
+
+    /// Has the job begun with this number. [`Elsewhere::end`] is due before the next one.
+    ///
+    /// # Errors
+    /// If the other thread is gone.
+    pub fn begin(&self, number: u8) -> anyhow::Result<()> {
+        self.ask.send(number).context("the other thread has ended")
+    }
+
+    /// Waits until the job that was begun is done.
+    ///
+    /// # Errors
+    /// What the job said.
+    pub fn end(&self) -> anyhow::Result<()> {
         self.done.recv().context("the other thread has ended")?
     }
 }

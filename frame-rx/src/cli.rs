@@ -359,7 +359,7 @@ pub enum DemoPointer {
 /// The simulated guest, and how to show it.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
-    /// The guest's display mode, such as 1920x1080@144 [default: 1280x720@60]
+    /// The guest's display mode, such as 1920x1080@144 [default: 1280x720, 60 Hz]
     #[arg(long, value_name = "MODE")]
     pub mode: Option<DisplayMode>,
     /// What moves [default: bar]

@@ -8,6 +8,7 @@ mod handover;
 mod input;
 mod present;
 mod reader;
+mod ready;
 pub mod ring_size;
 mod wait;
 
@@ -45,7 +46,7 @@ pub struct Task<'a> {
 }
 
 /// Every case, in the order in which they are run.
-pub const ALL: [Case; 10] = [
+pub const ALL: [Case; 11] = [
     Case {
         name: "ring-size",
         what: "region, slots and readers for every picture: stalls, torn frames, hand-over; and advice",
@@ -65,6 +66,13 @@ pub const ALL: [Case; 10] = [
         what: "the Scream reader, per chunk, against a reader that checks nothing",
         goal: "a chunk of 3840 bytes: at most 1.10 of the unchecked reader",
         run: |task| reader::run(task.effort),
+        has_exact: false,
+    },
+    Case {
+        name: "ready",
+        what: "from the guest's last row to a complete picture here, against copying all of it from then on",
+        goal: "at most 0.05 of the whole copy",
+        run: |task| ready::run(task.effort),
         has_exact: false,
     },
     Case {
