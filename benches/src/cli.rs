@@ -328,7 +328,7 @@ mod tests {
     fn an_unknown_case_is_a_usage_error_that_names_the_known_ones() {
         let e = choose(&["copy".into(), "speed".into()], false).unwrap_err();
         assert_eq!((e.exit(), e.to_string()), (Exit::Usage, "there is no case speed".into()));
-        assert!(e.hint().is_some_and(|hint| hint.contains("ring-size, copy, reader, handover, wait, audio")));
+        assert!(e.hint().is_some_and(|hint| hint.contains("ring-size, copy, reader, ready, handover, wait, audio")));
         assert_eq!(choose(&[], false).unwrap().len(), cases::ALL.len());
     }
 }
