@@ -204,15 +204,20 @@ impl Server {
 /// device gets a quarter and asks a third more often; with an eighth it gets three, and an answer must be there in less
 /// than half of the time. Source: PulseAudio's manual of buffer attributes, and counted (`scripts/sound-cost.sh`).
 const PARTS: usize = 6;
+/// So short a buffer is asked for in quarters: with sixths the delay that the server tells is not the one that is heard, which
+/// then wanders by a piece while clocks differ.
+const SHORT: Duration = Duration::from_millis(10);
+const SHORT_PARTS: usize = 4;
 
 /// What is asked of the server for a stream that shall hold `whole`. All parts are whole frames: a device that takes others
 /// than are written gets them piecemeal.
 pub(super) fn attributes(format: SinkFormat, whole: Duration) -> BufferAttr {
     let frame_bytes = format.layout.channels() * WIDTH;
     let frames = (whole.as_secs_f64() * f64::from(format.rate_hz)).round() as usize;
-    let least = frames.div_ceil(PARTS).max(1) * frame_bytes;
+    let parts = if whole > SHORT { PARTS } else { SHORT_PARTS };
+    let least = frames.div_ceil(parts).max(1) * frame_bytes;
     let bytes = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let (tlength, least) = (bytes(PARTS * least), bytes(least));
+    let (tlength, least) = (bytes(parts * least), bytes(least));
     BufferAttr { maxlength: u32::MAX, tlength, prebuf: least, minreq: least, fragsize: u32::MAX }
 }
 
