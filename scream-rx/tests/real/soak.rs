@@ -84,9 +84,11 @@ fn the_delay_is_constant_and_nothing_is_missing_while_clocks_differ() {
     if clocks.is_empty() {
         clocks = if long.is_some() { vec![0.0, 300.0, -300.0, 1000.0, -1000.0] } else { vec![300.0] };
     }
-    let profile = std::env::var("SCREAM_RX_SOAK_PROFILE").unwrap_or_else(|_| "balanced".into());
-    for ppm in clocks {
-        let o = run(&rig, &profile, ppm, long.unwrap_or(15.0));
+    // `low` has pieces of its own: one that the server cannot count in whole microseconds would bend the sink's clock.
+    let profiles = std::env::var("SCREAM_RX_SOAK_PROFILE").unwrap_or_else(|_| "balanced low".into());
+    let runs = profiles.split_whitespace().flat_map(|profile| clocks.iter().map(move |ppm| (profile, *ppm)));
+    for (profile, ppm) in runs {
+        let o = run(&rig, profile, ppm, long.unwrap_or(15.0));
         let ([p1, p50, p99], g) = (o.told_ms, o.heard);
         println!(
             "{profile}, {ppm:+5.0} ppm: delay {p1:.2} / {p50:.2} / {p99:.2} ms, in the recording within {:.3} ms; {} gaps, \

@@ -204,21 +204,25 @@ impl Server {
 /// device gets a quarter and asks a third more often; with an eighth it gets three, and an answer must be there in less
 /// than half of the time. Source: PulseAudio's manual of buffer attributes, and counted (`scripts/sound-cost.sh`).
 const PARTS: usize = 6;
-/// So short a buffer is asked for in quarters: with sixths the delay that the server tells is not the one that is heard, which
-/// then wanders by a piece while clocks differ.
-const SHORT: Duration = Duration::from_millis(10);
-const SHORT_PARTS: usize = 4;
 
 /// What is asked of the server for a stream that shall hold `whole`. All parts are whole frames: a device that takes others
 /// than are written gets them piecemeal.
 pub(super) fn attributes(format: SinkFormat, whole: Duration) -> BufferAttr {
     let frame_bytes = format.layout.channels() * WIDTH;
     let frames = (whole.as_secs_f64() * f64::from(format.rate_hz)).round() as usize;
-    let parts = if whole > SHORT { PARTS } else { SHORT_PARTS };
-    let least = frames.div_ceil(parts).max(1) * frame_bytes;
+    let step = frames_of_whole_time(format.rate_hz);
+    let least = frames.div_ceil(PARTS).max(1).next_multiple_of(step) * frame_bytes;
     let bytes = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let (tlength, least) = (bytes(parts * least), bytes(least));
+    let (tlength, least) = (bytes(PARTS * least), bytes(least));
     BufferAttr { maxlength: u32::MAX, tlength, prebuf: least, minreq: least, fragsize: u32::MAX }
+}
+
+/// How many frames are 62.5 us, half of what a server that counts whole microseconds can give its device without losing
+/// something each time: with pieces of 160 frames at 48 kHz the clock of PulseAudio's null sink is 100 ppm fast, which is
+/// 6 ms in a minute. At rates that know no such pieces: 1.
+fn frames_of_whole_time(rate_hz: u32) -> usize {
+    const PARTS_OF_A_SECOND: u32 = 16_000;
+    if rate_hz.is_multiple_of(PARTS_OF_A_SECOND) { (rate_hz / PARTS_OF_A_SECOND) as usize } else { 1 }
 }
 
 /// Counts what the server reports of the stream.
@@ -307,18 +311,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_asked_for_is_whole_frames_in_four_or_six_parts_and_hardly_more_than_was_wished() {
+    fn what_is_asked_for_is_whole_frames_in_six_parts_and_hardly_more_than_was_wished() {
         for (rate_hz, channels, ms) in
             [(48_000, 2, 15), (48_000, 2, 10), (44_100, 2, 10), (192_000, 8, 60), (8_000, 1, 5)]
         {
             let format = SinkFormat { rate_hz, layout: Layout::alsa(channels) };
             let a = attributes(format, Duration::from_millis(ms));
             let frame_bytes = (channels * WIDTH) as u32;
-            let parts = if ms <= 10 { 4 } else { 6 };
-            assert_eq!((a.tlength, a.minreq % frame_bytes), (parts * a.minreq, 0), "{rate_hz} {channels} {ms}");
+            assert_eq!((a.tlength, a.minreq % frame_bytes), (6 * a.minreq, 0), "{rate_hz} {channels} {ms}");
             let frames = a.tlength / frame_bytes;
             let wished = rate_hz * ms as u32 / 1000;
-            assert!((wished..wished + parts).contains(&frames), "{rate_hz} {ms} ms: {frames}");
+            let step = frames_of_whole_time(rate_hz) as u32;
+            assert!((wished..wished + 6 * step).contains(&frames), "{rate_hz} {ms} ms: {frames}");
+            // A third of it goes to the device at a time: whole microseconds, where the rate has any.
+            let device_frames = u64::from(frames / 3);
+            assert!(rate_hz == 44_100 || device_frames * 1_000_000 % u64::from(rate_hz) == 0, "{rate_hz} {ms} ms");
         }
     }
 }
