@@ -1,5 +1,5 @@
 //! Keys and motion on their whole way: our sinks, a real QEMU, a Linux kernel in it, and what its input devices then
-//! say. One machine at a time.
+//! say.
 
 use frame_rx::input::address::{Endpoint, InputChoice};
 use frame_rx::input::capture::{self, InputSettings};
