@@ -73,8 +73,7 @@ fn print_config(args: &ConfigArgs) -> anyhow::Result<Exit> {
 
 fn run_doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let run = RunArgs { config: args.config.clone(), file: args.file.clone(), ..RunArgs::default() };
-    let (settings, _) = Settings::from_args(&run).map_err(settings::explain)?;
-    let doctor = doctor::examine(&settings, args.udp);
+    let doctor = doctor::examine_as_told(&run, args.udp).map_err(settings::explain)?;
     exit::print(if args.json { format!("{:#}\n", doctor.to_json()) } else { doctor.table() })?;
     Ok(doctor.exit())
 }

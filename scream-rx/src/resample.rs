@@ -16,11 +16,9 @@ const SINC_FRAMES: usize = 64;
 /// The same from below this rate to a higher one: with 64 frames it is -4.4 dB at 20 kHz, and -101 dB at 19 kHz folds back.
 const SINC_FRAMES_TIGHT: usize = 112;
 const TIGHT_BELOW_HZ: u32 = 46_000;
-/// Filters between two frames; between those a cubic.
-const OVERSAMPLING: usize = 256;
-/// By how much the sound lies ahead of the middle of the filter: the filters are counted from one, not from zero.
-/// Measured (the test on a tone shows it). Unit: guest frames.
-const OFFSET: f64 = 1.0 / OVERSAMPLING as f64;
+/// Filters between two frames of the slower side; between those a straight line. Its error is an eighth of the square of a
+/// step: -123 dB at 19 kHz. (A cubic between 256 filters has none, and takes an eighth of the receiver's time more.)
+const OVERSAMPLING: usize = 1024;
 /// How far the ratio may leave the nominal one.
 const MAX_RELATIVE: f64 = 1.02;
 /// Rates that make sense on either side. Unit: hertz.
@@ -55,6 +53,8 @@ pub struct Resampler {
     advanced: f64,
     /// Guest frames that the filter reaches beyond the one it makes.
     reach: f64,
+    /// Filters between two guest frames.
+    oversampling: usize,
 }
 
 impl Resampler {
@@ -65,8 +65,8 @@ impl Resampler {
     pub fn new(from_hz: u32, to_hz: u32, channels: usize) -> Result<Resampler, CannotResample> {
         let mut resampler = Resampler::without_sound(from_hz, to_hz, channels)?;
         let filter = SincInterpolationParameters::new(resampler.reach as usize * 2, WindowFunction::Hann2)
-            .oversampling_factor(OVERSAMPLING)
-            .interpolation(SincInterpolationType::Cubic);
+            .oversampling_factor(resampler.oversampling)
+            .interpolation(SincInterpolationType::Linear);
         let ratio = f64::from(to_hz) / f64::from(from_hz);
         let inner = Async::new_sinc(ratio, MAX_RELATIVE, &filter, MAX_BLOCK, channels, FixedAsync::Output);
         resampler.inner = Some(inner.map_err(|_| CannotResample { from_hz, to_hz, channels })?);
@@ -86,7 +86,8 @@ impl Resampler {
         // 44.1 kHz there is little room between what is heard and what must not be.
         let tight = from_hz < TIGHT_BELOW_HZ && from_hz < to_hz;
         let base = if tight { SINC_FRAMES_TIGHT } else { SINC_FRAMES };
-        let sinc_len = base * (from_hz.div_ceil(to_hz) as usize).clamp(1, 16);
+        let longer = (from_hz.div_ceil(to_hz) as usize).clamp(1, 16);
+        let sinc_len = base * longer;
         let step = f64::from(from_hz) / f64::from(to_hz);
         let reach = sinc_len as f64 / 2.0;
         Ok(Resampler {
@@ -100,6 +101,7 @@ impl Resampler {
             next_step: step,
             advanced: 0.0,
             reach,
+            oversampling: OVERSAMPLING / (from_hz / to_hz).clamp(1, 16) as usize,
         })
     }
 
@@ -125,7 +127,10 @@ impl Resampler {
     /// Which guest frame, counted from the start, lies in the middle of the filter for the next frame out. It begins
     /// before 0: the filter is empty at first.
     pub fn position(&self) -> f64 {
-        if self.straight { self.advanced } else { self.advanced + self.next_step - self.reach + OFFSET }
+        // The sound lies ahead of the middle of the filter: the filters are counted from one, not from zero. Measured (the
+        // test on a tone shows it).
+        let offset = 1.0 / self.oversampling as f64;
+        if self.straight { self.advanced } else { self.advanced + self.next_step - self.reach + offset }
     }
 
     /// How many guest frames the filter needs beyond the one it makes, and for how many a block of `frames` is ready at
@@ -251,7 +256,7 @@ mod tests {
             let ramp = |i: f64| i * 1e-5;
             for (position, out) in run(from_hz, to_hz, |_| 1.0, ramp).into_iter().skip(2000) {
                 assert!(
-                    (out / 1e-5 - position).abs() < 0.02 + 2e-5 * position,
+                    (out / 1e-5 - position).abs() < 0.02 + 3e-5 * position,
                     "{from_hz} -> {to_hz}: {position} {}",
                     out / 1e-5
                 );
@@ -263,7 +268,7 @@ mod tests {
     fn the_position_stays_true_while_the_ratio_moves() {
         let wobble = |block: usize| 1.0 + 1500e-6 * (block as f64 / 20.0).sin();
         for (position, out) in run(48_000, 48_000, wobble, |i| i * 1e-5).into_iter().skip(2000) {
-            assert!((out / 1e-5 - position).abs() < 0.02 + 2e-5 * position, "{position} {}", out / 1e-5);
+            assert!((out / 1e-5 - position).abs() < 0.02 + 3e-5 * position, "{position} {}", out / 1e-5);
         }
     }
 

@@ -145,6 +145,14 @@ impl Settings {
         Settings::from_layers(args, &file)
     }
 
+    /// The settings that `args` give alone, whatever a file says.
+    ///
+    /// # Errors
+    /// [`SettingsError::NotAllowed`].
+    pub fn without_file(args: &RunArgs) -> Result<Settings, SettingsError> {
+        Settings::from_layers(args, &ConfigFile::default()).map(|(settings, _)| settings)
+    }
+
     fn from_layers(args: &RunArgs, file: &ConfigFile<Low>) -> Result<(Settings, Layers), SettingsError> {
         let mut layers = Layers::new(file);
         let typed = args.file.clone().or_else(|| args.memory.clone());

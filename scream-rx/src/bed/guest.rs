@@ -2,6 +2,9 @@
 //! it gives arrivals in the order in which they are seen.
 
 use super::dice::Dice;
+use crate::intake::Rhythm;
+use core::time::Duration;
+use shm_proto::HostTime;
 use shm_proto::scream::Format;
 use std::collections::VecDeque;
 
@@ -156,7 +159,44 @@ pub struct Guest {
     stream_ns: u64,
     published: u64,
     dropped: u64,
+    looks: Looks,
     queue: VecDeque<(f64, Seen)>,
+}
+
+/// Second 0 of a run.
+const EPOCH: HostTime = HostTime::from_ns(1 << 40);
+
+/// The intake's looks into shared memory.
+#[derive(Debug)]
+struct Looks {
+    rhythm: Rhythm,
+    /// The last that found something. Unit: seconds.
+    found_s: f64,
+}
+
+impl Looks {
+    fn new(format: &Format, now_s: f64) -> Looks {
+        let rhythm = Rhythm::new(format.rate_hz(), format.chunk_frames(), host(now_s));
+        Looks { rhythm, found_s: now_s }
+    }
+
+    /// When the sound up to frame `end`, which was published at `at_s`, is seen.
+    fn find(&mut self, at_s: f64, end: u64, dice: &mut Dice) -> f64 {
+        let mut look_s = self.found_s;
+        while look_s < at_s {
+            let next = self.rhythm.next_look(host(look_s));
+            // A wake-up is a little late, and now and then more.
+            let stumble_s = if dice.chance(0.01) { 0.002 } else { 0.0 };
+            look_s = next.signed_ns_since(EPOCH) as f64 * 1e-9 + dice.exponential(0.000_05) + stumble_s;
+        }
+        self.rhythm.arrived(host(look_s), end);
+        self.found_s = look_s;
+        look_s
+    }
+}
+
+fn host(s: f64) -> HostTime {
+    EPOCH + Duration::from_secs_f64(s.max(0.0))
 }
 
 impl Guest {
@@ -179,6 +219,7 @@ impl Guest {
             stream_ns: 0,
             published: 0,
             dropped: 0,
+            looks: Looks::new(&USUAL, 0.0),
             queue: VecDeque::from([(0.0, Seen::Stream(USUAL))]),
         }
     }
@@ -263,6 +304,7 @@ impl Guest {
                 // Back and forth, if it is another one.
                 self.format = if self.format == format { USUAL } else { format };
                 (self.stream_ns, self.published, self.dropped) = (self.sound_ns, 0, 0);
+                self.looks = Looks::new(&self.format, now_s.max(self.seen_last_s));
                 self.queue.push_back((now_s.max(self.seen_last_s), Seen::Stream(self.format)));
             }
             Mishap::SinkReopens => self.queue.push_back((now_s.max(self.seen_last_s), Seen::SinkReopens)),
@@ -283,19 +325,14 @@ impl Guest {
             self.published += u64::from(piece);
             let played_s = self.stream_ns as f64 * 1e-9 + start as f64 / f64::from(rate_hz);
             let quiet = played_s % 10.0 < 10.0 * self.model.silent_share;
-            self.send(at_s, Seen::Frames { start, frames: piece, quiet });
+            self.send(at_s, self.published, Seen::Frames { start, frames: piece, quiet });
         }
     }
 
-    fn send(&mut self, at_s: f64, seen: Seen) {
+    /// Something that was published at `at_s`, the sound up to frame `end`, goes its way to us.
+    fn send(&mut self, at_s: f64, end: u64, seen: Seen) {
         let seen_s = match self.model.transport {
-            Transport::SharedMemory => {
-                let late_s = at_s - self.tick_at_s;
-                // Looks are 0.25 ms apart while a chunk is due, and 1 ms while it is overdue.
-                let apart_s = if late_s < 0.001 { 0.000_25 } else { 0.001 };
-                let stumble_s = if self.dice.chance(0.01) { 0.002 } else { 0.0 };
-                at_s + self.dice.uniform() * apart_s + self.dice.exponential(0.000_05) + stumble_s
-            }
+            Transport::SharedMemory => self.looks.find(at_s, end, &mut self.dice),
             Transport::Network { jitter: (median_s, sigma), loss } => {
                 if self.dice.chance(loss) {
                     return;

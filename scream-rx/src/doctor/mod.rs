@@ -3,11 +3,34 @@
 mod network;
 mod stream;
 
+use crate::cli::RunArgs;
 use crate::origin::{Origin, Ways};
 use crate::settings::Settings;
 use rx_host::doctor::{Doctor, Finding, checks};
+use rx_host::settings::SettingsError;
 use shm_proto::{Access, scream};
 use std::net::SocketAddrV4;
+
+/// [`examine`] with the settings that `args` and the file give. A file that cannot be used is a finding like others: the rest is
+/// looked at as if there were none.
+///
+/// Blocks as [`examine`] does.
+///
+/// # Errors
+/// [`SettingsError`], if it is the command line that is wrong.
+pub fn examine_as_told(args: &RunArgs, udp: Option<SocketAddrV4>) -> Result<Doctor, SettingsError> {
+    let (settings, wrong) = match Settings::from_args(args) {
+        Ok((settings, _)) => (settings, None),
+        Err(error) => (Settings::without_file(args)?, Some(error)),
+    };
+    let mut doctor = Doctor::new();
+    doctor.extend(wrong.map(|error| {
+        let fix = format!("{} (the rest was examined with default settings)", error.hint());
+        Finding::bad("settings", error.to_string(), fix)
+    }));
+    doctor.extend(examine(&settings, udp).findings().iter().cloned());
+    Ok(doctor)
+}
 
 /// Looks at everything that `settings` need: the memory unless they name the network alone, the network unless they name
 /// the memory alone. With `udp` it listens there, whatever they name. Changes nothing.

@@ -252,3 +252,29 @@ fn datagrams_that_something_filters() {
     let (health, found, _) = listen("0");
     assert!(health == "ok" && found.contains("Scream comes from 192.0.2.7"), "the same without the filter: {found}");
 }
+
+#[test]
+fn a_typo_in_the_settings_is_a_row_and_the_rest_is_examined() {
+    let home = tempfile::tempdir().unwrap();
+    let settings = home.path().join("c.toml");
+    let cases = [
+        ("# sound\n  profil = \"low\"\n", "c.toml:2:3: there is no setting `profil`", "did you mean `profile`?"),
+        ("target = 60\nlimit = \"soon\"\n", "c.toml:2:9: `soon` is not a time", "a line has the form"),
+        ("limit = 5000\n", "c.toml:1: limit is 5000 ms, allowed is 1 ms to 2000 ms", "choose a limit"),
+        ("file = [\n", "c.toml:", ""),
+    ];
+    for (toml, found, fix) in cases {
+        std::fs::write(&settings, toml).unwrap();
+        let mut command = doctor(home.path(), &home.path().join("region"));
+        command.arg("--config").arg(&settings);
+        told(&mut command, "settings", "bad", found, fix);
+        told(&mut command, "settings", "bad", found, "the rest was examined with default settings");
+        // `finding` has looked at the exit code, which is that of a failed row.
+        told(&mut command, "region", "warn", "is not there yet", "start the VM");
+    }
+    std::fs::write(&settings, "profile = \"low\"\n").unwrap();
+    let mut command = doctor(home.path(), &home.path().join("region"));
+    assert_eq!(finding(command.arg("--config").arg(&settings), "settings"), None, "nothing is wrong with it");
+    let mut command = doctor(home.path(), &home.path().join("region"));
+    told(command.arg("--config").arg(home.path().join("none")), "settings", "bad", "none", "--config");
+}
