@@ -23,6 +23,8 @@ while :; do
 	scripts/sound-soak.sh 60
 	# Keyboards and mice that come and go, and a program that is killed, in a machine: zero keys may hang.
 	RX_ROUNDS=200 cargo test -p rx-tests --test evdev --quiet chaos
+	# Minutes of garbage in a window that stays open: then a good guest, within a second, in as much memory.
+	FRAME_RX_GARBAGE_SECONDS="${FRAME_RX_GARBAGE_SECONDS:-45}" cargo test --workspace --test x11 --quiet -- --nocapture of_garbage
 	cargo test --workspace --test programs --test bad_input --test vm --quiet
 	# Ten thousand rounds of what could leave a key down, without a machine: by each of three ways to a played guest.
 	RX_HELD_ROUNDS=3400 RX_HELD_SEED="$(date +%s)" cargo test --release --workspace --exclude rx-tests --lib --quiet -- chaos_tests

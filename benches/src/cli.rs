@@ -17,6 +17,7 @@ use crate::work;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use rx_host::atomic_file;
+use rx_host::environment;
 use rx_host::exit::{Exit, Explain, Failure, print};
 use rx_host::signals::Signals;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -171,6 +172,7 @@ fn list() -> anyhow::Result<Exit> {
 
 fn measure(run: &Run) -> anyhow::Result<Exit> {
     let chosen = choose(&run.names, run.exact)?;
+    environment::settle_runtime_dir();
     // What is wrong with the command line is better told now than after a minute of measuring.
     run.sweep.plan(run.quick)?;
     for path in [&run.json, &run.html, &run.markdown].into_iter().flatten() {

@@ -21,13 +21,12 @@ use frame_rx::wishes::Wishes;
 use frame_rx::{demo, devices, doctor, selftest, size};
 use rx_host::exit::{self, Exit, Explain, Failure};
 use rx_host::signals::{Signals, Woken};
-use rx_host::{cli, clock, log, people};
+use rx_host::{cli, clock, environment, log, people};
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -43,7 +42,7 @@ fn main() -> ExitCode {
             command,
             Command::Run(_) | Command::Demo(_) | Command::Doctor(_) | Command::Selftest(_) | Command::Devices(_)
         ) {
-            settle_runtime_dir();
+            environment::settle_runtime_dir();
         }
         match command {
             Command::Run(args) => show(&args),
@@ -67,23 +66,6 @@ fn main() -> ExitCode {
             }
         }
     })
-}
-
-/// Starts this program anew with the usual XDG_RUNTIME_DIR if the environment names none: whatever opens a GPU loads
-/// libwayland by way of Mesa's layers, whether or not there is a compositor, and that complains on stderr otherwise. The
-/// environment of nobody else changes. Goes on as before where that is not possible.
-fn settle_runtime_dir() {
-    const NAME: &str = "XDG_RUNTIME_DIR";
-    if std::env::var_os(NAME).is_some_and(|dir| Path::new(&dir).is_absolute()) {
-        return;
-    }
-    let Ok(program) = std::env::current_exe() else { return };
-    let usual = format!("/run/user/{}", rustix::process::getuid().as_raw());
-    let mut words = std::env::args_os();
-    let mut anew = std::process::Command::new(&program);
-    anew.arg0(words.next().unwrap_or_else(|| program.into_os_string())).args(words).env(NAME, usual);
-    let error = anew.exec();
-    tracing::debug!("{NAME} is not set, and stays so: {error}");
 }
 
 /// Shows the guest until the end.

@@ -7,6 +7,7 @@ mod late;
 mod lead;
 mod refresh;
 mod supply;
+mod worth;
 
 pub use late::{Aim, Draw, Seen};
 

@@ -27,6 +27,7 @@ pub mod atomic_file;
 pub mod cli;
 pub mod clock;
 pub mod doctor;
+pub mod environment;
 pub mod exit;
 pub mod log;
 pub mod nearest;

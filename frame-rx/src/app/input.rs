@@ -42,8 +42,9 @@ impl App {
         }
         let (Some(window), Some(painter)) = (&self.window, &self.painter) else { return };
         let picture = painter.picture_size().filter(|_| self.state.is_live());
-        let (window, scale, turned) = (size_of(window), painter.scale, painter.turned());
-        self.input.window_event(event, clock::now(), picture.map(|picture| Seen { picture, window, scale, turned }));
+        let (told, window, scale, turned) = (size_of(window), painter.screen.size(), painter.scale, painter.turned());
+        let seen = picture.map(|picture| Seen { picture, told, window, scale, turned });
+        self.input.window_event(event, clock::now(), seen);
     }
 
     /// The input's part of what a device did.
@@ -58,7 +59,9 @@ impl App {
 pub struct Seen {
     /// Its size as it is shown, turned.
     pub picture: Size,
-    /// The window's size.
+    /// The window's size as the toolkit tells it, and with it the pointer's place.
+    pub told: Size,
+    /// The window's size in pixels as they are drawn.
     pub window: Size,
     /// How it fills the window.
     pub scale: Scale,
@@ -259,7 +262,9 @@ fn code_of(button: MouseButton) -> Option<Code> {
 impl Seen {
     /// Where a point of the window is on the guest's desktop; nothing beside the picture.
     fn place_of(&self, x: f64, y: f64) -> Option<Position> {
-        let Seen { picture, window, scale, turned } = *self;
+        let Seen { picture, told, window, scale, turned } = *self;
+        let drawn = |at: f64, told: u32, drawn: u32| at * f64::from(drawn) / f64::from(told.max(1));
+        let (x, y) = (drawn(x, told.width, window.width), drawn(y, told.height, window.height));
         let (x, y) = view::place(picture, window, scale).window_to_picture(picture, x, y)?;
         let (x, y) = turned.desktop_point(x / f64::from(picture.width), y / f64::from(picture.height));
         let part = |at: f64| (at * f64::from(POSITION_MAX)).round().clamp(0.0, 32_767.0) as u16;
@@ -283,11 +288,21 @@ mod tests {
     #[test]
     fn a_point_of_the_window_is_a_place_in_the_picture() {
         let (picture, window, turned) = (Size::new(800, 600), Size::new(1600, 600), Turned::default());
-        let seen = Seen { picture, window, scale: Scale::Fit, turned };
+        let seen = Seen { picture, told: window, window, scale: Scale::Fit, turned };
         let place = |x, y| seen.place_of(x, y).map(|p| (p.x, p.y));
         assert_eq!(place(399.0, 300.0), None, "beside the picture");
         assert_eq!(place(400.0, 0.0), Some((0, 0)));
         assert_eq!(place(800.0, 300.0), Some((16_384, 16_384)));
+    }
+
+    #[test]
+    fn a_point_is_told_in_the_toolkits_pixels_where_others_are_drawn() {
+        let (told, window, turned) = (Size::new(1067, 600), Size::new(1069, 601), Turned::default());
+        let seen = Seen { picture: window, told, window, scale: Scale::OneToOne, turned };
+        let place = |x, y| seen.place_of(x, y).map(|p| (p.x, p.y));
+        assert_eq!(place(0.0, 0.0), Some((0, 0)));
+        assert_eq!(place(1066.999_999, 599.999_999), Some((32_767, 32_767)));
+        assert_eq!(place(1067.0, 0.0), None);
     }
 
     #[test]
@@ -302,7 +317,7 @@ mod tests {
             (ThreeQuarters, (300, 600), (300.0, 749.9999), (300.0, 650.0)),
         ] {
             let picture = Size::new(picture.0, picture.1);
-            let seen = Seen { picture, window, scale: Scale::OneToOne, turned: Turned::by_user(turn) };
+            let seen = Seen { picture, told: window, window, scale: Scale::OneToOne, turned: Turned::by_user(turn) };
             let place = |(x, y)| seen.place_of(x, y).map(|p| (p.x, p.y));
             assert_eq!(place(corner), Some((0, 0)), "{turn:?}");
             assert_eq!(place(right), Some((5461, 0)), "{turn:?}");

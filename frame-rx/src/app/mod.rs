@@ -4,6 +4,7 @@
 mod act;
 mod condition;
 mod desktop;
+mod extent;
 mod input;
 pub mod monitors;
 mod paint;
@@ -318,6 +319,7 @@ impl App {
     }
 
     fn resized(&mut self, size: Size) {
+        let size = self.window.as_ref().map_or(size, |window| self.pixels(window, size));
         if let Some(painter) = &mut self.painter {
             painter.resize(size);
         }

@@ -44,6 +44,7 @@ impl App {
             self.monitors.on = on;
             self.set_interval();
         }
+        self.fit_pixels();
         match step {
             Step::Stay => {}
             Step::Lost { monitor, on } => {

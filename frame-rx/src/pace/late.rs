@@ -6,6 +6,7 @@ use super::Plan;
 use super::lead::Lead;
 use super::refresh::RefreshClock;
 use super::supply::Supply;
+use super::worth::Worth;
 use core::time::Duration;
 use shm_proto::HostTime;
 
@@ -45,6 +46,9 @@ pub(super) struct Late {
     clock: RefreshClock,
     lead: Lead,
     supply: Supply,
+    worth: Worth,
+    /// Pictures that came since the newest drawing began.
+    waiting: u32,
     /// Whether the window system itself tells the period with what it tells of frames.
     is_told: bool,
     /// The refresh that the newest drawing is for, or will probably be shown at.
@@ -65,12 +69,16 @@ impl Late {
 
     /// A picture came.
     pub(super) fn arrived(&mut self, now: HostTime) {
+        self.waiting = self.waiting.saturating_add(1);
         self.supply.arrived(now, &self.clock, &self.lead);
     }
 
     /// What to do at `now`, if it is known that waiting is right: with a new picture, or with no more than a pointer that
     /// moved.
     pub(super) fn plan(&self, now: HostTime, is_picture: bool) -> Option<Plan> {
+        if !self.worth.is_tried(now) {
+            return None;
+        }
         let is_steady = self.supply.is_steady();
         let is_held = match is_picture {
             // Nothing newer is to be expected, and nothing is in its way.
@@ -102,18 +110,27 @@ impl Late {
     /// A drawing began at `start` and took so long. `was_held`: as [`Late::plan`] said. The refresh that it was for, if
     /// that is known.
     pub(super) fn drawn(&mut self, start: HostTime, took: Duration, was_held: bool) -> Option<Aim> {
+        let (period, is_free) = (self.clock.period(start), self.taken.is_none_or(|taken| start >= taken));
         // What waits for the screen is not drawing, and cannot be told from it where nothing was held.
         if was_held {
             self.lead.took(took);
-        } else if self.taken.is_none_or(|taken| start >= taken) {
-            let most = self.clock.period(start).map_or(took, |period| period / 4);
-            self.lead.took(took.min(most));
+        } else if is_free {
+            self.lead.took(period.map_or(took, |period| took.min(period / 4)));
         }
+        if let Some(period) = period.filter(|_| self.supply.is_steady() && self.worth.is_tried(start)) {
+            if was_held || is_free {
+                self.worth.took(took, period, start);
+            }
+            // It waited until another one came, of a guest that has only one for each refresh.
+            if self.waiting > 1 && !self.supply.is_ample() {
+                self.worth.lost(start);
+            }
+        }
+        self.waiting = 0;
         let aim = self.next(start).filter(|_| was_held).map(|(refresh, _)| refresh);
         let ready = start + took;
         // Behind the one before it, but there are never many.
-        let queued =
-            self.clock.period(start).zip(self.taken).map(|(period, taken)| (taken + period / 2).min(ready + period));
+        let queued = period.zip(self.taken).map(|(period, taken)| (taken + period / 2).min(ready + period));
         self.taken = aim.or_else(|| self.clock.refresh_from(queued.unwrap_or(ready).max(ready), start));
         self.taken.map(|at| Aim { at, is_held: was_held })
     }
@@ -131,7 +148,10 @@ impl Late {
         if seen.at <= aim + half {
             match is_held {
                 true if seen.at + half < aim => self.lead.was_early(period),
-                true => self.lead.made(period),
+                true => {
+                    self.lead.made(period);
+                    self.worth.made();
+                }
                 false => {}
             }
             return false;
@@ -140,6 +160,7 @@ impl Late {
             // If another frame was shown then, this one stood behind it, and had begun early enough.
             if is_held && before.is_none_or(|before| before + half < aim) {
                 self.lead.missed(period);
+                self.worth.missed(seen.at);
             }
             // Whatever was drawn since stands behind this one.
             self.delayed = self.taken;

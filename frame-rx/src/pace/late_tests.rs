@@ -18,6 +18,9 @@ struct Desk {
     sleep_ns: u64,
 }
 
+/// What a software GPU takes for a picture that it enlarges: most of a refresh, up to some.
+const SLOW_NS: [u64; 6] = [6_000_000, 10_000_000, 12_000_000, 14_000_000, 20_000_000, 35_000_000];
+
 /// A frame that was handed over.
 struct Handed {
     content: u64,
@@ -182,4 +185,23 @@ fn where_the_newest_frame_is_shown_anyway_nothing_is_held() {
         assert_eq!(pace.plan(at), Plan::Now, "{i}");
         assert!(pace.drawn(at, Duration::from_millis(1)).is_none_or(|aim| !aim.is_held), "{i}");
     }
+}
+
+#[test]
+fn drawings_that_take_most_of_a_refresh_are_made_as_pictures_come() {
+    let mut worse = Vec::new();
+    for (guest_hz, screen_hz) in [(60, 60), (60, 62), (75, 60), (144, 60), (144, 75)] {
+        for seed in [3, 8_111_111, 14_000_003] {
+            for draw_ns in SLOW_NS {
+                let queue = Queue::InOrder;
+                let desk = Desk::quiet(Case { queue, guest_hz, screen_hz, jitter_ns: 1_000_000, seed, draw_ns });
+                let ((late, off_aim), (at_once, _)) = (desk.paced(Draw::Late), desk.paced(Draw::AtOnce));
+                println!("{desk:?}: late {late:?}, {off_aim} off aim, at once {at_once:?}");
+                // What the tries cost, which become rarer: in a minute no more than one refresh of a hundred.
+                let few = late.refreshes / 100;
+                worse.extend((late.missed > at_once.missed + few).then_some(desk));
+            }
+        }
+    }
+    assert!(worse.is_empty(), "{worse:#?}");
 }
