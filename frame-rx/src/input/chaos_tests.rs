@@ -236,7 +236,8 @@ impl Rig {
     fn start(&self) -> Program {
         let stop = Stop::new().unwrap();
         let settings = InputSettings { choice: self.choice.clone(), ..InputSettings::default() };
-        let (capture, handle) = capture::connect(settings, &stop, Box::new(|| {})).unwrap();
+        let (capture, connector, handle) = capture::connect(settings, &stop, Box::new(|| {})).unwrap();
+        std::thread::spawn(move || connector.run());
         Program { handle, stop, thread: std::thread::spawn(move || capture.run()) }
     }
 

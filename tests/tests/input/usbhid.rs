@@ -277,8 +277,7 @@ fn ran_ns(name: &str) -> Option<u64> {
 fn check_thread(hid: &Hid, choice: InputChoice, time: Duration) {
     let (shown, mark, stop) = (choice.to_string(), hid.machine.vm.mark(), Stop::new().unwrap());
     let settings = InputSettings { choice, ..InputSettings::default() };
-    let (capture, handle) = capture::connect(settings, &stop, Box::new(|| {})).unwrap();
-    let thread = std::thread::Builder::new().name("rx-input".into()).spawn(move || capture.run()).unwrap();
+    let (handle, thread) = start_input(settings, &stop);
     hid.wait_for_devices(mark, || ());
     handle.take();
     until("the input", SOON, || handle.is_grabbed().then_some(()), || hid.machine.vm.console());
@@ -355,8 +354,7 @@ fn a_client_that_waits_to_be_killed() {
     let Ok(choice) = std::env::var("RX_INPUT_CLIENT") else { return };
     let stop = Stop::new().unwrap();
     let settings = InputSettings { choice: choice.parse().unwrap(), ..InputSettings::default() };
-    let (capture, handle) = capture::connect(settings, &stop, Box::new(|| {})).unwrap();
-    let thread = std::thread::spawn(move || capture.run());
+    let (handle, thread) = start_input(settings, &stop);
     until("the guest", SOON, || (handle.stats().state() == SinkState::Ready).then_some(()), || format!("{handle:?}"));
     let may = PathBuf::from(std::env::var("RX_INPUT_MAY").unwrap());
     until("the others", BOOT, || may.exists().then_some(()), String::new);
@@ -437,9 +435,8 @@ fn a_killed_client_a_stopped_machine_and_an_unplugged_device_leave_nothing_down(
 fn check_replug(hid: &Hid, monitor: &mut Monitor) {
     let stop = Stop::new().unwrap();
     let settings = InputSettings { choice: hid.own(), ..InputSettings::default() };
-    let (capture, handle) = capture::connect(settings, &stop, Box::new(|| {})).unwrap();
     let mark = hid.machine.vm.mark();
-    let thread = std::thread::spawn(move || capture.run());
+    let (handle, thread) = start_input(settings, &stop);
     let ready = |connections| {
         let stats = handle.stats();
         let is = || stats.state() == SinkState::Ready && stats.connections.get() >= connections;
