@@ -9,6 +9,8 @@ const DEVICES: usize = 5;
 /// Keys that Linux calls otherwise than the usage tables do: "my computer" opens a file manager, "media" is a setting.
 const OTHER_NAMES: [(u16, u16); 2] = [(157, 144), (226, 171)];
 
+/// What a client holds that is killed: keys, buttons, and a key of the consumer page.
+const HELD: [u16; 6] = [42, 30, 48, 0x111, 0x11f, 114];
 /// Clients that are killed on each transport.
 const KILLS: usize = 2;
 
@@ -61,17 +63,16 @@ impl Hid {
         until("the device in the guest", SOON, all, || self.machine.vm.console());
     }
 
-    /// When each device of the guest was gone, from `start` on.
-    fn gone(&self, mark: usize, start: shm_proto::HostTime) -> Vec<Duration> {
-        let mut gone = Vec::new();
-        while gone.len() < DEVICES {
-            if self.machine.vm.lines_after(mark, "RIG-GONE").len() > gone.len() {
-                gone.push(clock::now().since(start));
-            }
+    /// When each key and button was released, from `start` on.
+    fn released(&self, mark: usize, start: shm_proto::HostTime) -> Vec<(String, Duration)> {
+        let mut released = Vec::new();
+        while released.len() < HELD.len() {
+            let ups = self.machine.vm.lines_after(mark, "RIG-KEY").into_iter().filter(|line| line.ends_with(" 0"));
+            released.extend(ups.skip(released.len()).map(|line| (line, clock::now().since(start))).collect::<Vec<_>>());
             assert!(clock::now().since(start) < SOON, "{}", self.machine.vm.console());
             std::thread::yield_now();
         }
-        gone
+        released
     }
 
     fn wait_for_unplug(&self, mark: usize) {
@@ -360,7 +361,7 @@ fn a_client_that_waits_to_be_killed() {
     until("the others", BOOT, || may.exists().then_some(()), String::new);
     handle.take();
     until("the input", SOON, || handle.is_grabbed().then_some(()), || format!("{handle:?}"));
-    for number in [42, 30, 48, 0x111, 0x11f] {
+    for number in HELD {
         handle.frame(InputFrame::edge(clock::now(), Code::new(number).unwrap(), true));
     }
     thread.join().unwrap();
@@ -377,7 +378,7 @@ impl Hid {
         let client = Running::start("client", &mut client);
         self.wait_for_devices(mark, || ());
         std::fs::write(&may, "").unwrap();
-        self.machine.wait_for_sums(mark, |sums| sums[9] == 5);
+        self.machine.wait_for_sums(mark, |sums| sums[9] == 6);
         client
     }
 }
@@ -388,7 +389,7 @@ fn a_killed_client_a_stopped_machine_and_an_unplugged_device_leave_nothing_down(
         return;
     }
     let _turn = vm::take_turn();
-    let hid = Hid::boot("sums", &[]);
+    let hid = Hid::boot("keys", &[]);
     let vm = &hid.machine.vm;
     let mut monitor = Monitor::connect(&hid.machine.qmp);
     for choice in [hid.own(), hid.spice()] {
@@ -397,11 +398,14 @@ fn a_killed_client_a_stopped_machine_and_an_unplugged_device_leave_nothing_down(
             let mut client = hid.start_client(&choice);
             let (mark, start) = (vm.mark(), clock::now());
             client.signal(Signal::KILL);
-            let killed = hid.gone(mark, start);
-            println!(
-                "{choice}: kill -9: keyboard gone after {:?}, mouse {:?}, all {:?}",
-                killed[0], killed[1], killed[4]
-            );
+            let ups = hid.released(mark, start);
+            let of = |numbers: &[u16]| {
+                let is = |line: &String| numbers.iter().any(|n| *line == format!("RIG-KEY {n} 0"));
+                ups.iter().filter(|(line, _)| is(line)).map(|(_, after)| *after).max()
+            };
+            let (buttons, keys, consumer) = (of(&HELD[3..5]), of(&HELD[..3]), of(&HELD[5..]));
+            println!("{choice}: kill -9: up after: buttons {buttons:?}, consumer key {consumer:?}, keys {keys:?}");
+            hid.wait_for_unplug(mark);
             hid.machine.wait_for_sums(mark, |sums| sums[9] == 0);
         }
         let mark = vm.mark();
@@ -422,11 +426,9 @@ fn a_killed_client_a_stopped_machine_and_an_unplugged_device_leave_nothing_down(
             (!vm.lines_after(mark, "RIG-SUM").is_empty() && hid.sums()[9] == 0).then_some(())
         };
         until("the releases", SOON, is_neutral, || vm.console());
-        // The same without a process that ends: nothing but a socket is closed.
-        let (mark, start) = (vm.mark(), clock::now());
+        let mark = vm.mark();
         drop(driver);
-        let closed = hid.gone(mark, start);
-        println!("{choice}: closed: keyboard gone after {:?}, mouse {:?}, all {:?}", closed[0], closed[1], closed[4]);
+        hid.wait_for_unplug(mark);
     }
     check_replug(&hid, &mut monitor);
 }
