@@ -423,17 +423,19 @@ impl Capture {
     }
 
     fn wait(&mut self, until: HostTime) {
-        let changes = self.sinks + self.window.changes() + self.desk.changes();
+        let changes = self.sinks + self.window.changes() + self.desk.changes() + self.seeker.changes();
         let sink = self.sink.as_ref().map(|sink| sink.descriptors()).unwrap_or_default();
         let sink =
             sink.into_iter().enumerate().filter_map(|(n, fd)| fd.map(|(fd, writes)| (waits::SINK + n, fd, writes)));
         let window = self.window.descriptor().map(|fd| (waits::WINDOW, fd, false));
+        let folder = self.seeker.descriptor().map(|fd| (waits::FOLDER, fd, false));
         let bell: Place<'_> = (waits::BELL, self.heard.as_fd(), false);
         let devices = self.desk.descriptors().enumerate().map(|(n, fd)| (waits::DEVICES + n, fd, false));
-        self.waits.set(changes, [bell].into_iter().chain(window).chain(sink).chain(devices));
+        self.waits.set(changes, [bell].into_iter().chain(window).chain(folder).chain(sink).chain(devices));
         let ready: Ready = self.waits.wait(until);
         self.is_rung |= ready.has(waits::BELL);
         self.window.is_told |= ready.has(waits::WINDOW);
+        self.seeker.is_told |= ready.has(waits::FOLDER);
         self.is_told |= ready.has_sink();
         self.desk.note(ready.rest(waits::DEVICES));
     }

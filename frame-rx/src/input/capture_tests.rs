@@ -190,6 +190,33 @@ fn the_chord_works_while_the_window_does_nothing() {
     rig.end();
 }
 
+/// A virtual machine that is started long after the program.
+#[test]
+fn a_socket_that_comes_late_is_found_at_once_and_not_at_the_next_attempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("q");
+    let stop = Stop::new().unwrap();
+    let settings = InputSettings { choice: InputChoice::Qmp(path.clone()), ..InputSettings::default() };
+    let (handle, thread) = run(connect(settings, &stop, Box::new(|| {})).unwrap());
+    // From 5 ms on, each wait twice as long as the one before: the next one is of more than a second.
+    let end = clock::now() + SOON;
+    while handle.stats().losses.get() < 10 {
+        assert!(clock::now() < end, "it does not try: {handle:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let start = clock::now();
+    let (_lines, _hang_up) = monitor(&path, |_| false);
+    while handle.stats().connections.get() == 0 {
+        assert!(clock::now() < end, "it does not find it: {handle:?}");
+        std::thread::yield_now();
+    }
+    let took = clock::now().since(start);
+    println!("found after {took:?}");
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    stop.request();
+    thread.join().unwrap();
+}
+
 /// What the chord may take, of several tries the quickest: other programs have the processors, too.
 const AT_ONCE: Duration = Duration::from_millis(10);
 

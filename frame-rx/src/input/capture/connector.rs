@@ -1,18 +1,23 @@
 //! Connecting, on a thread of its own: a server that takes a client and says nothing, or an address that swallows what is
 //! sent to it, may take seconds, and the input's thread has the release chord to look for meanwhile.
 //!
-//! The input's thread has [`Seeker`]: when to try, and whether a try is under way. [`Connector`] tries, one at a time.
+//! The input's thread has [`Seeker`]: when to try, and whether a try is under way. [`Connector`] tries, one at a time. A socket
+//! that is looked for is tried as soon as something happens in its folder.
 
 use super::InputSettings;
 use super::handle::Bell;
 use super::ways::open;
+use crate::input::evdev::folder::Folder;
 use crate::input::sink::{Sink, SinkError};
 use crate::input::wire::Patience;
 use core::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use rx_host::clock;
 use rx_host::signals::{Stop, StopOnDrop};
 use shm_proto::HostTime;
 use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
 
 /// Longest time for connecting.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -20,6 +25,8 @@ const CONNECT: Duration = Duration::from_secs(3);
 const CONNECT_AT_END: Duration = Duration::from_millis(300);
 /// Between two attempts to connect: from, and to.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// Between two attempts at least, while something happens where the socket should be.
+const HURRY: Duration = Duration::from_millis(5);
 
 /// What came of an attempt.
 pub(super) type Opened = Result<Box<dyn Sink>, SinkError>;
@@ -62,13 +69,35 @@ pub(super) struct Seeker {
     /// When to try next, unless an attempt is under way.
     at: Option<HostTime>,
     wait: Duration,
+    tried: HostTime,
+    /// Where the socket is or will be, if it is one with a path.
+    place: Option<PathBuf>,
+    /// Watched while there is no way to the guest.
+    folder: Option<Folder>,
+    /// Folders that were watched, and not any more.
+    changes: u64,
+    /// The folder may have news.
+    pub(super) is_told: bool,
 }
 
 /// Both ends. The first attempt is due at `at`, if at all.
 pub(super) fn pair(settings: InputSettings, bell: Bell, stop: &Stop, at: Option<HostTime>) -> (Seeker, Connector) {
     let ((orders, ordered), (sender, opened)) = (bounded(1), bounded(1));
+    let place = settings.choice.socket().and_then(Path::parent).map(Path::to_owned);
     let connector = Connector { settings, orders: ordered, opened: sender, bell, stop: stop.clone() };
-    (Seeker { orders, opened, is_under_way: false, at, wait: RETRY.0 }, connector)
+    let seeker = Seeker {
+        orders,
+        opened,
+        is_under_way: false,
+        at,
+        wait: RETRY.0,
+        tried: HostTime::ZERO,
+        place,
+        folder: None,
+        changes: 0,
+        is_told: false,
+    };
+    (seeker, connector)
 }
 
 impl Seeker {
@@ -80,30 +109,62 @@ impl Seeker {
     /// Nobody does any more.
     pub fn give_up(&mut self) {
         self.at = None;
+        self.watch(false);
+    }
+
+    fn watch(&mut self, is_wanted: bool) {
+        if self.folder.is_some() != (is_wanted && self.place.is_some()) {
+            self.folder = self.place.as_deref().filter(|_| is_wanted).map(Folder::of);
+            self.changes += 1;
+        }
     }
 
     /// An attempt failed, or the way is lost: tries again, soon at first, or seldom if only the user can help.
     pub fn again(&mut self, now: HostTime, is_final: bool) {
         self.at = Some(now + if is_final { RETRY.1 } else { self.wait });
         self.wait = (self.wait * 2).min(RETRY.1);
+        self.watch(true);
     }
 
     /// When [`Seeker::try_now`] is due.
     pub fn due(&self) -> Option<HostTime> {
-        self.at.filter(|_| !self.is_under_way)
+        let folder = self.folder.as_ref().map(Folder::due);
+        self.at.filter(|_| !self.is_under_way).map(|at| folder.map_or(at, |due| at.min(due)))
+    }
+
+    /// Hurries if something happened where the socket is looked for.
+    fn look(&mut self, now: HostTime) {
+        let is_told = core::mem::take(&mut self.is_told);
+        if self.folder.as_mut().is_some_and(|folder| folder.take_due(now, is_told)) {
+            // The file is there a moment before somebody listens.
+            self.wait = HURRY;
+            self.at = self.at.map(|at| at.min(now.max(self.tried + HURRY)));
+        }
+    }
+
+    /// Counts up when [`Seeker::descriptor`] is another one.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Readable when there is a hint.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.folder.as_ref().and_then(Folder::descriptor)
     }
 
     /// Lets the connector try if that is due. Whether it does from now on.
     ///
     /// Never blocks.
     pub fn try_now(&mut self, now: HostTime, stop: &Stop) -> bool {
-        let is_due = self.due().is_some_and(|at| now >= at);
+        self.look(now);
+        let is_due = !self.is_under_way && self.at.is_some_and(|at| now >= at);
         is_due && self.order(Patience::new(CONNECT, stop))
     }
 
     fn order(&mut self, patience: Patience) -> bool {
         // One order at a time: there is room for it.
         self.is_under_way = self.orders.try_send(patience).is_ok();
+        self.tried = clock::now();
         self.is_under_way
     }
 
@@ -119,6 +180,7 @@ impl Seeker {
         self.is_under_way = false;
         if opened.is_ok() {
             (self.at, self.wait) = (None, RETRY.0);
+            self.watch(false);
         }
         opened
     }
