@@ -75,6 +75,18 @@ impl Hid {
         released
     }
 
+    /// When the guest had the first part of the device open, and all.
+    fn usable(&self, mark: usize, start: shm_proto::HostTime, mut meanwhile: impl FnMut()) -> [Duration; 2] {
+        let first = || {
+            meanwhile();
+            self.machine.vm.lines_after(mark, "RIG-DEVICE frame-rx").pop()
+        };
+        until("the first part of the device", SOON, first, || self.machine.vm.console());
+        let first = clock::now().since(start);
+        self.wait_for_devices(mark, meanwhile);
+        [first, clock::now().since(start)]
+    }
+
     fn wait_for_unplug(&self, mark: usize) {
         let gone = || (self.machine.vm.lines_after(mark, "RIG-GONE").len() >= DEVICES).then_some(());
         until("the unplugged device", SOON, gone, || self.machine.vm.console());
@@ -457,11 +469,24 @@ fn check_replug(hid: &Hid, monitor: &mut Monitor) {
     let mark = hid.machine.vm.mark();
     hid.add_place(monitor, 1);
     let start = clock::now();
+    let is_connected = || (handle.stats().connections.get() >= 2).then_some(());
+    until("the connection", SOON, is_connected, || hid.machine.vm.console());
+    let connected = clock::now().since(start);
+    let ours = hid.usable(mark, start, || ());
     ready(2);
-    hid.wait_for_devices(mark, || ());
-    println!("usable {:?} after the machine had a place for it again", clock::now().since(start));
+    println!("a place again: connected after {connected:?}, first and all parts usable after {ours:?}");
+    let mark = hid.machine.vm.mark();
     stop.request();
     thread.join().unwrap();
+    hid.wait_for_unplug(mark);
+    // The same for one who connects before anything else: what is left is the guest's.
+    hid.remove_place(monitor, 1);
+    let mark = hid.machine.vm.mark();
+    hid.add_place(monitor, 2);
+    let start = clock::now();
+    let mut driver = Driver::open(hid.own());
+    let bare = hid.usable(mark, start, || driver.pump());
+    println!("a place again, and a client that waits for nothing else: usable after {bare:?}");
 }
 
 /// SeaBIOS speaks the boot protocol: its menu opens by a key of the virtual device, and another chooses the kernel.
