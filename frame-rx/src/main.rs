@@ -241,7 +241,7 @@ fn spawn_input(
 ) -> Result<Option<Forwarding>, Failure> {
     let Some(input) = settings.input.open()? else { return Ok(None) };
     let (tried, hint) = ("cannot start the input", "end other programs: the system allows no more of them");
-    let (capture, handle) = capture::connect(input, signals.stop(), tell).or_environment(tried, hint)?;
+    let (capture, connector, handle) = capture::connect(input, signals.stop(), tell).or_environment(tried, hint)?;
     wishes.watch_input(handle.stats().clone());
     let mut threads = Vec::new();
     if let Some(watchdog) = capture.watchdog() {
@@ -249,6 +249,8 @@ fn spawn_input(
         let thread = thread::Builder::new().name("watchdog".into()).spawn(move || watchdog.run(&stop));
         threads.push(thread.or_environment(tried, hint)?);
     }
+    let thread = thread::Builder::new().name("connector".into()).spawn(move || connector.run());
+    threads.push(thread.or_environment(tried, hint)?);
     let thread = thread::Builder::new().name("input".into()).spawn(move || capture.run());
     threads.push(thread.or_environment(tried, hint)?);
     Ok(Some(Forwarding { handle, threads }))

@@ -2,7 +2,7 @@
 //! say.
 
 use frame_rx::input::address::{Endpoint, InputChoice};
-use frame_rx::input::capture::{self, InputSettings};
+use frame_rx::input::capture::{self, Handle, InputSettings};
 use frame_rx::input::frame::{Edge, Motion, MouseMode, Position, Wheel};
 use frame_rx::input::keymap;
 use frame_rx::input::pacer::Pacer;
@@ -22,6 +22,7 @@ use rx_tests::{guest, programs, require};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 #[path = "input/usbhid.rs"]
@@ -130,6 +131,14 @@ impl Driver {
     fn turn(&mut self, vertical: i32, horizontal: i32) {
         self.send(Step::Move(Move { wheel: Wheel { vertical, horizontal }, ..Move::default() }));
     }
+}
+
+/// The program's threads that give the guest keyboard and mouse, here; the input's own is called rx-input.
+fn start_input(settings: InputSettings, stop: &Stop) -> (Handle, JoinHandle<()>) {
+    let (capture, connector, handle) = capture::connect(settings, stop, Box::new(|| {})).unwrap();
+    std::thread::spawn(move || connector.run());
+    let thread = std::thread::Builder::new().name("rx-input".into()).spawn(move || capture.run());
+    (handle, thread.unwrap())
 }
 
 const DISABLED: &str = "disable-ticketing=on";

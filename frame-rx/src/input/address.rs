@@ -55,6 +55,17 @@ pub enum InputChoice {
 }
 
 impl InputChoice {
+    /// The path of the socket, where it has one.
+    pub fn socket(&self) -> Option<&Path> {
+        match self {
+            InputChoice::Spice(Endpoint::Unix(path))
+            | InputChoice::SpiceUsb(Endpoint::Unix(path))
+            | InputChoice::UsbHid(Endpoint::Unix(path))
+            | InputChoice::Qmp(path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// The word that it begins with.
     pub fn name(&self) -> &'static str {
         match self {

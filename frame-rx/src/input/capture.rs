@@ -2,6 +2,7 @@
 //!
 //! Nothing it does depends on the window's thread: the release chord is looked for here.
 
+mod connector;
 mod desk;
 mod handle;
 mod waits;
@@ -9,8 +10,9 @@ mod watchdog;
 mod ways;
 mod window;
 
+use self::connector::{Opened, Seeker};
 use self::desk::Desk;
-use self::handle::{Event, Shared};
+use self::handle::{Bell, Event, Shared};
 use self::waits::{Place, Ready, Waits};
 use self::window::WindowKeys;
 use super::CodeSet;
@@ -23,7 +25,6 @@ use super::router::{Act, Router, SourceId};
 use super::sink::{Caps, Leds, News, Sink, SinkError, Step};
 use super::spice::Password;
 use super::stats::{InputStats, SinkState};
-use super::wire::Patience;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
@@ -37,6 +38,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use self::connector::Connector;
 pub use self::desk::TRIAL;
 pub use self::handle::Handle;
 pub use self::watchdog::{SILENCE, Watchdog};
@@ -44,11 +46,6 @@ pub use self::ways::{look, open};
 
 /// Events of the window that may wait for the thread.
 const EVENTS: usize = 1024;
-/// Longest time for connecting; shorter while devices are grabbed, since nothing else is done meanwhile.
-const CONNECT: Duration = Duration::from_secs(3);
-const CONNECT_GRABBED: Duration = Duration::from_millis(300);
-/// Between two attempts to connect: from, and to.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// Longest sleep, and so the longest delay of the end.
 const SLEEP: Duration = Duration::from_millis(100);
 /// How long the last releases may take at the end.
@@ -90,8 +87,7 @@ pub struct Capture {
     sink: Option<Box<dyn Sink>>,
     /// Whether the machine runs, as far as the sink knows.
     is_running: bool,
-    connects_at: Option<HostTime>,
-    retry: Duration,
+    seeker: Seeker,
     /// The user asked for the guest before there was a way to it.
     wants_guest: bool,
     told_leds: Leds,
@@ -115,21 +111,27 @@ impl fmt::Debug for Capture {
     }
 }
 
-/// Both ends. `tell` is called by the thread when [`Handle::is_grabbed`], the guest's lamps or what
+/// The thread's end, the connector's and the window's. `tell` is called by the thread when [`Handle::is_grabbed`], the guest's lamps or what
 /// the sink takes has changed.
 ///
 /// # Errors
 /// When the process has no descriptor left.
-pub fn connect(settings: InputSettings, stop: &Stop, tell: Box<dyn Fn() + Send>) -> io::Result<(Capture, Handle)> {
+pub fn connect(
+    settings: InputSettings,
+    stop: &Stop,
+    tell: Box<dyn Fn() + Send>,
+) -> io::Result<(Capture, Connector, Handle)> {
     let (sender, events) = bounded(EVENTS);
     let (heard, rung) = UnixStream::pair()?;
     heard.set_nonblocking(true)?;
     rung.set_nonblocking(true)?;
+    let bell = Bell(Arc::new(rung));
     let (shared, stats) = (Arc::<Shared>::default(), InputStats::new());
     stats.set_way(settings.choice.name());
     let now = clock::now();
     // What is not asked for by name is not disturbed before the user wants it: a server has one client at a time.
     let connects_at = (settings.choice != InputChoice::Auto || settings.takes_at_start).then_some(now);
+    let (seeker, connector) = connector::pair(settings.clone(), bell.clone(), stop, connects_at);
     let mut router = Router::new(settings.chord.clone(), settings.keep);
     let desk = Desk::new(&settings.devices, settings.trial_mark.clone(), &mut router);
     let capture = Capture {
@@ -145,8 +147,7 @@ pub fn connect(settings: InputSettings, stop: &Stop, tell: Box<dyn Fn() + Send>)
         acts: Vec::with_capacity(2048),
         sink: None,
         is_running: true,
-        connects_at,
-        retry: RETRY.0,
+        seeker,
         wants_guest: settings.takes_at_start,
         told_leds: Leds::default(),
         said: String::new(),
@@ -158,7 +159,7 @@ pub fn connect(settings: InputSettings, stop: &Stop, tell: Box<dyn Fn() + Send>)
         desk,
         settings,
     };
-    Ok((capture, Handle { events: sender, bell: Arc::new(rung), shared, stats }))
+    Ok((capture, connector, Handle { events: sender, bell, shared, stats }))
 }
 
 impl Capture {
@@ -226,15 +227,17 @@ impl Capture {
 
     /// Does what the router decided and looks after the sink. When to come back.
     fn serve(&mut self, now: HostTime) -> HostTime {
-        if self.sink.is_none() && self.connects_at.is_some_and(|at| now >= at) {
-            self.act();
-            self.open();
+        if let Some(opened) = self.seeker.take() {
+            self.opened(opened);
+        }
+        if self.sink.is_none() && self.seeker.try_now(now, &self.stop) {
+            self.stats.set_state(SinkState::Connecting);
         }
         let sink = self.send_and_hear().unwrap_or_else(|error| {
             self.lose(clock::now(), &error);
             None
         });
-        let connects = self.connects_at.filter(|_| self.sink.is_none());
+        let connects = self.seeker.due().filter(|_| self.sink.is_none());
         let dues = [sink, connects, self.router.due(), self.desk.due(now), self.window.due()];
         dues.into_iter().flatten().fold(now + SLEEP, HostTime::min)
     }
@@ -277,7 +280,7 @@ impl Capture {
                 }
                 Some(Act::Want) => {
                     self.wants_guest = true;
-                    self.connects_at = self.connects_at.or_else(|| Some(clock::now()));
+                    self.seeker.want(clock::now());
                 }
                 None => {}
             }
@@ -353,15 +356,11 @@ impl Capture {
         }
     }
 
-    fn open(&mut self) {
-        let time = if self.router.is_grabbed() { CONNECT_GRABBED } else { CONNECT };
-        let patience = Patience::new(time, &self.stop);
-        self.stats.set_state(SinkState::Connecting);
-        match open(&self.settings, &patience) {
+    fn opened(&mut self, opened: Opened) {
+        match opened {
             Ok(sink) => {
                 self.set_running(sink.is_heard());
                 self.set_sink(Some(sink));
-                (self.retry, self.connects_at) = (RETRY.0, None);
                 self.stats.connections.inc();
                 self.say(format!(
                     "input: connected to {} (release with {})",
@@ -393,11 +392,10 @@ impl Capture {
         self.say(format!("input: no way to the guest by {}: {error}", self.settings.choice));
         if on_demand {
             // Once is enough; the next click tries again.
-            (self.wants_guest, self.connects_at) = (false, None);
+            self.wants_guest = false;
+            self.seeker.give_up();
         } else {
-            let wait = if error.is_final() { RETRY.1 } else { self.retry };
-            self.connects_at = Some(now + wait);
-            self.retry = (self.retry * 2).min(RETRY.1);
+            self.seeker.again(now, error.is_final());
         }
     }
 
@@ -425,17 +423,19 @@ impl Capture {
     }
 
     fn wait(&mut self, until: HostTime) {
-        let changes = self.sinks + self.window.changes() + self.desk.changes();
+        let changes = self.sinks + self.window.changes() + self.desk.changes() + self.seeker.changes();
         let sink = self.sink.as_ref().map(|sink| sink.descriptors()).unwrap_or_default();
         let sink =
             sink.into_iter().enumerate().filter_map(|(n, fd)| fd.map(|(fd, writes)| (waits::SINK + n, fd, writes)));
         let window = self.window.descriptor().map(|fd| (waits::WINDOW, fd, false));
+        let folder = self.seeker.descriptor().map(|fd| (waits::FOLDER, fd, false));
         let bell: Place<'_> = (waits::BELL, self.heard.as_fd(), false);
         let devices = self.desk.descriptors().enumerate().map(|(n, fd)| (waits::DEVICES + n, fd, false));
-        self.waits.set(changes, [bell].into_iter().chain(window).chain(sink).chain(devices));
+        self.waits.set(changes, [bell].into_iter().chain(window).chain(folder).chain(sink).chain(devices));
         let ready: Ready = self.waits.wait(until);
         self.is_rung |= ready.has(waits::BELL);
         self.window.is_told |= ready.has(waits::WINDOW);
+        self.seeker.is_told |= ready.has(waits::FOLDER);
         self.is_told |= ready.has_sink();
         self.desk.note(ready.rest(waits::DEVICES));
     }
@@ -448,8 +448,7 @@ impl Capture {
             // The way went just now, and perhaps nothing but us lifts what was held by it.
             self.set_sink(None);
             self.pacer.disconnected();
-            let patience = Stop::new().map(|never| Patience::new(CONNECT_GRABBED, &never));
-            if let Some(sink) = patience.ok().and_then(|patience| open(&self.settings, &patience).ok()) {
+            if let Some(sink) = self.seeker.at_the_end() {
                 self.is_running = sink.is_heard();
                 self.set_sink(Some(sink));
                 self.pacer.connected(clock::now());

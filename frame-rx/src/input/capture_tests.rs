@@ -13,8 +13,12 @@ use std::thread::JoinHandle;
 /// Longest wait for what takes no time.
 const SOON: Duration = Duration::from_secs(30);
 
-/// A monitor that serves one client after the other and hands over each command.
-fn monitor(path: &Path) -> (mpsc::Receiver<(usize, String)>, mpsc::Sender<()>) {
+/// What a monitor that takes a client and says nothing hands over of it.
+const TAKEN: &str = "taken";
+
+/// A monitor that serves one client after the other and hands over each command. To clients for whose number
+/// `is_silent` says so it says nothing.
+fn monitor(path: &Path, is_silent: fn(usize) -> bool) -> (mpsc::Receiver<(usize, String)>, mpsc::Sender<()>) {
     let listener = UnixListener::bind(path).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
     let (tell, lines) = mpsc::channel();
@@ -26,6 +30,10 @@ fn monitor(path: &Path) -> (mpsc::Receiver<(usize, String)>, mpsc::Sender<()>) {
             let tell = tell.clone();
             let reader = std::thread::spawn(move || {
                 let mut line = String::new();
+                if is_silent(n) {
+                    let _ = tell.send((n, TAKEN.to_owned()));
+                    return;
+                }
                 let _ = say.write_all(b"{\"QMP\":{}}\n");
                 while matches!(hear.read_line(&mut line), Ok(1..)) {
                     let id = if line.contains("query-mice") { "mice" } else { "other" };
@@ -42,6 +50,27 @@ fn monitor(path: &Path) -> (mpsc::Receiver<(usize, String)>, mpsc::Sender<()>) {
         }
     });
     (lines, hang_up)
+}
+
+/// The threads that the program starts.
+fn run((capture, connector, handle): (Capture, Connector, Handle)) -> (Handle, JoinHandle<()>) {
+    std::thread::spawn(move || connector.run());
+    (handle, std::thread::spawn(move || capture.run()))
+}
+
+/// The chord, and how long it took until the host had the input.
+fn chord(handle: &Handle) -> Duration {
+    let start = clock::now();
+    for is_down in [true, false] {
+        for number in [29, 97] {
+            handle.frame(InputFrame::edge(clock::now(), Code::new(number).unwrap(), is_down));
+        }
+    }
+    while handle.is_grabbed() {
+        assert!(clock::now().since(start) < SOON, "the chord does nothing");
+        std::thread::yield_now();
+    }
+    clock::now().since(start)
 }
 
 struct Rig {
@@ -62,13 +91,16 @@ impl Rig {
 
     /// With a way to the guest, and whoever has the input at first.
     fn start_with(settings: InputSettings) -> Rig {
+        Rig::start_beside(settings, |_| false)
+    }
+
+    fn start_beside(settings: InputSettings, is_silent: fn(usize) -> bool) -> Rig {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("q");
-        let (lines, hang_up) = monitor(&path);
+        let (lines, hang_up) = monitor(&path, is_silent);
         let stop = Stop::new().unwrap();
         let settings = InputSettings { choice: InputChoice::Qmp(path), ..settings };
-        let (capture, handle) = connect(settings, &stop, Box::new(|| {})).unwrap();
-        let thread = std::thread::spawn(move || capture.run());
+        let (handle, thread) = run(connect(settings, &stop, Box::new(|| {})).unwrap());
         let rig = Rig { _folder: folder, handle, stop, thread, lines, hang_up };
         rig.wait_for(|| rig.handle.stats().connections.get() == 1);
         rig
@@ -158,6 +190,91 @@ fn the_chord_works_while_the_window_does_nothing() {
     rig.end();
 }
 
+/// A virtual machine that is started long after the program.
+#[test]
+fn a_socket_that_comes_late_is_found_at_once_and_not_at_the_next_attempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("q");
+    let stop = Stop::new().unwrap();
+    let settings = InputSettings { choice: InputChoice::Qmp(path.clone()), ..InputSettings::default() };
+    let (handle, thread) = run(connect(settings, &stop, Box::new(|| {})).unwrap());
+    // From 5 ms on, each wait twice as long as the one before: the next one is of more than a second.
+    let end = clock::now() + SOON;
+    while handle.stats().losses.get() < 10 {
+        assert!(clock::now() < end, "it does not try: {handle:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let start = clock::now();
+    let (_lines, _hang_up) = monitor(&path, |_| false);
+    while handle.stats().connections.get() == 0 {
+        assert!(clock::now() < end, "it does not find it: {handle:?}");
+        std::thread::yield_now();
+    }
+    let took = clock::now().since(start);
+    println!("found after {took:?}");
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    stop.request();
+    thread.join().unwrap();
+}
+
+/// What the chord may take, of several tries the quickest: other programs have the processors, too.
+const AT_ONCE: Duration = Duration::from_millis(10);
+
+#[test]
+fn the_chord_works_while_a_server_takes_clients_and_says_nothing() {
+    let rig = Rig::start_beside(InputSettings::default(), |n| n % 2 == 1);
+    let mut times = Vec::new();
+    for n in [0, 2, 4, 6, 8] {
+        rig.wait_for(|| rig.handle.stats().state() == SinkState::Ready);
+        rig.take();
+        rig.key(30, true);
+        rig.expect(n, "a", true);
+        rig.key(30, false);
+        rig.hang_up.send(()).unwrap();
+        rig.wait_for(|| rig.lines.try_recv().is_ok_and(|(from, line)| (from, line.as_str()) == (n + 1, TAKEN)));
+        // The host has it after a second without a way to the guest, whatever is typed.
+        if rig.handle.is_grabbed() {
+            times.push(chord(&rig.handle));
+        }
+        rig.hang_up.send(()).unwrap();
+    }
+    println!("released after {times:?}");
+    assert!(times.iter().min().is_some_and(|least| *least < AT_ONCE), "{times:?}");
+    rig.end();
+}
+
+#[test]
+fn the_chord_works_while_an_address_swallows_all_that_is_sent_to_it() {
+    // A queue with room for one: what the next ones send is dropped.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let _first = std::net::TcpStream::connect(address).unwrap();
+    assert!(std::net::TcpStream::connect_timeout(&address, Duration::from_millis(50)).is_err(), "there is room");
+    let times = [(); 5].map(|()| {
+        let stop = Stop::new().unwrap();
+        let choice = InputChoice::UsbHid(crate::input::address::Endpoint::Tcp(address));
+        let settings = InputSettings { choice, ..InputSettings::default() };
+        let (mut capture, connector, handle) = connect(settings, &stop, Box::new(|| {})).unwrap();
+        // As if there had been a way just now.
+        capture.router.sink_up();
+        capture.router.take(clock::now(), &mut capture.acts);
+        let (handle, thread) = run((capture, connector, handle));
+        let end = clock::now() + SOON;
+        while !handle.is_grabbed() || handle.stats().state() != SinkState::Connecting {
+            assert!(clock::now() < end, "it does not try: {handle:?}");
+            std::thread::yield_now();
+        }
+        let took = chord(&handle);
+        assert_eq!(handle.stats().losses.get(), 0, "the attempt was over");
+        stop.request();
+        thread.join().unwrap();
+        took
+    });
+    println!("released after {times:?}");
+    assert!(times.iter().min().is_some_and(|least| *least < AT_ONCE), "{times:?}");
+}
+
 /// No device of the machine is meant: it is the rest of the way that is looked at.
 #[test]
 fn with_devices_the_guest_gets_the_input_at_the_start_if_asked_for_and_the_chord_is_remembered() {
@@ -202,7 +319,7 @@ fn a_lost_sink_comes_back_by_itself_and_holds_nothing() {
 #[test]
 fn events_that_the_thread_has_no_room_for_leave_nothing_down() {
     let stop = Stop::new().unwrap();
-    let (mut capture, handle) = connect(InputSettings::default(), &stop, Box::new(|| {})).unwrap();
+    let (mut capture, _connector, handle) = connect(InputSettings::default(), &stop, Box::new(|| {})).unwrap();
     capture.router.sink_up();
     capture.router.take(clock::now(), &mut capture.acts);
     let frame = |is_down| InputFrame::edge(clock::now(), Code::RIGHT, is_down);

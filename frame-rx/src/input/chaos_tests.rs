@@ -128,8 +128,8 @@ fn usb_reports(client: &mut UnixStream, truth: &Shared) -> std::io::Result<()> {
         }
         let (endpoint, report) = (body[0], &body[4..]);
         let bits = match endpoint {
-            0x81 => report,
-            0x82 => &report[..2],
+            0x83 => report,
+            0x81 => &report[..2],
             _ => continue,
         };
         let mut truth = truth.lock().unwrap();
@@ -236,7 +236,8 @@ impl Rig {
     fn start(&self) -> Program {
         let stop = Stop::new().unwrap();
         let settings = InputSettings { choice: self.choice.clone(), ..InputSettings::default() };
-        let (capture, handle) = capture::connect(settings, &stop, Box::new(|| {})).unwrap();
+        let (capture, connector, handle) = capture::connect(settings, &stop, Box::new(|| {})).unwrap();
+        std::thread::spawn(move || connector.run());
         Program { handle, stop, thread: std::thread::spawn(move || capture.run()) }
     }
 

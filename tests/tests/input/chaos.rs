@@ -5,8 +5,6 @@
 
 use super::usbhid::Hid;
 use super::*;
-use frame_rx::input::capture::Handle;
-use std::thread::JoinHandle;
 
 /// Rounds on one machine: its guest ends by itself after five minutes, whatever happens.
 const ROUNDS_PER_MACHINE: usize = 100;
@@ -75,8 +73,7 @@ impl Client {
     fn start(choice: InputChoice) -> Client {
         let stop = Stop::new().unwrap();
         let settings = InputSettings { choice, ..InputSettings::default() };
-        let (capture, handle) = capture::connect(settings, &stop, Box::new(|| {})).unwrap();
-        let thread = std::thread::spawn(move || capture.run());
+        let (handle, thread) = start_input(settings, &stop);
         Client { handle, stop, thread }
     }
 

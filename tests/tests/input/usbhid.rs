@@ -9,6 +9,8 @@ const DEVICES: usize = 5;
 /// Keys that Linux calls otherwise than the usage tables do: "my computer" opens a file manager, "media" is a setting.
 const OTHER_NAMES: [(u16, u16); 2] = [(157, 144), (226, 171)];
 
+/// What a client holds that is killed: keys, buttons, and a key of the consumer page.
+const HELD: [u16; 6] = [42, 30, 48, 0x111, 0x11f, 114];
 /// Clients that are killed on each transport.
 const KILLS: usize = 2;
 
@@ -61,17 +63,28 @@ impl Hid {
         until("the device in the guest", SOON, all, || self.machine.vm.console());
     }
 
-    /// When each device of the guest was gone, from `start` on.
-    fn gone(&self, mark: usize, start: shm_proto::HostTime) -> Vec<Duration> {
-        let mut gone = Vec::new();
-        while gone.len() < DEVICES {
-            if self.machine.vm.lines_after(mark, "RIG-GONE").len() > gone.len() {
-                gone.push(clock::now().since(start));
-            }
+    /// When each key and button was released, from `start` on.
+    fn released(&self, mark: usize, start: shm_proto::HostTime) -> Vec<(String, Duration)> {
+        let mut released = Vec::new();
+        while released.len() < HELD.len() {
+            let ups = self.machine.vm.lines_after(mark, "RIG-KEY").into_iter().filter(|line| line.ends_with(" 0"));
+            released.extend(ups.skip(released.len()).map(|line| (line, clock::now().since(start))).collect::<Vec<_>>());
             assert!(clock::now().since(start) < SOON, "{}", self.machine.vm.console());
             std::thread::yield_now();
         }
-        gone
+        released
+    }
+
+    /// When the guest had the first part of the device open, and all.
+    fn usable(&self, mark: usize, start: shm_proto::HostTime, mut meanwhile: impl FnMut()) -> [Duration; 2] {
+        let first = || {
+            meanwhile();
+            self.machine.vm.lines_after(mark, "RIG-DEVICE frame-rx").pop()
+        };
+        until("the first part of the device", SOON, first, || self.machine.vm.console());
+        let first = clock::now().since(start);
+        self.wait_for_devices(mark, meanwhile);
+        [first, clock::now().since(start)]
     }
 
     fn wait_for_unplug(&self, mark: usize) {
@@ -277,8 +290,7 @@ fn ran_ns(name: &str) -> Option<u64> {
 fn check_thread(hid: &Hid, choice: InputChoice, time: Duration) {
     let (shown, mark, stop) = (choice.to_string(), hid.machine.vm.mark(), Stop::new().unwrap());
     let settings = InputSettings { choice, ..InputSettings::default() };
-    let (capture, handle) = capture::connect(settings, &stop, Box::new(|| {})).unwrap();
-    let thread = std::thread::Builder::new().name("rx-input".into()).spawn(move || capture.run()).unwrap();
+    let (handle, thread) = start_input(settings, &stop);
     hid.wait_for_devices(mark, || ());
     handle.take();
     until("the input", SOON, || handle.is_grabbed().then_some(()), || hid.machine.vm.console());
@@ -355,14 +367,13 @@ fn a_client_that_waits_to_be_killed() {
     let Ok(choice) = std::env::var("RX_INPUT_CLIENT") else { return };
     let stop = Stop::new().unwrap();
     let settings = InputSettings { choice: choice.parse().unwrap(), ..InputSettings::default() };
-    let (capture, handle) = capture::connect(settings, &stop, Box::new(|| {})).unwrap();
-    let thread = std::thread::spawn(move || capture.run());
+    let (handle, thread) = start_input(settings, &stop);
     until("the guest", SOON, || (handle.stats().state() == SinkState::Ready).then_some(()), || format!("{handle:?}"));
     let may = PathBuf::from(std::env::var("RX_INPUT_MAY").unwrap());
     until("the others", BOOT, || may.exists().then_some(()), String::new);
     handle.take();
     until("the input", SOON, || handle.is_grabbed().then_some(()), || format!("{handle:?}"));
-    for number in [42, 30, 48, 0x111, 0x11f] {
+    for number in HELD {
         handle.frame(InputFrame::edge(clock::now(), Code::new(number).unwrap(), true));
     }
     thread.join().unwrap();
@@ -379,7 +390,7 @@ impl Hid {
         let client = Running::start("client", &mut client);
         self.wait_for_devices(mark, || ());
         std::fs::write(&may, "").unwrap();
-        self.machine.wait_for_sums(mark, |sums| sums[9] == 5);
+        self.machine.wait_for_sums(mark, |sums| sums[9] == 6);
         client
     }
 }
@@ -390,7 +401,7 @@ fn a_killed_client_a_stopped_machine_and_an_unplugged_device_leave_nothing_down(
         return;
     }
     let _turn = vm::take_turn();
-    let hid = Hid::boot("sums", &[]);
+    let hid = Hid::boot("keys", &[]);
     let vm = &hid.machine.vm;
     let mut monitor = Monitor::connect(&hid.machine.qmp);
     for choice in [hid.own(), hid.spice()] {
@@ -399,11 +410,14 @@ fn a_killed_client_a_stopped_machine_and_an_unplugged_device_leave_nothing_down(
             let mut client = hid.start_client(&choice);
             let (mark, start) = (vm.mark(), clock::now());
             client.signal(Signal::KILL);
-            let killed = hid.gone(mark, start);
-            println!(
-                "{choice}: kill -9: keyboard gone after {:?}, mouse {:?}, all {:?}",
-                killed[0], killed[1], killed[4]
-            );
+            let ups = hid.released(mark, start);
+            let of = |numbers: &[u16]| {
+                let is = |line: &String| numbers.iter().any(|n| *line == format!("RIG-KEY {n} 0"));
+                ups.iter().filter(|(line, _)| is(line)).map(|(_, after)| *after).max()
+            };
+            let (buttons, keys, consumer) = (of(&HELD[3..5]), of(&HELD[..3]), of(&HELD[5..]));
+            println!("{choice}: kill -9: up after: buttons {buttons:?}, consumer key {consumer:?}, keys {keys:?}");
+            hid.wait_for_unplug(mark);
             hid.machine.wait_for_sums(mark, |sums| sums[9] == 0);
         }
         let mark = vm.mark();
@@ -424,11 +438,9 @@ fn a_killed_client_a_stopped_machine_and_an_unplugged_device_leave_nothing_down(
             (!vm.lines_after(mark, "RIG-SUM").is_empty() && hid.sums()[9] == 0).then_some(())
         };
         until("the releases", SOON, is_neutral, || vm.console());
-        // The same without a process that ends: nothing but a socket is closed.
-        let (mark, start) = (vm.mark(), clock::now());
+        let mark = vm.mark();
         drop(driver);
-        let closed = hid.gone(mark, start);
-        println!("{choice}: closed: keyboard gone after {:?}, mouse {:?}, all {:?}", closed[0], closed[1], closed[4]);
+        hid.wait_for_unplug(mark);
     }
     check_replug(&hid, &mut monitor);
 }
@@ -437,9 +449,8 @@ fn a_killed_client_a_stopped_machine_and_an_unplugged_device_leave_nothing_down(
 fn check_replug(hid: &Hid, monitor: &mut Monitor) {
     let stop = Stop::new().unwrap();
     let settings = InputSettings { choice: hid.own(), ..InputSettings::default() };
-    let (capture, handle) = capture::connect(settings, &stop, Box::new(|| {})).unwrap();
     let mark = hid.machine.vm.mark();
-    let thread = std::thread::spawn(move || capture.run());
+    let (handle, thread) = start_input(settings, &stop);
     let ready = |connections| {
         let stats = handle.stats();
         let is = || stats.state() == SinkState::Ready && stats.connections.get() >= connections;
@@ -458,11 +469,24 @@ fn check_replug(hid: &Hid, monitor: &mut Monitor) {
     let mark = hid.machine.vm.mark();
     hid.add_place(monitor, 1);
     let start = clock::now();
+    let is_connected = || (handle.stats().connections.get() >= 2).then_some(());
+    until("the connection", SOON, is_connected, || hid.machine.vm.console());
+    let connected = clock::now().since(start);
+    let ours = hid.usable(mark, start, || ());
     ready(2);
-    hid.wait_for_devices(mark, || ());
-    println!("usable {:?} after the machine had a place for it again", clock::now().since(start));
+    println!("a place again: connected after {connected:?}, first and all parts usable after {ours:?}");
+    let mark = hid.machine.vm.mark();
     stop.request();
     thread.join().unwrap();
+    hid.wait_for_unplug(mark);
+    // The same for one who connects before anything else: what is left is the guest's.
+    hid.remove_place(monitor, 1);
+    let mark = hid.machine.vm.mark();
+    hid.add_place(monitor, 2);
+    let start = clock::now();
+    let mut driver = Driver::open(hid.own());
+    let bare = hid.usable(mark, start, || driver.pump());
+    println!("a place again, and a client that waits for nothing else: usable after {bare:?}");
 }
 
 /// SeaBIOS speaks the boot protocol: its menu opens by a key of the virtual device, and another chooses the kernel.

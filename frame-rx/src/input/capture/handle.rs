@@ -47,11 +47,23 @@ impl Shared {
     }
 }
 
+/// Wakes the thread.
+#[derive(Clone, Debug)]
+pub(super) struct Bell(pub(super) Arc<UnixStream>);
+
+impl Bell {
+    /// Never blocks.
+    pub(super) fn ring(&self) {
+        // A bell that is full of rings is rung already.
+        let _ = (&*self.0).write(&[1]);
+    }
+}
+
 /// The window's end.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) events: Sender<Event>,
-    pub(super) bell: Arc<UnixStream>,
+    pub(super) bell: Bell,
     pub(super) shared: Arc<Shared>,
     pub(super) stats: Arc<InputStats>,
 }
@@ -116,7 +128,6 @@ impl Handle {
             // The thread releases everything: a lost release must not leave a key down.
             self.shared.overflow.store(true, Ordering::Relaxed);
         }
-        // A bell that is full of rings is rung already.
-        let _ = (&*self.bell).write(&[1]);
+        self.bell.ring();
     }
 }

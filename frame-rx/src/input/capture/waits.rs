@@ -22,8 +22,10 @@ use crate::input::wire::timespec;
 pub(super) const BELL: usize = 0;
 /// The X server.
 pub(super) const WINDOW: usize = 1;
+/// The folder of the socket that is looked for.
+pub(super) const FOLDER: usize = 2;
 /// The first of the sink's.
-pub(super) const SINK: usize = 2;
+pub(super) const SINK: usize = 3;
 /// The first of the devices'; all behind it are theirs.
 pub(super) const DEVICES: usize = SINK + sink::DESCRIPTORS;
 /// Places there are.

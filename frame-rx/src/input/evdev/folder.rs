@@ -1,10 +1,11 @@
-//! What comes and goes in `/dev/input`, as the kernel tells it (inotify): a hint to look again. Whoever relies on it
-//! alone loses, so it is looked again from time to time as well.
+//! What comes and goes in a folder, `/dev/input` or that of a socket, as the kernel tells it (inotify): a hint to look
+//! again. Whoever relies on it alone loses, so it is looked again from time to time as well.
 
 use super::facts::NODES;
 use inotify::{Inotify, WatchMask};
 use shm_proto::HostTime;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Longest time between two looks, with the hints and without them.
@@ -17,15 +18,22 @@ const READS: usize = 16;
 /// See the module.
 #[derive(Debug)]
 pub struct Folder {
+    path: PathBuf,
     inotify: Option<Inotify>,
     is_watched: bool,
     look_at: HostTime,
 }
 
 impl Folder {
-    /// Due at once.
+    /// That of the devices. Due at once.
     pub fn new() -> Folder {
-        Folder { inotify: Inotify::init().ok(), is_watched: false, look_at: HostTime::ZERO }
+        Folder::of(Path::new(NODES))
+    }
+
+    /// The one at `path`, which need not be there. Due at once.
+    pub fn of(path: &Path) -> Folder {
+        let inotify = Inotify::init().ok();
+        Folder { path: path.to_owned(), inotify, is_watched: false, look_at: HostTime::ZERO }
     }
 
     /// Whether to look now at what is there, since [`Folder::descriptor`] was ready (`is_told`) or it is time. The next
@@ -45,10 +53,10 @@ impl Folder {
                 }
             }
         }
-        // The folder comes with the first device.
+        // The folder of the devices comes with the first of them.
         if let Some(inotify) = &self.inotify {
             let changes = WatchMask::CREATE | WatchMask::DELETE | WatchMask::MOVE | WatchMask::ATTRIB;
-            self.is_watched = inotify.watches().add(NODES, changes | WatchMask::ONLYDIR).is_ok();
+            self.is_watched = inotify.watches().add(&self.path, changes | WatchMask::ONLYDIR).is_ok();
         }
         self.look_at = now + if self.is_watched { LOOK.0 } else { LOOK.1 };
         true

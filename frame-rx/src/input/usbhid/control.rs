@@ -74,9 +74,9 @@ pub fn answer(setup: &Setup, data: &[u8], settings: &mut Settings, pressed: &Pre
         (0xa1, 3) => keyboard(interface()?).map(|()| vec![u8::from(!settings.boot_keyboard)]),
         (0x21, 9) => set_report(interface()?, high, data, settings),
         (0x21, 10) => {
-            if interface()? == Interface::Keyboard {
-                settings.idle = high;
-            }
+            // Only the keyboard repeats, and SeaBIOS names the first interface, whichever it means.
+            interface()?;
+            settings.idle = high;
             Some(vec![])
         }
         (0x21, 11) => {

@@ -56,7 +56,7 @@ impl Bench {
     /// With a driver that listens to everything and switched both multipliers on.
     fn live() -> Bench {
         let mut bench = Bench::met();
-        assert_eq!(bench.control(0x21, 9, 0x0300, 1, 1, &[0x05]).0, 0);
+        assert_eq!(bench.control(0x21, 9, 0x0300, 0, 1, &[0x05]).0, 0);
         for interface in Interface::ALL {
             bench.start(interface);
         }
@@ -169,7 +169,7 @@ fn the_first_words_are_those_of_the_protocol() {
     }
     expected.extend([&types[..], &intervals, &interfaces, &sizes].concat());
     expected.extend(words(&[4, 132, 0, 0, 4]));
-    for first in [[0, 1, 2, 3], [3, 3, 3, 3], [1, 0, 0, 0], [1, 0, 0, 0]] {
+    for first in [[0, 1, 2, 3], [3, 3, 3, 3], [0, 0, 1, 0], [0, 0, 1, 0]] {
         expected.extend(first);
         expected.extend([0; 28]);
     }
@@ -310,8 +310,8 @@ fn all_buttons_and_both_wheels_are_told() {
 #[test]
 fn a_guest_that_wants_no_fractions_of_one_wheel_gets_detents_of_it() {
     let mut bench = Bench::live();
-    assert_eq!(bench.control(0xa1, 1, 0x0300, 1, 1, &[]), (0, vec![0x05]));
-    bench.control(0x21, 9, 0x0300, 1, 1, &[0x01]);
+    assert_eq!(bench.control(0xa1, 1, 0x0300, 0, 1, &[]), (0, vec![0x05]));
+    bench.control(0x21, 9, 0x0300, 0, 1, &[0x01]);
     assert_eq!(bench.device.wheel_units(), 1);
     let moved = bench.moved(Move { wheel: Wheel { vertical: 2, horizontal: -1 }, ..Move::default() });
     assert_eq!(moved, [[0, 0, 0, 0, 0, 0, 240, 0, 0xff, 0xff]]);
@@ -345,7 +345,7 @@ fn what_was_pressed_before_the_guest_listened_is_told_when_it_does() {
     bench.edge(code(30), true);
     assert_eq!(bench.said(), []);
     let said = bench.start(Interface::Keyboard);
-    assert_eq!(said[0], Said { kind: kind::INTERRUPT_STATUS, id: 9, body: vec![0, 0x81] });
+    assert_eq!(said[0], Said { kind: kind::INTERRUPT_STATUS, id: 9, body: vec![0, 0x83] });
     assert_eq!((said[1].body.len(), said[1].body[4], said[1].body[5]), (20, 1, 1));
     assert_eq!(said[2].body[2..4], [12, 0], "28 bytes are 16 and 12");
     // A release of what is up is said too: whoever asks for it fears that the first was lost.
@@ -377,9 +377,9 @@ fn a_guest_that_does_not_listen_at_once_is_told_again_twice() {
 #[test]
 fn firmware_gets_boot_reports_with_six_keys() {
     let mut bench = Bench::live();
-    assert_eq!(bench.control(0xa1, 3, 0, 0, 1, &[]), (0, vec![1]));
-    assert_eq!(bench.control(0x21, 11, 0, 0, 0, &[]), (0, vec![]));
-    assert_eq!(bench.control(0x21, 11, 0, 1, 0, &[]).0, 4, "the mouse has no boot protocol");
+    assert_eq!(bench.control(0xa1, 3, 0, 2, 1, &[]), (0, vec![1]));
+    assert_eq!(bench.control(0x21, 11, 0, 2, 0, &[]), (0, vec![]));
+    assert_eq!(bench.control(0x21, 11, 0, 0, 0, &[]).0, 4, "the mouse has no boot protocol");
     bench.edge(code(42), true);
     let mut last = Vec::new();
     for number in [30, 48, 46, 32, 18, 33] {
@@ -390,14 +390,14 @@ fn firmware_gets_boot_reports_with_six_keys() {
     bench.edge(code(34), true);
     assert_eq!(bench.reports(Interface::Keyboard), [[2, 0, 1, 1, 1, 1, 1, 1]]);
     bench.say(&packet(kind::RESET, 3, &[])).unwrap();
-    assert_eq!(bench.control(0xa1, 3, 0, 0, 1, &[]), (0, vec![1]), "a reset brings the other protocol back");
+    assert_eq!(bench.control(0xa1, 3, 0, 2, 1, &[]), (0, vec![1]), "a reset brings the other protocol back");
 }
 
 #[test]
 fn a_guest_that_wants_repeated_reports_gets_them_while_a_key_is_down() {
     let mut bench = Bench::live();
     assert_eq!(bench.control(0x21, 10, 0x0800, 0, 0, &[]), (0, vec![]));
-    assert_eq!(bench.control(0xa1, 2, 0, 0, 1, &[]), (0, vec![8]));
+    assert_eq!(bench.control(0xa1, 2, 0, 2, 1, &[]), (0, vec![8]));
     assert_eq!(bench.device.due(), None);
     bench.edge(code(30), true);
     bench.said();
@@ -418,11 +418,11 @@ fn lamps_are_heard() {
         (2, Leds { caps: true, ..Leds::default() }),
         (0xe4, Leds { scroll: true, ..Leds::default() }),
     ] {
-        assert_eq!(bench.control(0x21, 9, 0x0200, 0, 1, &[byte]), (0, vec![]));
+        assert_eq!(bench.control(0x21, 9, 0x0200, 2, 1, &[byte]), (0, vec![]));
         assert_eq!(bench.device.leds(), leds);
-        assert_eq!(bench.control(0xa1, 1, 0x0200, 0, 1, &[]).1, [byte & 0x1f]);
+        assert_eq!(bench.control(0xa1, 1, 0x0200, 2, 1, &[]).1, [byte & 0x1f]);
     }
-    assert_eq!(bench.control(0x21, 9, 0x0200, 0, 0, &[]).0, 4, "no byte came");
+    assert_eq!(bench.control(0x21, 9, 0x0200, 2, 0, &[]).0, 4, "no byte came");
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn go_live(sink: &mut UsbHidSink) -> Vec<News> {
 fn a_key_becomes_a_report_as_soon_as_the_guest_listens() {
     let server = Server::honest(|mut client| {
         let is_report = |(kind, body): &(u32, Vec<u8>)| {
-            *kind == kind::INTERRUPT && body[0] == 0x81 && body.len() == 20 && body[4] == 1
+            *kind == kind::INTERRUPT && body[0] == 0x83 && body.len() == 20 && body[4] == 1
         };
         while !is_report(&read_packet(&mut client)) {}
     });
@@ -183,7 +183,7 @@ fn a_guest_that_stops_listening_is_told_and_so_are_its_lamps() {
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let server = Server::honest(move |mut client| {
         wait.recv().unwrap();
-        let lamps = [0, 9, 0x21, 0, 0, 2, 0, 0, 1, 0, 0b10];
+        let lamps = [0, 9, 0x21, 0, 0, 2, 2, 0, 1, 0, 0b10];
         client.write_all(&packet(kind::CONTROL, 3, &lamps)).unwrap();
         client.write_all(&packet(kind::RESET, 4, &[])).unwrap();
         let _ = client.read_to_end(&mut Vec::new());
