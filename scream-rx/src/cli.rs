@@ -132,8 +132,8 @@ pub struct PlayArgs {
     /// scream.wav; stdout for raw]
     #[arg(short, long, value_name = "DEVICE|FILE")]
     pub device: Option<String>,
-    /// The sound server's sink: the same as -d, as the reference receiver has it
-    #[arg(short, long, value_name = "SINK", conflicts_with = "device", hide_short_help = true)]
+    /// The sound server's sink, as the reference receiver has it: the same as -d. Of both, a sound server takes this, ALSA -d
+    #[arg(short, long, value_name = "SINK", hide_short_help = true)]
     pub sink: Option<String>,
     /// The stream's name in mixers [default: Scream, with the instance's name if it has one; to be found among others]
     #[arg(short, long, value_name = "NAME")]

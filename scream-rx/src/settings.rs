@@ -189,7 +189,11 @@ pub fn play_from_flags(args: &PlayArgs) -> Result<Play, SettingsError> {
 
 fn play(l: &mut Layers, args: &PlayArgs, low: &Low, usual_name: String) -> Result<Play, SettingsError> {
     let output = pick_word(l, &OUTPUT, args.output, low.output, Output::default());
-    let typed = args.device.clone().or_else(|| args.sink.clone());
+    let (first, second) = match output {
+        Output::Auto | Output::Pulse => (&args.sink, &args.device),
+        _ => (&args.device, &args.sink),
+    };
+    let typed = first.clone().or_else(|| second.clone());
     let device = l.pick_optional(&DEVICE, typed, low.device.clone());
     if let Some(device) = &device {
         l.check(&DEVICE, device, is_name(device), || "a name without control characters")?;
@@ -340,7 +344,7 @@ mod tests {
         // Line, called by its name or ours, ways, where datagrams are sent to, interface, output, device.
         type Row = (&'static str, Ways, &'static str, Option<&'static str>, Output, Option<&'static str>);
         let group = "239.255.77.77:4010";
-        let cases: [Row; 16] = [
+        let cases: [Row; 18] = [
             ("scream", Auto, group, None, Output::Auto, None),
             ("scream -v", Auto, group, None, Output::Auto, None),
             ("scream-rx", Memory, group, None, Output::Auto, None),
@@ -362,6 +366,8 @@ mod tests {
             ("scream -m /dev/shm/scream-ivshmem", Memory, group, None, Output::Auto, None),
             ("scream -m /dev/shm/x -o pulse -t 50 -l 100 -v", Memory, group, None, Output::Pulse, None),
             ("scream -o alsa -d default -t 5 -l 10 /dev/shm/x", Memory, group, None, Output::Alsa, Some("default")),
+            ("scream -o pulse -d hw:0 -s speakers /x", Memory, group, None, Output::Pulse, Some("speakers")),
+            ("scream -o alsa -d hw:0 -s speakers /x", Memory, group, None, Output::Alsa, Some("hw:0")),
             ("scream -m /dev/shm/x -i eth0", Memory, group, Some("eth0"), Output::Auto, None),
             ("scream-rx run --auto -i eth0", Auto, group, Some("eth0"), Output::Auto, None),
         ];
