@@ -39,6 +39,7 @@ test   | tells what passes through it                  | command dbus-monitor   
 test   | a Wayland compositor that needs no screen     | command sway                | sway                 | sway                  | sway
 test   | pictures of that compositor                   | command grim                | grim                 | grim                  | grim
 test   | a Wayland compositor that enlarges by fractions | command kwin_wayland      | kwin-wayland         | kwin-wayland          | kwin
+test   | a Wayland compositor that tells when frames are shown | command weston     | weston               | weston               | weston
 test   | a virtual machine                             | command qemu-system-x86_64  | qemu-system-x86      | qemu-system-x86-core  | qemu-system-x86
 test   | unpacks the kernel of that machine            | command lz4                 | lz4                  | -                     | -
 test   | unpacks the kernel of that machine            | command zstd                | -                    | zstd                  | zstd

@@ -19,6 +19,8 @@ mod program;
 mod sway;
 #[path = "rig/unhindered.rs"]
 mod unhindered;
+#[path = "rig/weston.rs"]
+mod weston;
 
 use frame_rx::picture::Size;
 use frame_rx::view::{Scale, place};
@@ -34,6 +36,7 @@ use shm_proto::guest_sim::picture::PictureConfig;
 use shm_proto::guest_sim::pointer::PointerMode;
 use shm_proto::kvmfr::FrameFlags;
 use sway::Sway;
+use weston::Weston;
 
 fn start(sway: &Sway, guest: &GuestThread, flags: &str) -> Program {
     let mut command = frame_rx(sway.dir.path(), None);
@@ -176,6 +179,24 @@ fn a_faster_guests_pictures_are_younger_where_they_are_drawn_late() {
         }
     }
     panic!("drawn late (ms, held back), at once (ms): {tried:?}");
+}
+
+/// Weston tells by a clock beside ours.
+#[test]
+fn a_compositor_that_answers_presentation_time_is_believed() {
+    let Some(weston) = Weston::start(320, 180) else { return };
+    let guest = GuestThread::start(PictureConfig { rate_hz: 144, ..config(320, 180, Motion::Bar) });
+    let mut command = frame_rx(weston.dir.path(), None);
+    command.env("WAYLAND_DISPLAY", &weston.display).arg("-f").arg(&guest.path);
+    let flags = "--input none --present fifo --frames 200 --stats s.json";
+    let mut program = Program::start(command.args(flags.split(' ')));
+    assert_eq!(program.ends().code(), Some(0), "{}{}", program.text(), weston.log());
+    let stats = stats_in(weston.dir.path());
+    assert_eq!(stats["age_told_by"], "presentation-time", "{stats}");
+    // No picture is seen before it was found, and none of them a second later.
+    assert!(stats["age_count"].as_u64() >= Some(100), "{stats}");
+    assert!((1.0..1000.0).contains(&stats["age_ms_p50"].as_f64().unwrap()), "{stats}");
+    unhindered::was_not_held_up(&guest);
 }
 
 #[test]

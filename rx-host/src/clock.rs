@@ -26,13 +26,23 @@ const ONE_INSTANT: Duration = Duration::from_micros(20);
 ///
 /// Cannot fail. Real-time safe, as [`now`].
 pub fn now_and_day() -> (HostTime, Duration) {
+    now_and(ClockId::Realtime)
+}
+
+/// Now on the monotonic clock, and at the same instant on the one that no time server corrects (`CLOCK_MONOTONIC_RAW`), which
+/// some compositors tell by. As [`now_and_day`].
+pub fn now_and_raw() -> (HostTime, Duration) {
+    now_and(ClockId::MonotonicRaw)
+}
+
+fn now_and(other: ClockId) -> (HostTime, Duration) {
     let mut read = (now(), Duration::ZERO);
     for _ in 0..4 {
         let before = now();
-        let t = clock_gettime(ClockId::Realtime);
+        let t = clock_gettime(other);
         let after = now();
-        let day = Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0));
-        read = (before + after.since(before) / 2, day);
+        let there = Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0));
+        read = (before + after.since(before) / 2, there);
         if after.since(before) <= ONE_INSTANT {
             break;
         }

@@ -301,7 +301,7 @@ mod tests {
         let seen = Seen { picture: window, told, window, scale: Scale::OneToOne, turned };
         let place = |x, y| seen.place_of(x, y).map(|p| (p.x, p.y));
         assert_eq!(place(0.0, 0.0), Some((0, 0)));
-        assert_eq!(place(1066.999_999, 599.999_999), Some((32_767, 32_767)));
+        assert_eq!(place(1066.9999, 599.9999), Some((32_767, 32_767)));
         assert_eq!(place(1067.0, 0.0), None);
     }
 

@@ -10,6 +10,9 @@ use super::worth::Worth;
 use core::time::Duration;
 use shm_proto::HostTime;
 
+/// A screen has its own beat if it is not slower by more than this part of its period when drawings are held back.
+const SLOWER_PART: u32 = 40;
+
 /// When frames are drawn that are shown in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum Draw {
@@ -47,6 +50,10 @@ pub(super) struct Late {
     lead: Lead,
     supply: Supply,
     worth: Worth,
+    /// The screen's period as it was before anything was held, or is while nothing is.
+    beat: Option<Duration>,
+    /// The frame that was told of last was not held back.
+    was_unheld: bool,
     /// Pictures that came since the newest drawing began.
     waiting: u32,
     /// Whether the window system itself tells the period with what it tells of frames.
@@ -145,6 +152,7 @@ impl Late {
         let before = self.shown.replace(seen.at);
         let Some((period, Aim { at: aim, is_held })) = self.clock.period(seen.at).zip(seen.aim) else { return false };
         let half = period / 2;
+        self.watch_beat(period, is_held, before.map(|before| seen.at.since(before)), seen.at);
         if seen.at <= aim + half {
             match is_held {
                 true if seen.at + half < aim => self.lead.was_early(period),
@@ -167,5 +175,22 @@ impl Late {
             self.taken = self.taken.map(|taken| taken + period);
         }
         is_held
+    }
+
+    /// A screen that waits for frames refreshes later, and ever later, if they are held back for its refreshes: between them
+    /// are no whole periods then, or the period grows.
+    fn watch_beat(&mut self, period: Duration, is_held: bool, gap: Option<Duration>, now: HostTime) {
+        if !is_held && self.beat.is_none_or(|_| self.was_unheld) {
+            self.beat = Some(period);
+        }
+        let both_held = is_held && !self.was_unheld;
+        self.was_unheld = !is_held;
+        if is_held && self.beat.is_some_and(|beat| period > beat + beat / SLOWER_PART) {
+            self.worth.end(now);
+        }
+        let periods = gap.filter(|_| both_held).map(|gap| gap.as_secs_f64() / period.as_secs_f64());
+        if periods.is_some_and(|periods| periods < 4.0 && (0.2..0.8).contains(&periods.fract())) {
+            self.worth.lost(now);
+        }
     }
 }

@@ -16,6 +16,8 @@ struct Desk {
     lost_percent: u64,
     /// A thread that sleeps wakes up late by up to so much. Unit: ns.
     sleep_ns: u64,
+    /// It refreshes when a frame comes, after a refresh's time at the soonest, and has no beat of its own.
+    waits_for_frames: bool,
 }
 
 /// What a software GPU takes for a picture that it enlarges: most of a refresh, up to some.
@@ -30,7 +32,7 @@ struct Handed {
 
 impl Desk {
     fn quiet(case: Case) -> Desk {
-        Desk { case, latch_ns: 300_000, noise_ns: 50_000, lost_percent: 3, sleep_ns: 100_000 }
+        Desk { case, latch_ns: 300_000, noise_ns: 50_000, lost_percent: 3, sleep_ns: 100_000, waits_for_frames: false }
     }
 
     /// The window's loop with the pacer: what was shown, and how many frames came later than they were drawn for.
@@ -65,7 +67,10 @@ impl Desk {
                     // It takes one at a time.
                     now = (start + cost).max(before.saturating_sub(latch_ns));
                     let aim = pace.drawn(HostTime::from_ns(start), Duration::from_nanos(now - start));
-                    let shown = case.refresh_from((now + latch_ns).max(before + 1));
+                    let shown = match self.waits_for_frames {
+                        true => (now + latch_ns).max(before + case.refresh_ns()),
+                        false => case.refresh_from((now + latch_ns).max(before + 1)),
+                    };
                     handed.push(Handed { content, shown, aim });
                     counted.drawings += 1;
                 }
@@ -204,4 +209,14 @@ fn drawings_that_take_most_of_a_refresh_are_made_as_pictures_come() {
         }
     }
     assert!(worse.is_empty(), "{worse:#?}");
+}
+
+#[test]
+fn a_screen_that_waits_for_frames_is_not_slowed_down() {
+    for (guest_hz, latch_ns) in [(144, 300_000), (144, 8_000_000), (75, 300_000), (240, 16_000_000)] {
+        let desk = Desk { latch_ns, waits_for_frames: true, ..Desk::quiet(Case { guest_hz, ..faster() }) };
+        let ((late, _), (at_once, _)) = (desk.paced(Draw::Late), desk.paced(Draw::AtOnce));
+        println!("{guest_hz} {latch_ns}: {} and {}", late.drawings, at_once.drawings);
+        assert!(late.drawings * 100 >= at_once.drawings * 98, "{desk:?}: {late:?}, {at_once:?}");
+    }
 }

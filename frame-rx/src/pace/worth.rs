@@ -83,7 +83,7 @@ impl Worth {
     }
 
     /// Nothing is won by waiting, or too much lost.
-    fn end(&mut self, now: HostTime) {
+    pub(super) fn end(&mut self, now: HostTime) {
         (self.lost, self.made, self.dear) = (0, 0, 0);
         self.rests_until = Some(now + self.rest);
         self.rest = (self.rest * 2).min(MOST_REST);

@@ -1,5 +1,5 @@
 //! When the compositor showed frames: the protocol `presentation-time`, if its times are of the monotonic clock, which is
-//! ours. A compositor that lacks it, or never answers, is asked when it took each frame up instead (`wl_surface.frame`): that
+//! ours, or of the raw one, which is read beside ours. A compositor that lacks it, or never answers, is asked when it took each frame up instead (`wl_surface.frame`): that
 //! is when its refresh begins, in whole milliseconds of a clock that is believed if it runs as ours does.
 
 use super::Globals;
@@ -13,8 +13,9 @@ use wayland_client::{Connection, Dispatch, QueueHandle};
 use wayland_protocols::wp::presentation_time::client::wp_presentation::{self, WpPresentation};
 use wayland_protocols::wp::presentation_time::client::wp_presentation_feedback::{self, WpPresentationFeedback};
 
-/// The number of `CLOCK_MONOTONIC`. Source: clock_gettime(2), Linux.
+/// The numbers of `CLOCK_MONOTONIC` and `CLOCK_MONOTONIC_RAW`. Source: clock_gettime(2), Linux.
 const MONOTONIC: u32 = 1;
+const MONOTONIC_RAW: u32 = 4;
 /// Questions of a kind that may be open. A hidden window is answered when it is seen again, or never.
 const MOST_OPEN: usize = 8;
 /// Answers that are kept until they are heard.
@@ -31,11 +32,23 @@ pub(super) enum Ask {
     Callback,
 }
 
+/// The clock that a compositor tells by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Clock {
+    /// None that is known here.
+    #[default]
+    Other,
+    /// Ours.
+    Monotonic,
+    /// One that runs beside ours, a little faster or slower.
+    Raw,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Presentation {
     global: Option<WpPresentation>,
-    has_our_clock: bool,
+    clock: Clock,
     has_answered: bool,
     open: usize,
     open_callbacks: usize,
@@ -49,7 +62,7 @@ impl Presentation {
 
     /// What to ask, if there is room for one more question.
     pub(super) fn next_question(&mut self, or_taken_up: bool) -> Option<Ask> {
-        let global = self.global.clone().filter(|_| self.has_our_clock && self.open < MOST_OPEN);
+        let global = self.global.clone().filter(|_| self.clock != Clock::Other && self.open < MOST_OPEN);
         if let Some(global) = global {
             self.open += 1;
             return Some(Ask::Presentation(global));
@@ -82,7 +95,11 @@ impl Dispatch<WpPresentation, ()> for Globals {
         _queue: &QueueHandle<Globals>,
     ) {
         if let wp_presentation::Event::ClockId { clk_id } = event {
-            globals.presentation.has_our_clock = clk_id == MONOTONIC;
+            globals.presentation.clock = match clk_id {
+                MONOTONIC => Clock::Monotonic,
+                MONOTONIC_RAW => Clock::Raw,
+                _ => Clock::Other,
+            };
         }
     }
 }
@@ -100,7 +117,11 @@ impl Dispatch<WpPresentationFeedback, u64> for Globals {
         let told = match event {
             wp_presentation_feedback::Event::Presented { tv_sec_hi, tv_sec_lo, tv_nsec, refresh, .. } => {
                 let seconds = u64::from(tv_sec_hi) << 32 | u64::from(tv_sec_lo);
-                let at = HostTime::from_ns(seconds.saturating_mul(1_000_000_000).saturating_add(tv_nsec.into()));
+                let at = seconds.saturating_mul(1_000_000_000).saturating_add(tv_nsec.into());
+                let at = match globals.presentation.clock {
+                    Clock::Raw => of_raw(at, clock::now_and_raw()),
+                    Clock::Monotonic | Clock::Other => HostTime::from_ns(at),
+                };
                 let period = (refresh > 0).then(|| Duration::from_nanos(refresh.into()));
                 Told { which, at: Some(at), period }
             }
@@ -132,6 +153,14 @@ impl Dispatch<WlCallback, u64> for Globals {
     }
 }
 
+/// An instant of the raw clock, in nanoseconds, on ours: both read just now. Over the few milliseconds to then they run
+/// alike.
+fn of_raw(at_ns: u64, (now, raw): (HostTime, Duration)) -> HostTime {
+    let raw_ns = u64::try_from(raw.as_nanos()).unwrap_or(u64::MAX);
+    let ahead_ns = i64::try_from(i128::from(at_ns) - i128::from(raw_ns)).unwrap_or(i64::MAX);
+    HostTime::from_ns(now.as_ns().saturating_add_signed(ahead_ns))
+}
+
 /// The instant, a while before `now`, that a compositor's count of milliseconds names, if it counts by our clock. The middle
 /// of that millisecond.
 fn instant_of(millisecond: u32, now: HostTime) -> Option<HostTime> {
@@ -161,6 +190,24 @@ mod tests {
             let expected = expected.map(|at| ms(at) + Duration::from_micros(500));
             assert_eq!(instant_of(told, now), expected, "{told} at {now:?}");
         }
+    }
+
+    #[test]
+    fn instants_of_the_raw_clock_are_as_long_ago_on_ours() {
+        let read = (HostTime::from_ns(7_000_000_000), Duration::from_secs(100));
+        for (told, expected) in [
+            (100_000_000_000, 7_000_000_000),
+            (99_990_000_000, 6_990_000_000),
+            (100_016_000_000, 7_016_000_000),
+            (0, 0),
+        ] {
+            assert_eq!(of_raw(told, read), HostTime::from_ns(expected), "{told}");
+        }
+        assert!(of_raw(u64::MAX, read) > HostTime::from_ns(1 << 62), "no matter when: it is not believed");
+        let at = clock::now();
+        let (now, raw) = clock::now_and_raw();
+        let back = of_raw(u64::try_from(raw.as_nanos()).unwrap(), (now, raw));
+        assert!(back == now && now >= at && now <= clock::now());
     }
 
     #[test]
