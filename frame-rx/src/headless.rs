@@ -16,7 +16,7 @@ use rx_host::exit::{Explain, Failure};
 use rx_host::signals::{Signals, Woken};
 use shm_proto::HostTime;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{LineWriter, Write};
 
 /// The longest sleep; everything that matters wakes the loop.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -46,8 +46,8 @@ pub struct Headless {
 pub struct Keeping {
     /// The picture itself.
     pub recorder: Option<Recorder>,
-    /// A line with its number, milliseconds since the start, size, and its hash.
-    pub hashes: Option<BufWriter<File>>,
+    /// A line with its number, milliseconds since the start, size, and its hash; written at once.
+    pub hashes: Option<LineWriter<File>>,
 }
 
 /// What a run without a window leaves behind.

@@ -23,7 +23,7 @@ use rx_host::exit::{self, Exit, Explain, Failure};
 use rx_host::signals::{Signals, Woken};
 use rx_host::{cli, clock, environment, log, people};
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io::{self, LineWriter};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -180,7 +180,7 @@ fn without_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> 
     let (recorder, recording) = begin_recording(&settings.keep)?;
     let hashes = settings.keep.hashes.as_ref().map(|path| {
         let told = format!("cannot write {}", path.display());
-        File::create(path).map(BufWriter::new).or_environment(told, "name a file in a folder that you may write to")
+        File::create(path).map(LineWriter::new).or_environment(told, "name a file in a folder that you may write to")
     });
     let keeping = Keeping { recorder, hashes: hashes.transpose()? };
     let mut headless = Headless::new(screen, link, settings.end.clone(), keeping);

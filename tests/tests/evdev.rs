@@ -17,6 +17,9 @@ mod bed;
 #[path = "evdev/mixes.rs"]
 mod mixes;
 
+#[path = "evdev/screen.rs"]
+mod screen;
+
 #[path = "evdev/system.rs"]
 mod system;
 

@@ -1,9 +1,10 @@
 //! A desk that drives another machine: devices read in one virtual machine, `frame-rx` in it, and by each way to a guest a
-//! second machine that tells what arrives. Between the two is QEMU's user network, and a relay, since `frame-rx` talks to
-//! servers of its own machine only.
+//! second machine that tells what arrives: without a picture, with one and no window, and with a window whose server hangs.
+//! Between the two is QEMU's user network, and a relay, since `frame-rx` talks to servers of its own machine only.
 
 use super::*;
 use rx_tests::require;
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 
 /// What the second machine calls its own keyboard.
@@ -43,11 +44,20 @@ impl Other {
     }
 }
 
+/// The picture that is shown meanwhile, in the desk's own memory.
+const PICTURE: &str = "/run/relays/picture";
+/// Different pictures that are to be seen while a key of the desk is down in the other machine.
+const PICTURES: usize = 5;
+/// A number of a display that nothing else on the console has.
+const DISPLAY: &str = ":7777";
+
 /// Keys of the desk arrive, the chord and the worst end leave nothing down, and then the desk has its keys again.
-fn drive(desk: &mut Desk, other: &Other, way: &str) {
+/// `program` is what gives them to the other machine, with its first words; `meanwhile` is called with a key down, and
+/// `then` before it ends in good order.
+fn drive(desk: &mut Desk, other: &Other, (program, way): (&str, &str), meanwhile: fn(&mut Desk), then: fn(&mut Desk)) {
     let begin = |desk: &mut Desk| {
         let mark = desk.vm.mark();
-        desk.run("input", &format!("/bin/frame-rx input --evdev name=USB --release-chord scrolllock --input {way}"));
+        desk.run("input", &format!("{program} --evdev name=USB --release-chord scrolllock --input {way}"));
         desk.vm.wait_after(mark, "input: connected to", SOON);
         desk.vm.wait_after(mark, &format!("reads {KEYBOARD}"), SOON);
         let mark = other.vm.mark();
@@ -64,12 +74,14 @@ fn drive(desk: &mut Desk, other: &Other, way: &str) {
     let (here, there) = (desk.vm.mark(), other.vm.mark());
     desk.key("c", true);
     other.vm.wait_after(there, "RIG-KEY 46 1", SOON);
+    meanwhile(desk);
     desk.chord();
     other.vm.wait_after(there, "RIG-KEY 46 0", SOON);
     desk.key("c", false);
     desk.tap_until_from("e", 18, KEYBOARD);
     assert!(desk.pressed_by(here, 46).is_empty(), "the desk heard a key of the guest");
     assert!(other.vm.lines_after(there, "RIG-KEY 18").is_empty(), "the guest heard a key of the desk");
+    then(desk);
     desk.ask("signal input 15");
     desk.vm.wait_after(here, "RIG-ENDED input exit status: 0", SOON);
     begin(desk);
@@ -79,7 +91,7 @@ fn drive(desk: &mut Desk, other: &Other, way: &str) {
     desk.ask("signal input 9");
     let start = Instant::now();
     other.wait_for_neutral(there);
-    println!("{way}: the other machine tells that it holds nothing {:?} after kill -9", start.elapsed());
+    println!("{program} {way}: the other machine tells that it holds nothing {:?} after kill -9", start.elapsed());
     desk.vm.wait_after(here, "RIG-ENDED input", SOON);
     desk.key("d", false);
     desk.tap_until_from("g", 34, KEYBOARD);
@@ -87,12 +99,14 @@ fn drive(desk: &mut Desk, other: &Other, way: &str) {
 
 #[test]
 fn devices_of_a_desk_drive_a_guest_over_spice_and_as_a_usb_device() {
+    let network = ["-netdev user,id=net -device e1000,netdev=net", screen::MEMORY];
     if !require::programs(&["ip"]) {
         return;
     }
-    let network = ["-netdev user,id=net -device e1000,netdev=net"];
-    let ip = || Luggage::new().program("bin/ip", &require::find("ip").expect("ip"));
-    let Some((_turn, mut desk)) = Desk::boot_with(&network, "devices", ip) else { return };
+    let ip = Luggage::new().program("bin/ip", &require::find("ip").expect("ip"));
+    let with_screen = screen::add_to(ip.clone());
+    let has_screen = with_screen.is_some();
+    let Some((_turn, mut desk)) = Desk::boot_with(&network, "devices", || with_screen.unwrap_or(ip)) else { return };
     let other = Other::boot();
     for (id, line) in [("up", "link set eth0 up"), ("address", "addr add 10.0.2.15/24 dev eth0")] {
         desk.run(id, &format!("/bin/ip {line}"));
@@ -104,6 +118,47 @@ fn devices_of_a_desk_drive_a_guest_over_spice_and_as_a_usb_device() {
         let socket = format!("/run/relays/{way}");
         desk.run(way, &format!("/init relay {socket} {port}"));
         desk.vm.wait(&format!("RIG-RELAY {socket}"), SOON);
-        drive(&mut desk, &other, &format!("{way}:{socket}"));
     }
+    let (spice, usbhid) = ("spice:/run/relays/spice", "usbhid:/run/relays/usbhid");
+    let nothing = |_: &mut Desk| ();
+    drive(&mut desk, &other, ("/bin/frame-rx input", spice), nothing, nothing);
+    if !has_screen {
+        return drive(&mut desk, &other, ("/bin/frame-rx input", usbhid), nothing, nothing);
+    }
+    desk.run("picture", &format!("/init picture {PICTURE} --mode 160x120@10 --cursor none"));
+    desk.vm.wait("READY", SOON);
+    let headless = format!("/bin/frame-rx --headless -f {PICTURE} --hashes /dev/ttyS0");
+    drive(&mut desk, &other, (&headless, usbhid), wait_for_pictures, nothing);
+    desk.ask("write /tmp/note a place for the lock of an X server");
+    desk.run(
+        "xvfb",
+        &format!("/usr/bin/Xvfb {DISPLAY} -screen 0 320x240x24 -nolisten tcp -extension GLX -displayfd 1"),
+    );
+    desk.vm.wait(&DISPLAY[1..], SOON);
+    let window = format!("/bin/env DISPLAY={DISPLAY} /bin/frame-rx -f {PICTURE} --no-remember -v --stats /dev/ttyS0");
+    let mark = desk.vm.mark();
+    drive(&mut desk, &other, (&window, spice), stop_the_window, go_on);
+    let shown = desk.vm.lines_after(mark, "\"frames_shown\":").pop().expect("the figures of the window");
+    println!("the window: {}", shown.trim());
+}
+
+/// The picture goes on while the guest has the keys.
+fn wait_for_pictures(desk: &mut Desk) {
+    let mark = desk.vm.mark();
+    let enough = || {
+        let lines = desk.vm.lines_after(mark, " 160x120 ");
+        let hashes: BTreeSet<&str> = lines.iter().filter_map(|line| line.rsplit(' ').next()).collect();
+        (hashes.len() >= PICTURES).then_some(())
+    };
+    until("pictures", BOOT, enough, || desk.vm.console());
+}
+
+/// The window is there, and its thread hangs from now on: its server does not answer.
+fn stop_the_window(desk: &mut Desk) {
+    desk.vm.wait("llvmpipe", BOOT);
+    desk.ask("signal xvfb 19");
+}
+
+fn go_on(desk: &mut Desk) {
+    desk.ask("signal xvfb 18");
 }

@@ -357,7 +357,7 @@ fn bursts_motion_wheels_and_places_of_the_usb_device_arrive_exactly_over_both_tr
         drop(driver);
         hid.wait_for_unplug(mark);
     }
-    check_thread(&hid, hid.own(), Duration::from_secs(1));
+    check_thread(&hid, hid.own(), Duration::from_secs(seconds.div_ceil(2)));
 }
 
 /// As a client that is killed: it presses five when it may (there is a file then), and then nothing more happens. Only for
