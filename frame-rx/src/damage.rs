@@ -275,12 +275,15 @@ mod tests {
 
         #[test]
         fn few_rectangles_are_never_copied_twice(rects in prop::collection::vec(any_rect(), 0..7)) {
+            // What is joined with something outside of the picture may be larger inside of it.
+            let inside = |r: &Rect| Rect::clipped(r.x, r.y, r.width, r.height, SIZE);
+            let rects: Vec<Rect> = rects.iter().filter_map(inside).collect();
             let mut d = Damage::none();
             rects.iter().for_each(|r| d.add(*r));
             let union = covered(&d).iter().filter(|c| **c).count() as u64;
             prop_assert_eq!(d.pixels(SIZE), union);
             let mut asked = vec![false; (SIZE.width * SIZE.height) as usize];
-            for r in rects.iter().filter_map(|r| Rect::clipped(r.x, r.y, r.width, r.height, SIZE)) {
+            for r in &rects {
                 for y in r.y..r.bottom() {
                     (r.x..r.right()).for_each(|x| asked[(y * SIZE.width + x) as usize] = true);
                 }
