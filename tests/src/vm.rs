@@ -8,7 +8,6 @@ use crate::luggage::Luggage;
 use crate::process::{Running, tied};
 use crate::{kernel, place, programs, require};
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -49,10 +48,7 @@ pub fn input_possible() -> bool {
             || require::skip("there is no kernel with modules for the VM (run scripts/kernel.sh input)"))
 }
 
-/// How many tests with a VM run at once. One takes about half a processor; the rigs run on two.
-const TURNS: usize = 2;
-
-/// One of the few tests with a VM that run at once: held for the length of a test, also against other test processes.
+/// One VM at a time on this machine's few cores: held for the length of a test, also against other test processes.
 #[derive(Debug)]
 pub struct Turn {
     _lock: File,
@@ -61,23 +57,13 @@ pub struct Turn {
 /// Waits for this test's turn. The longest wait is that of the tests before it, which all have bounds.
 ///
 /// # Panics
-/// If a lock cannot be made.
+/// If the lock cannot be made.
 pub fn take_turn() -> Turn {
     let folder = programs::target_folder().join("vm");
     std::fs::create_dir_all(&folder).expect("a folder for the VM's files");
-    let locks: [File; TURNS] =
-        std::array::from_fn(|n| File::create(folder.join(format!("lock{n}"))).expect("a lock file"));
-    // The kernel has no wait for whichever of several files is free first.
-    loop {
-        for lock in &locks {
-            match flock(lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Turn { _lock: lock.try_clone().expect("a descriptor") },
-                Err(Errno::WOULDBLOCK | Errno::INTR) => {}
-                Err(error) => panic!("the lock: {error}"),
-            }
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let lock = File::create(folder.join("lock")).expect("a lock file");
+    flock(&lock, FlockOperation::LockExclusive).expect("the lock");
+    Turn { _lock: lock }
 }
 
 /// A running VM. Killed when dropped.

@@ -62,10 +62,7 @@ impl QmpSink {
             ask_mice_at: clock::now() + MICE_EVERY,
             line: String::with_capacity(STEP_BYTES),
         };
-        let greeting = sink.wait_line(patience)?;
-        if greeting.get("QMP").is_none() {
-            return Err(SinkError::Garbage("it is no QMP monitor"));
-        }
+        sink.wait_greeting(patience)?;
         sink.wire.send(b"{\"execute\":\"qmp_capabilities\"}\n", clock::now())?;
         sink.wait_return(patience)?;
         sink.wire.send(ASK_MICE.as_bytes(), clock::now())?;
@@ -74,6 +71,22 @@ impl QmpSink {
         // The answer comes as news: a machine that is stopped takes no input.
         sink.wire.send(ASK_STATUS.as_bytes(), clock::now())?;
         Ok(sink)
+    }
+
+    /// A monitor whose last client has just gone may have an event or an answer for that one on its way: it is passed over.
+    /// Seen with QEMU 7.2, once.
+    fn wait_greeting(&mut self, patience: &Patience) -> Result<(), SinkError> {
+        loop {
+            let line = self.wait_line(patience)?;
+            let has = |name: &str| line.get(name).is_some();
+            if has("QMP") {
+                return Ok(());
+            } else if !(has("event") || has("return") || has("error")) {
+                return Err(SinkError::Garbage("it is no QMP monitor"));
+            } else if patience.until < clock::now() {
+                return Err(SinkError::Silent);
+            }
+        }
     }
 
     fn wait_line(&mut self, patience: &Patience) -> Result<Value, SinkError> {

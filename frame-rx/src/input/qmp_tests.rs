@@ -94,6 +94,17 @@ fn commands_are_those_that_qemu_documents() {
 }
 
 #[test]
+fn what_the_client_before_was_to_hear_is_passed_over() {
+    let monitor = Monitor::start(|mut client| {
+        say(&mut client, r#"{"event":"SPICE_DISCONNECTED","timestamp":{}}"#);
+        say(&mut client, r#"{"return":{}}"#);
+        greet(&mut client);
+    });
+    assert!(monitor.connect().unwrap().caps().motion);
+    monitor.thread.join().unwrap();
+}
+
+#[test]
 fn a_machine_that_stops_and_goes_on_is_news() {
     let monitor = Monitor::start(|mut client| {
         greet(&mut client);

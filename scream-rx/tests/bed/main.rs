@@ -50,7 +50,7 @@ fn the_calm_set_is_calm_for_other_seeds_too() {
 
 /// A start is a matter of luck: which chunks come first, and how late they are. So many are tried.
 #[test]
-fn a_start_has_settled_after_half_a_second_but_for_some_of_slow_ticks() {
+fn a_start_has_settled_after_half_a_second_but_for_some_of_slow_ticks_or_far_clocks() {
     for s in bed::scenarios().iter().filter(|s| s.calm) {
         let slow: Vec<f64> =
             (1..=40).map(|seed| bed::run(s, 60.0, seed, None).settle_s).filter(|settle_s| *settle_s > 0.5).collect();

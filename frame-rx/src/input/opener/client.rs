@@ -5,6 +5,7 @@ use super::{ANSWER_MAX, REQUEST, YES};
 use core::mem::MaybeUninit;
 use core::time::Duration;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use std::io::{self, IoSliceMut, Write};
 use std::os::fd::OwnedFd;
@@ -55,7 +56,14 @@ pub fn ask(socket: &Path, node: &str) -> io::Result<OwnedFd> {
     let (mut answer, mut space) = ([0; ANSWER_MAX], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))]);
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC;
-    let got = recvmsg(&stream, &mut [IoSliceMut::new(&mut answer)], &mut ancillary, flags)?;
+    let got = recvmsg(&stream, &mut [IoSliceMut::new(&mut answer)], &mut ancillary, flags).map_err(|error| {
+        let is_late = error == Errno::AGAIN;
+        if is_late {
+            io::Error::new(io::ErrorKind::TimedOut, "the opener did not answer in time")
+        } else {
+            error.into()
+        }
+    })?;
     let passed = ancillary.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
         _ => None,
