@@ -29,7 +29,7 @@ run: rust ## build everything and see it work: a picture and a sound, no virtual
 	$(CARGO) build --release --workspace
 	@scripts/demo.sh $(RELEASE)
 
-test: rust ## run every check: lints, unit tests, real servers, a real virtual machine (35 minutes the first time)
+test: rust ## run every check: lints, unit tests, real servers, a real virtual machine (40 minutes the first time)
 	@scripts/packages.sh install build run test
 	@scripts/test.sh
 

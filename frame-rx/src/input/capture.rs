@@ -111,8 +111,8 @@ impl fmt::Debug for Capture {
     }
 }
 
-/// The thread's end, the connector's and the window's. `tell` is called by the thread when [`Handle::is_grabbed`], the guest's lamps or what
-/// the sink takes has changed.
+/// The thread's end, the connector's and the window's. `tell` is called by the thread when [`Handle::is_grabbed`], the
+/// guest's lamps or what the sink takes has changed.
 ///
 /// # Errors
 /// When the process has no descriptor left.

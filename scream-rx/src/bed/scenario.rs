@@ -136,9 +136,9 @@ fn calm() -> Vec<Scenario> {
     let periods = |frames| SinkModel { asks: Asks::Periods(frames), ..cb };
     // A server's own word about its delay errs by half a millisecond: that much is not ours.
     let server = Limits { sigma_ppm: 4.0, ..calm };
-    // The earliest of such ticks comes twice a second. One start in fourteen takes longer than half a second.
+    // The earliest of such ticks comes twice a second. One start in eight takes longer than half a second.
     let slow = Limits { sigma_ppm: 4.0, settle_s: 20.0, moves: 1, ..calm };
-    // One start in ten is wrong by just less than what is worth a step, and drifts to its place in five seconds: a step of
+    // One start in forty is wrong by just less than what is worth a step, and drifts to its place in five seconds: a step of
     // less than a millisecond in the midst of a tone is heard, and the slow way is not.
     let far = Limits { settle_s: 6.0, ..calm };
     vec![

@@ -1,6 +1,7 @@
 //! When the compositor showed frames: the protocol `presentation-time`, if its times are of the monotonic clock, which is
-//! ours, or of the raw one, which is read beside ours. A compositor that lacks it, or never answers, is asked when it took each frame up instead (`wl_surface.frame`): that
-//! is when its refresh begins, in whole milliseconds of a clock that is believed if it runs as ours does.
+//! ours, or of the raw one, which is read beside ours. A compositor that lacks it, or never answers, is asked when it took each
+//! frame up instead (`wl_surface.frame`): that is when its refresh begins, in whole milliseconds of a clock that is believed if
+//! it runs as ours does.
 
 use super::Globals;
 use crate::app::shown::{Told, Which};
