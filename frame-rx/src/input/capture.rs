@@ -48,8 +48,8 @@ pub use self::ways::{look, open};
 const EVENTS: usize = 1024;
 /// Longest sleep, and so the longest delay of the end.
 const SLEEP: Duration = Duration::from_millis(100);
-/// How long the last releases may take at the end.
-const FAREWELL: Duration = Duration::from_millis(300);
+/// How long the last releases may take at the end. A busy machine may answer late.
+const FAREWELL: Duration = Duration::from_millis(1000);
 
 /// How input is to be taken and where it goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -228,6 +228,8 @@ impl Capture {
     /// Does what the router decided and looks after the sink. When to come back.
     fn serve(&mut self, now: HostTime) -> HostTime {
         if let Some(opened) = self.seeker.take() {
+            // A click that came before counts for the way that is there now.
+            self.act();
             self.opened(opened);
         }
         if self.sink.is_none() && self.seeker.try_now(now, &self.stop) {
@@ -444,7 +446,7 @@ impl Capture {
     fn farewell(&mut self) {
         self.router.give_back_at_once(clock::now(), &mut self.acts);
         self.act();
-        if !self.release_to_the_end() && self.pacer.is_busy() && self.is_running {
+        if !self.release_to_the_end() && (self.pacer.is_busy() || !self.has_delivered()) && self.is_running {
             // The way went just now, and perhaps nothing but us lifts what was held by it.
             self.set_sink(None);
             self.pacer.disconnected();
@@ -458,17 +460,23 @@ impl Capture {
         self.publish();
     }
 
+    fn has_delivered(&self) -> bool {
+        self.sink.as_ref().is_none_or(|sink| sink.has_delivered())
+    }
+
     /// Sends the last releases, for [`FAREWELL`] at most. Whether there was a way to the guest up to the end.
     fn release_to_the_end(&mut self) -> bool {
         let end = clock::now() + FAREWELL;
-        while !self.pacer.has_settled() && clock::now() < end {
+        loop {
             let Ok(due) = self.run_pacer(clock::now()) else { return false };
             if self.pump(clock::now()).is_err() || self.sink.is_none() || !self.is_running {
                 return false;
             }
+            if (self.pacer.has_settled() && self.has_delivered()) || clock::now() >= end {
+                return true;
+            }
             self.wait(due.unwrap_or(end).min(end));
         }
-        true
     }
 }
 

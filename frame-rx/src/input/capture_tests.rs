@@ -15,6 +15,8 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// What a monitor that takes a client and says nothing hands over of it.
 const TAKEN: &str = "taken";
+/// And of one that it has left.
+const LEFT: &str = "left";
 
 /// A monitor that serves one client after the other and hands over each command. To clients for whose number
 /// `is_silent` says so it says nothing.
@@ -27,7 +29,7 @@ fn monitor(path: &Path, is_silent: fn(usize) -> bool) -> (mpsc::Receiver<(usize,
         for n in 0.. {
             let Ok((client, _)) = listener.accept() else { return };
             let (mut say, mut hear) = (client.try_clone().unwrap(), BufReader::new(client.try_clone().unwrap()));
-            let tell = tell.clone();
+            let (tell, tell_left) = (tell.clone(), tell.clone());
             let reader = std::thread::spawn(move || {
                 let mut line = String::new();
                 if is_silent(n) {
@@ -47,6 +49,7 @@ fn monitor(path: &Path, is_silent: fn(usize) -> bool) -> (mpsc::Receiver<(usize,
             }
             let _ = client.shutdown(std::net::Shutdown::Both);
             let _ = reader.join();
+            let _ = tell_left.send((n, LEFT.to_owned()));
         }
     });
     (lines, hang_up)
@@ -154,12 +157,55 @@ fn what_is_typed_arrives_and_what_is_held_is_released_at_the_end() {
     rig.end();
 }
 
+/// QEMU forgets the commands of a client that has gone, so the last release would be one of them.
+#[test]
+fn a_monitor_that_is_late_is_waited_for_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("q");
+    let listener = UnixListener::bind(&path).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let stop = Stop::new().unwrap();
+    let settings = InputSettings { choice: InputChoice::Qmp(path), ..InputSettings::default() };
+    let (handle, thread) = run(connect(settings, &stop, Box::new(|| {})).unwrap());
+    let client = listener.accept().unwrap().0;
+    client.set_read_timeout(Some(SOON)).unwrap();
+    let (mut say, mut hear) = (client.try_clone().unwrap(), BufReader::new(client.try_clone().unwrap()));
+    let mut answer = |is_last: &dyn Fn(&str) -> bool| {
+        let mut line = String::new();
+        while !is_last(&line) {
+            line.clear();
+            assert!(hear.read_line(&mut line).unwrap() > 0, "it goes before it was answered");
+            let id = if line.contains("query-mice") { "mice" } else { "other" };
+            say.write_all(format!("{{\"return\":[{{\"absolute\":false}}],\"id\":\"{id}\"}}\n").as_bytes()).unwrap();
+        }
+    };
+    (&client).write_all(b"{\"QMP\":{}}\n").unwrap();
+    answer(&|line| line.contains("query-status"));
+    handle.take();
+    let end = clock::now() + SOON;
+    while !handle.is_grabbed() {
+        assert!(clock::now() < end, "the guest does not get the input");
+        std::thread::yield_now();
+    }
+    handle.frame(InputFrame::edge(clock::now(), Code::new(30).unwrap(), true));
+    answer(&|line| line.contains("\"down\":true"));
+    stop.request();
+    // Long enough for the release and the one after it; both stand in the socket.
+    std::thread::sleep(Duration::from_millis(200));
+    let is_up = |line: &str| line.contains("\"down\":false") && line.contains("\"a\"");
+    answer(&is_up);
+    answer(&is_up);
+    thread.join().unwrap();
+    assert_eq!(handle.stats().losses.get(), 0);
+}
+
 #[test]
 fn a_way_that_goes_just_before_the_end_is_found_once_more_to_release_what_was_held() {
     let rig = Rig::start();
     rig.key(30, true);
     rig.expect(0, "a", true);
     rig.hang_up.send(()).unwrap();
+    rig.wait_for(|| rig.lines.try_recv().is_ok_and(|(from, line)| (from, line.as_str()) == (0, LEFT)));
     rig.stop.request();
     rig.expect(1, "a", false);
     rig.end();

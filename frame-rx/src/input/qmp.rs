@@ -295,6 +295,11 @@ impl Sink for QmpSink {
         [Some(self.wire.descriptor()), None, None]
     }
 
+    /// QEMU forgets commands that wait when their client goes: only an answer says that one was carried out.
+    fn has_delivered(&self) -> bool {
+        self.outstanding == 0
+    }
+
     fn due(&self) -> Option<HostTime> {
         let has_line = self.wire.incoming().contains(&b'\n');
         let ask = if has_line { HostTime::ZERO } else { self.ask_mice_at };

@@ -189,6 +189,11 @@ pub trait Sink: Send {
     /// The descriptors to wait for, and whether each also has something to write.
     fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; DESCRIPTORS];
 
+    /// Whether closing the connection now loses nothing of what was sent.
+    fn has_delivered(&self) -> bool {
+        self.descriptors().iter().flatten().all(|(_, has_more)| !has_more)
+    }
+
     /// When [`Sink::pump`] is due without any descriptor being ready.
     fn due(&self) -> Option<HostTime> {
         None

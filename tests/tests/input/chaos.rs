@@ -236,6 +236,7 @@ fn after_whatever_happens_the_guest_holds_nothing() {
             }
             let way = dice.one(&[Way::OwnSocket, Way::SpiceUsb, Way::SpiceInputs, Way::Qmp]);
             let end = dice.one(End::of(way));
+            println!("round {}: {way:?}, {end:?}", done + 1);
             let took = chaos.round(&mut dice, way, end);
             done += 1;
             late += u32::from(took > LATE);
