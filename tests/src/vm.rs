@@ -48,22 +48,50 @@ pub fn input_possible() -> bool {
             || require::skip("there is no kernel with modules for the VM (run scripts/kernel.sh input)"))
 }
 
-/// One VM at a time on this machine's few cores: held for the length of a test, also against other test processes.
+/// VMs at a time on this machine's few cores: each keeps one busy while it boots, and waits for most of the rest.
+const TURNS: usize = 2;
+/// Between two looks for a free turn.
+const TURN_LOOK: Duration = Duration::from_millis(20);
+
+/// What a VM needs to run, held for the length of a test, also against other test processes.
 #[derive(Debug)]
 pub struct Turn {
-    _lock: File,
+    _locks: Vec<File>,
 }
 
-/// Waits for this test's turn. The longest wait is that of the tests before it, which all have bounds.
+/// Waits for this test's turn, beside one other VM perhaps. The longest wait is that of the tests before it, which all
+/// have bounds.
 ///
 /// # Panics
-/// If the lock cannot be made.
+/// If a lock cannot be made.
 pub fn take_turn() -> Turn {
+    loop {
+        let free = (0..TURNS).map(turn_file).find(|file| flock(file, FlockOperation::NonBlockingLockExclusive).is_ok());
+        if let Some(lock) = free {
+            return Turn { _locks: vec![lock] };
+        }
+        std::thread::park_timeout(TURN_LOOK);
+    }
+}
+
+/// As [`take_turn`], for a test whose machine has to answer in time or that looks at everything that is left behind: no
+/// other VM runs beside it.
+///
+/// # Panics
+/// As [`take_turn`].
+pub fn take_all_turns() -> Turn {
+    let locks: Vec<File> = (0..TURNS).map(turn_file).collect();
+    // Everybody else holds one of them and waits for none, so this ends.
+    for lock in &locks {
+        flock(lock, FlockOperation::LockExclusive).expect("the lock");
+    }
+    Turn { _locks: locks }
+}
+
+fn turn_file(n: usize) -> File {
     let folder = programs::target_folder().join("vm");
     std::fs::create_dir_all(&folder).expect("a folder for the VM's files");
-    let lock = File::create(folder.join("lock")).expect("a lock file");
-    flock(&lock, FlockOperation::LockExclusive).expect("the lock");
-    Turn { _lock: lock }
+    File::create(folder.join(format!("lock{n}"))).expect("a lock file")
 }
 
 /// A running VM. Killed when dropped.

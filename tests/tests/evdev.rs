@@ -45,11 +45,20 @@ impl Desk {
 
     /// As [`Desk::boot`], with more words for QEMU and what else the machine is to have.
     fn boot_with(words: &[&str], what: &str, luggage: impl FnOnce() -> Luggage) -> Option<(vm::Turn, Desk)> {
+        Desk::boot_in(vm::take_turn, words, what, luggage)
+    }
+
+    fn boot_in(
+        take_turn: fn() -> vm::Turn,
+        words: &[&str],
+        what: &str,
+        luggage: impl FnOnce() -> Luggage,
+    ) -> Option<(vm::Turn, Desk)> {
         if !vm::input_possible() {
             return None;
         }
         let program = programs::release("frame-rx");
-        let turn = vm::take_turn();
+        let turn = take_turn();
         let folder = place::folder();
         let (qmp, port) = (folder.path().join("qmp"), folder.path().join("port"));
         let arguments = [

@@ -1,5 +1,5 @@
 //! A real guest: QEMU with a Linux kernel and our guest program in it, writing through ivshmem devices. One machine at a
-//! time, since each keeps a core busy.
+//! time, since each keeps a core busy and all files in /dev/shm are looked at.
 
 use rustix::process::Signal;
 use rx_tests::place::{self, ShmName};
@@ -46,7 +46,7 @@ fn guest_and_host_see_the_same_bytes() {
     if !vm::possible() {
         return;
     }
-    let _turn = vm::take_turn();
+    let _turn = vm::take_all_turns();
     let devices = Devices::new();
     let vm = devices.boot("rig.0=pattern,seed=7 rig.1=pattern,seed=8");
     vm.wait("RIG-DONE", BOOT);
@@ -75,7 +75,7 @@ fn the_readers_understand_a_real_guest_and_its_successor() {
     if !vm::possible() {
         return;
     }
-    let _turn = vm::take_turn();
+    let _turn = vm::take_all_turns();
     let devices = Devices::new();
     let clock = Instant::now();
     let now = || HostTime::ZERO + clock.elapsed();
@@ -103,7 +103,7 @@ fn the_receivers_play_and_show_a_real_guest_and_its_successor() {
     let (Some(server), Some(display)) = (PulseRig::start(), XvfbRig::start(1280, 800)) else { return };
     let home = place::folder();
     let Some(mut viewer) = programs::frame_rx(home.path()) else { return };
-    let _turn = vm::take_turn();
+    let _turn = vm::take_all_turns();
     let devices = Devices::new();
     display.show(viewer.arg("-f").arg(devices.picture.path()).args(["--scale", "1:1", "--window", "640x480"]));
     let mut player = programs::receiver("scream-rx", home.path());

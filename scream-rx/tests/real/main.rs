@@ -4,6 +4,8 @@
 mod conformance;
 mod doctor;
 mod files;
+#[cfg(feature = "pulse")]
+mod machine;
 #[cfg(any(feature = "jack", feature = "pipewire"))]
 mod native;
 #[cfg(feature = "pulse")]

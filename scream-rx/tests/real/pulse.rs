@@ -70,6 +70,7 @@ fn a_server_that_is_killed_and_started_again_is_played_on_again() {
     assert_eq!(player.end().code(), Some(0), "{}", player.err());
     let said = player.err();
     assert_eq!(said.matches("sound goes to").count(), 2, "{said}");
+    assert_eq!(said.matches("(in mixers: Scream").count(), 2, "{said}");
     assert_eq!(said.matches("trying again").count(), 1, "one line for one absence: {said}");
 }
 

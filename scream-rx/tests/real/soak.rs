@@ -2,6 +2,7 @@
 //! recording of what the server played, and what was missing in it. `scripts/sound-soak.sh` makes it five minutes for each of
 //! five clocks; otherwise it is one short run.
 
+use crate::machine::Watch;
 use crate::rig::{FileGuest, PulseRig, RATE_HZ, Running, alone, scream_rx};
 use scream_rx::bed::meter;
 use shm_proto::guest_sim::pacing::Pacing;
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// What is not judged at the start. Unit: seconds.
 const SETTLING_S: f64 = 10.0;
+/// What the delay lets the machine be late at first, by profile: whoever is held up for longer may run empty.
+const BEARABLE: [(&str, Duration); 2] = [("low", Duration::from_millis(1)), ("balanced", Duration::from_millis(3))];
 
 /// What came of a run.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ struct Outcome {
     gaps: f64,
     underflows: f64,
     moves: f64,
+    /// The longest time for which the machine held up a thread.
+    held_up: Duration,
 }
 
 fn run(rig: &PulseRig, profile: &str, ppm: f64, seconds: f64) -> Outcome {
@@ -33,6 +38,7 @@ fn run(rig: &PulseRig, profile: &str, ppm: f64, seconds: f64) -> Outcome {
     let recording = rig.record("soak.raw");
     let mut command = scream_rx(home);
     rig.serve(&mut command).arg(&file).args(["-o", "pulse", "--profile", profile, "--stats"]).arg(&stats);
+    let watch = Watch::start();
     let mut player = Running::start(&mut command, &home.join("player.log"));
     let wanted = ((SETTLING_S + seconds) * RATE_HZ as f64) as usize;
     recording.wait_for_sound(0, 1.0);
@@ -41,6 +47,7 @@ fn run(rig: &PulseRig, profile: &str, ppm: f64, seconds: f64) -> Outcome {
         assert!(Instant::now() < deadline, "the recorder stopped: {}", player.err());
         std::thread::sleep(Duration::from_millis(200));
     }
+    let held_up = watch.end();
     let (left, right) = recording.both();
     drop(recording);
     player.signal("INT");
@@ -71,24 +78,37 @@ fn run(rig: &PulseRig, profile: &str, ppm: f64, seconds: f64) -> Outcome {
         gaps: number("gaps"),
         underflows: number("sink_underflows"),
         moves: number("moves"),
+        held_up,
     }
 }
 
-/// Says how a run went. A machine that is too busy for sound tells so itself; then there is nothing to judge.
+/// Says how a run went. Where the machine stood still for longer than the delay allows there is nothing to judge.
 fn judge(profile: &str, ppm: f64, o: &Outcome) {
     let ([p1, p50, p99], g) = (o.told_ms, o.heard);
     println!(
         "{profile}, {ppm:+5.0} ppm: delay {p1:.2} / {p50:.2} / {p99:.2} ms, in the recording within {:.3} ms; {} gaps, \
-         {} underflows, {} steps; heard: {} holes, {} dips, {} splices, {} clicks (worst {:.0} dBFS)",
-        o.spread_ms, o.gaps, o.underflows, o.moves, g.hard_gaps, g.dips, g.splices, g.clicks, g.worst_click_db
+         {} underflows, {} steps; heard: {} holes, {} dips, {} splices, {} clicks (worst {:.0} dBFS); the machine held \
+         threads up for {:.1} ms at most",
+        o.spread_ms,
+        o.gaps,
+        o.underflows,
+        o.moves,
+        g.hard_gaps,
+        g.dips,
+        g.splices,
+        g.clicks,
+        g.worst_click_db,
+        o.held_up.as_secs_f64() * 1e3
     );
-    assert!((25.0..80.0).contains(&p50), "{o:?}");
-    if o.gaps + o.underflows == 0.0 {
-        assert!(o.spread_ms <= 1.0, "{o:?}");
-        assert_eq!((g.hard_gaps, g.dips, g.splices, g.clicks), (0, 0, 0, 0), "{o:?}");
-    } else {
-        println!("not calm: not judged");
+    if o.gaps + o.underflows > 0.0 {
+        let bearable = BEARABLE.iter().find(|(name, _)| *name == profile).map_or(Duration::ZERO, |(_, time)| *time);
+        assert!(o.held_up > bearable, "the machine kept time: {o:?}");
+        println!("not judged: the machine did not keep time");
+        return;
     }
+    assert!((25.0..60.0).contains(&p50), "{o:?}");
+    assert!(o.spread_ms <= 1.0, "{o:?}");
+    assert_eq!((g.hard_gaps, g.dips, g.splices, g.clicks), (0, 0, 0, 0), "{o:?}");
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl PulseSink {
         let Some(mut server) = Server::connect(self.server.as_deref(), idle)? else { return Ok(()) };
         let Some(target) = server.find_sink(device, idle)? else { return Ok(()) };
         let Some(mut playing) = server.open_stream(self, &target, device.is_some(), idle)? else { return Ok(()) };
-        control.tell(target.notice());
+        control.tell(target.notice(&self.name));
         if *sessions > 0 {
             control.counters.sink.reopened.inc();
         }

@@ -2,7 +2,7 @@
 
 use super::room::{MOST, Room};
 use super::server::{Device, Server, WIDTH, attributes};
-use super::{Lost, REST_TURN, TURN};
+use super::{Lost, PulseSink, REST_TURN, TURN};
 use crate::sink::{Control, Notice, SinkFormat, Source};
 use core::cell::Cell;
 use core::time::Duration;
@@ -42,6 +42,8 @@ struct Place {
 
 pub(super) struct Playing {
     stream: Stream,
+    /// The stream's name.
+    called: String,
     seen: Rc<Seen>,
     bytes_per_s: f64,
     frame_bytes: usize,
@@ -64,12 +66,14 @@ pub(super) struct Playing {
 }
 
 impl Playing {
-    /// A stream that is ready, and that holds `whole`.
-    pub(super) fn new(stream: Stream, seen: Rc<Seen>, format: SinkFormat, whole: Duration) -> Playing {
+    /// A stream that is ready, as it was wished for.
+    pub(super) fn new(stream: Stream, seen: Rc<Seen>, format: SinkFormat, wish: &PulseSink) -> Playing {
+        let whole = wish.buffer;
         let frame_bytes = format.layout.channels() * WIDTH;
         let most = attributes(format, MOST.max(whole)).tlength as usize;
         Playing {
             stream,
+            called: wish.name.clone(),
             seen,
             bytes_per_s: f64::from(format.rate_hz) * frame_bytes as f64,
             frame_bytes,
@@ -183,7 +187,7 @@ impl Playing {
         }
         self.forget_place();
         source.open(self.format);
-        control.tell(found.notice());
+        control.tell(found.notice(&self.called));
         *device = found;
         Ok(())
     }
@@ -194,7 +198,7 @@ impl Playing {
         self.forget_place();
         source.open(self.format);
         if core::mem::take(&mut self.told_paused) {
-            control.tell(device.notice());
+            control.tell(device.notice(&self.called));
         }
     }
 

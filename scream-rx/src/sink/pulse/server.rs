@@ -195,7 +195,7 @@ impl Server {
             state if state.is_good() && s.context.get_state().is_good() => None,
             _ => Some(Err(Lost::Gone(format!("the sound server refuses a stream ({})", s.context.errno())))),
         })?;
-        Ok(ready.map(|()| Playing::new(stream, seen, format, wish.buffer)))
+        Ok(ready.map(|()| Playing::new(stream, seen, format, wish)))
     }
 }
 
@@ -268,9 +268,9 @@ pub fn choose(devices: &[Device], wanted: &str) -> Result<usize, String> {
 }
 
 impl Device {
-    /// That sound goes there.
-    pub(super) fn notice(&self) -> Notice {
-        Notice::Open { name: self.description.clone(), format: self.format }
+    /// That sound goes there, in a stream that mixers show as `called`.
+    pub(super) fn notice(&self, called: &str) -> Notice {
+        Notice::Open { name: format!("{} (in mixers: {called})", self.description), format: self.format }
     }
 
     fn new(info: &SinkInfo<'_>) -> Device {
