@@ -75,7 +75,9 @@ impl Desk {
         let said = [KEYBOARD, MOUSE].map(|device| {
             let look = || {
                 let lines = self.vm.lines_after(mark, device);
-                lines.into_iter().find(|line| line.contains("reads ") || line.contains("cannot be read"))
+                // The opener is asked again, and what it says then is told, too.
+                let is_word = |line: &String| line.contains("reads ") || line.contains("cannot be read");
+                lines.into_iter().find(|line| is_word(line) && !line.contains("did not answer in time"))
             };
             until(&format!("a word about {device}"), SOON, look, || self.vm.console())
         });

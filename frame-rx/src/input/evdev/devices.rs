@@ -262,8 +262,9 @@ impl Devices {
         match waiting.and_then(|n| self.waiting.get_mut(n)) {
             None => self.waiting.push(Waiting { node: facts.node, retry: Retry::new(now) }),
             Some(waiting) => {
-                if waiting.retry.failed(now) {
-                    self.say(now, || format!("input: {facts} cannot be read: {error} (see: frame-rx doctor)"));
+                let why = error.to_string();
+                if waiting.retry.failed(now, &why) {
+                    self.say(now, || format!("input: {facts} cannot be read: {why} (see: frame-rx doctor)"));
                 }
             }
         }

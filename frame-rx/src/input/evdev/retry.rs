@@ -11,19 +11,24 @@ const OFTEN: Duration = Duration::from_secs(4);
 /// Between attempts after that; a change of the permissions is told by the kernel anyway.
 const SELDOM: Duration = Duration::from_secs(5);
 
+/// How many reasons the user is told at most.
+const REASONS: u8 = 3;
+
 /// Attempts to open one device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
     since: HostTime,
     at: HostTime,
     wait: Duration,
-    is_told: bool,
+    /// The reason that the user was told last, and how many may follow.
+    told: String,
+    reasons_left: u8,
 }
 
 impl Retry {
     /// The first attempt failed at `now`.
     pub fn new(now: HostTime) -> Retry {
-        Retry { since: now, at: now + STEPS.0, wait: STEPS.0, is_told: false }
+        Retry { since: now, at: now + STEPS.0, wait: STEPS.0, told: String::new(), reasons_left: REASONS }
     }
 
     /// When the next attempt is due.
@@ -31,12 +36,18 @@ impl Retry {
         self.at
     }
 
-    /// Another attempt failed at `now`. Whether the user should be told: once, when it has been tried often in vain.
-    pub fn failed(&mut self, now: HostTime) -> bool {
+    /// Another attempt failed at `now`, because of `why`. Whether the user should be told: once, when it has been tried
+    /// often in vain, and again if it is something else then.
+    pub fn failed(&mut self, now: HostTime, why: &str) -> bool {
         self.wait = (self.wait * 2).min(STEPS.1);
         let is_often = now.since(self.since) < OFTEN;
         self.at = now + if is_often { self.wait } else { SELDOM };
-        !is_often && !core::mem::replace(&mut self.is_told, true)
+        let is_news = !is_often && self.reasons_left > 0 && self.told != why;
+        if is_news {
+            self.reasons_left -= 1;
+            why.clone_into(&mut self.told);
+        }
+        is_news
     }
 
     /// Something changed about the device: the next attempt is due at once.
@@ -50,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn permissions_that_come_within_four_seconds_are_met_within_a_quarter_and_the_user_is_told_once() {
+    fn permissions_that_come_within_four_seconds_are_met_within_a_quarter_and_the_user_is_told_each_reason_once() {
         let start = HostTime::from_ns(1_000_000_000_000);
         let mut retry = Retry::new(start);
         let (mut now, mut told, mut last, mut attempts) = (start, Vec::new(), start, 0);
@@ -62,7 +73,7 @@ mod tests {
                 assert!(now.since(last) <= STEPS.1);
             }
             last = now;
-            if retry.failed(now) {
+            if retry.failed(now, "not yours") {
                 told.push(now.since(start));
             }
         }
@@ -71,5 +82,7 @@ mod tests {
         assert!(attempts < 50, "{attempts} attempts in a minute");
         retry.hurry(now);
         assert_eq!(retry.due(), now);
+        let changing = ["late", "late", "not yours", "late", "not yours"];
+        assert_eq!(changing.map(|why| retry.failed(now, why)), [true, false, true, false, false]);
     }
 }
