@@ -12,7 +12,7 @@ use crate::{outputs, say, stats};
 use core::time::Duration;
 use rx_host::exit::{Exit, Failure};
 use rx_host::notify::Service;
-use rx_host::report::{Figures, StatusLine};
+use rx_host::report::{Allowance, Figures, StatusLine};
 use rx_host::watch::RegionState;
 use shm_proto::HostTime;
 use shm_proto::scream::{Format, Waiting};
@@ -26,6 +26,8 @@ const STATUS_EVERY: Duration = Duration::from_secs(60);
 const WATCHED_EVERY: Duration = Duration::from_millis(250);
 const SOUND_EVERY: Duration = Duration::from_secs(1);
 const NOTHING_EVERY: Duration = Duration::from_secs(2);
+/// What a guest can make us say: so many lines at once, and one in each of these times.
+const LINES: (u32, Duration) = (16, Duration::from_secs(5));
 /// What happened so lately happened just now.
 const JUST_NOW: Duration = Duration::from_secs(4);
 
@@ -50,6 +52,9 @@ pub struct Desk {
     /// The last sentence about the guest, and where the sound goes while that is open.
     situation: String,
     sink: String,
+    allowance: Allowance,
+    /// What is to be said as soon as that is allowed.
+    unsaid: Option<String>,
 }
 
 impl Desk {
@@ -72,6 +77,21 @@ impl Desk {
             instance: String::new(),
             situation: "waiting for the guest".into(),
             sink: String::new(),
+            allowance: Allowance::new(LINES.0, LINES.1),
+            unsaid: None,
+        }
+    }
+
+    /// Says what a guest caused, or keeps the last of it for later: a guest that changes a hundred times a second fills no
+    /// log.
+    fn say(&mut self, sentence: String, now: HostTime) {
+        self.unsaid = Some(sentence);
+        self.say_unsaid(now);
+    }
+
+    fn say_unsaid(&mut self, now: HostTime) {
+        if self.unsaid.is_some() && self.allowance.take(now) {
+            self.unsaid.take().map(tell);
         }
     }
 
@@ -175,13 +195,14 @@ impl Desk {
                 service.status(&sentence);
                 self.situation.clone_from(&sentence);
                 if !pause || self.format_of(before) != self.format_of(state) {
-                    tell(sentence);
+                    self.say(sentence, now);
                 }
             }
         }
         while let Ok(news) = self.lines.news.pop() {
-            tell(say::news(&news, &self.file));
+            self.say(say::news(&news, &self.file), now);
         }
+        self.say_unsaid(now);
         let waiting = matches!(self.state, State::Waiting(Waiting::NoStream | Waiting::Stale));
         let listening = self.listens.is_some() && (waiting || matches!(self.state, State::Listening | State::Detached));
         if (waiting || listening) && self.nothing_since.is_some_and(|since| now.since(since) >= say::STILL_NOTHING) {

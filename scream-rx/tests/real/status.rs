@@ -2,9 +2,11 @@
 
 use crate::rig::{Running, alone, has, scream_rx, until};
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// A demo that plays nowhere and can be asked.
 fn demo(home: &Path, log: &str) -> Running {
@@ -177,4 +179,31 @@ fn a_watcher_sees_an_instance_come_and_go_in_lines_and_in_place() {
         drop(terminal);
     }
     drop(instance);
+}
+
+#[test]
+fn a_guest_that_is_something_else_each_millisecond_fills_no_log_and_its_last_word_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("region");
+    std::fs::write(&file, vec![0; 2 << 20]).unwrap();
+    let mut command = scream_rx(home.path());
+    command.arg("-m").arg(&file).args(["-o", "null"]);
+    let mut player = Running::start(&mut command, &home.path().join("log"));
+    player.wait_for_line("is open");
+    let region = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    let magic = |n: u32| region.write_all_at(&n.to_le_bytes(), 0).unwrap();
+    let end = Instant::now() + Duration::from_secs(8);
+    let mut n = 0x4000_0000;
+    while Instant::now() < end {
+        n += 1;
+        magic(n);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    magic(0x4bad_cafe);
+    player.wait_for_line("starts with 0x4badcafe");
+    let lines = player.err().lines().count();
+    println!("{lines} lines");
+    assert!(lines < 26, "{lines} lines");
+    player.signal("INT");
+    assert_eq!(player.end().code(), Some(0), "{}", player.err());
 }
