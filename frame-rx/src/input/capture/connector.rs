@@ -16,6 +16,7 @@ use rx_host::clock;
 use rx_host::signals::{Stop, StopOnDrop};
 use shm_proto::HostTime;
 use std::fmt;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,8 @@ const CONNECT: Duration = Duration::from_secs(3);
 const CONNECT_AT_END: Duration = Duration::from_millis(300);
 /// Between two attempts to connect: from, and to.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// A way that lasts so long is no quarrel with another client, whom each of our attempts throws out.
+const GOOD: Duration = Duration::from_secs(30);
 /// Between two attempts at least, while something happens where the socket should be.
 const HURRY: Duration = Duration::from_millis(5);
 
@@ -65,10 +68,16 @@ impl Connector {
 pub(super) struct Seeker {
     orders: Sender<Patience>,
     opened: Receiver<Opened>,
+    /// Ends an attempt under way. A stop of the program does not: it may be the way for the last releases.
+    enough: StopOnDrop,
     is_under_way: bool,
     /// When to try next, unless an attempt is under way.
     at: Option<HostTime>,
     wait: Duration,
+    /// When the way there is was made.
+    made: Option<HostTime>,
+    /// Ways one after the other that did not last.
+    short: u32,
     tried: HostTime,
     /// Where the socket is or will be, if it is one with a path.
     place: Option<PathBuf>,
@@ -81,23 +90,34 @@ pub(super) struct Seeker {
 }
 
 /// Both ends. The first attempt is due at `at`, if at all.
-pub(super) fn pair(settings: InputSettings, bell: Bell, stop: &Stop, at: Option<HostTime>) -> (Seeker, Connector) {
+///
+/// # Errors
+/// When the process has no descriptor left.
+pub(super) fn pair(
+    settings: InputSettings,
+    bell: Bell,
+    stop: &Stop,
+    at: Option<HostTime>,
+) -> io::Result<(Seeker, Connector)> {
     let ((orders, ordered), (sender, opened)) = (bounded(1), bounded(1));
     let place = settings.choice.socket().and_then(Path::parent).map(Path::to_owned);
     let connector = Connector { settings, orders: ordered, opened: sender, bell, stop: stop.clone() };
     let seeker = Seeker {
         orders,
         opened,
+        enough: StopOnDrop(Stop::new()?),
         is_under_way: false,
         at,
         wait: RETRY.0,
+        made: None,
+        short: 0,
         tried: HostTime::ZERO,
         place,
         folder: None,
         changes: 0,
         is_told: false,
     };
-    (seeker, connector)
+    Ok((seeker, connector))
 }
 
 impl Seeker {
@@ -119,8 +139,14 @@ impl Seeker {
         }
     }
 
-    /// An attempt failed, or the way is lost: tries again, soon at first, or seldom if only the user can help.
+    /// An attempt failed, or the way is lost: tries again, soon at first, or seldom if only the user can help. Soon is
+    /// later each time that the way did not last.
     pub fn again(&mut self, now: HostTime, is_final: bool) {
+        if let Some(made) = self.made.take() {
+            let before = if now.since(made) < GOOD { self.short } else { 0 };
+            self.wait = (RETRY.0 * 2_u32.pow(before.min(7))).min(RETRY.1);
+            self.short = before.saturating_add(1);
+        }
         self.at = Some(now + if is_final { RETRY.1 } else { self.wait });
         self.wait = (self.wait * 2).min(RETRY.1);
         self.watch(true);
@@ -135,7 +161,9 @@ impl Seeker {
     /// Hurries if something happened where the socket is looked for.
     fn look(&mut self, now: HostTime) {
         let is_told = core::mem::take(&mut self.is_told);
-        if self.folder.as_mut().is_some_and(|folder| folder.take_due(now, is_told)) {
+        let is_due = self.folder.as_mut().is_some_and(|folder| folder.take_due(now, is_told));
+        // The first look of a folder is due without a hint: good for one loss, not for one after the other.
+        if is_due && (is_told || self.short <= 1) {
             // The file is there a moment before somebody listens.
             self.wait = HURRY;
             self.at = self.at.map(|at| at.min(now.max(self.tried + HURRY)));
@@ -155,13 +183,14 @@ impl Seeker {
     /// Lets the connector try if that is due. Whether it does from now on.
     ///
     /// Never blocks.
-    pub fn try_now(&mut self, now: HostTime, stop: &Stop) -> bool {
+    pub fn try_now(&mut self, now: HostTime) -> bool {
         self.look(now);
         let is_due = !self.is_under_way && self.at.is_some_and(|at| now >= at);
-        is_due && self.order(Patience::new(CONNECT, stop))
+        is_due && self.order(CONNECT)
     }
 
-    fn order(&mut self, patience: Patience) -> bool {
+    fn order(&mut self, time: Duration) -> bool {
+        let patience = Patience::new(time, &self.enough.0);
         // One order at a time: there is room for it.
         self.is_under_way = self.orders.try_send(patience).is_ok();
         self.tried = clock::now();
@@ -179,7 +208,7 @@ impl Seeker {
     fn took(&mut self, opened: Opened) -> Opened {
         self.is_under_way = false;
         if opened.is_ok() {
-            (self.at, self.wait) = (None, RETRY.0);
+            (self.at, self.made) = (None, Some(clock::now()));
             self.watch(false);
         }
         opened
@@ -189,17 +218,42 @@ impl Seeker {
     ///
     /// Blocks for [`CONNECT_AT_END`] at most, twice if an attempt was under way.
     pub fn at_the_end(&mut self) -> Option<Box<dyn Sink>> {
-        let never = Stop::new().ok()?;
         if self.is_under_way
             && let Some(sink) = self.wait()
         {
             return Some(sink);
         }
-        if self.order(Patience::new(CONNECT_AT_END, &never)) { self.wait() } else { None }
+        if self.order(CONNECT_AT_END) { self.wait() } else { None }
     }
 
     fn wait(&mut self) -> Option<Box<dyn Sink>> {
         let opened = self.opened.recv_timeout(CONNECT_AT_END).ok()?;
         self.took(opened).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::pacer::tests::Guest;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+
+    /// Two clients of one SPICE server throw each other out for as long as both come back at once.
+    #[test]
+    fn a_way_that_does_not_last_is_sought_less_often_each_time() {
+        let stop = Stop::new().unwrap();
+        let bell = Bell(Arc::new(UnixStream::pair().unwrap().0));
+        let (mut seeker, _connector) = pair(InputSettings::default(), bell, &stop, None).unwrap();
+        let mut lost_after = |lasted: Duration| {
+            assert!(seeker.took(Ok(Box::new(Guest::new()))).is_ok());
+            let now = clock::now() + lasted;
+            seeker.again(now, false);
+            seeker.due().unwrap().since(now)
+        };
+        let waits: Vec<_> = [(); 9].iter().map(|()| lost_after(Duration::ZERO).as_millis()).collect();
+        assert_eq!(waits, [50, 100, 200, 400, 800, 1600, 3200, 6400, 6400].map(|ms: u128| ms.min(5000)));
+        // Its machine was restarted after a while.
+        assert_eq!(lost_after(GOOD), RETRY.0);
     }
 }
