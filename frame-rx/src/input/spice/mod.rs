@@ -301,8 +301,8 @@ impl Sink for SpiceSink {
         }
     }
 
-    /// A server that loses its client forgets what it has not read yet, and lifts no button. It acknowledges motion, so
-    /// motion by nothing is sent until a bunch is full.
+    /// A server that sees its client's main channel end drops the others, and lifts no button: what it has not read of the
+    /// inputs channel by then may be lost. It acknowledges motion, so motion by nothing is sent until a bunch is full.
     fn ask_delivery(&mut self, now: HostTime) -> Result<(), SinkError> {
         let [low, high] = self.buttons.to_le_bytes();
         for _ in self.outstanding % ACK_BUNCH..ACK_BUNCH {
