@@ -308,7 +308,7 @@ impl Capture {
 
     /// Until the chord was used once, the host gets its devices back by itself: why, and what ends that.
     fn tell_trial(&mut self) {
-        if self.desk.has_devices() && self.router.is_on_trial() {
+        if self.desk.has_devices() && self.router.is_on_trial() && !self.stop.is_requested() {
             let chord = &self.settings.chord;
             tracing::info!(
                 "input: the host has its devices back; until {chord} was used once, after {TRIAL:?} each time"
@@ -408,7 +408,7 @@ impl Capture {
             self.wants_guest = false;
             self.seeker.give_up();
         } else {
-            self.seeker.again(now, error.is_final());
+            self.seeker.again(now, error.is_final(), self.pacer.is_busy());
         }
     }
 

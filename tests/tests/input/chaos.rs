@@ -208,7 +208,8 @@ impl Chaos {
     fn take_spice_away(&self) {
         let choice = self.choice(Way::SpiceInputs);
         let settings = InputSettings { choice, ..InputSettings::default() };
-        drop(capture::open(&settings, &Patience::new(SOON, &Stop::new().unwrap())).unwrap());
+        // The one before may come back so soon, to release what it held, that this one is thrown out while it says hello.
+        drop(capture::open(&settings, &Patience::new(SOON, &Stop::new().unwrap())));
     }
 
     /// Takes the device's place away from the machine, and gives it another at the same address.

@@ -7,6 +7,7 @@
 use super::InputSettings;
 use super::handle::Bell;
 use super::ways::open;
+use crate::input::address::InputChoice;
 use crate::input::evdev::folder::Folder;
 use crate::input::sink::{Sink, SinkError};
 use crate::input::wire::Patience;
@@ -28,6 +29,9 @@ const CONNECT_AT_END: Duration = Duration::from_millis(300);
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// A way that lasts so long is no quarrel with another client, whom each of our attempts throws out.
 const GOOD: Duration = Duration::from_secs(30);
+/// After a SPICE server let us go, if nothing has to be released: mostly another client took our place, since a server has
+/// one at a time, and is not to be thrown out while it still says hello.
+const POLITE: Duration = Duration::from_secs(1);
 /// Between two attempts at least, while something happens where the socket should be.
 const HURRY: Duration = Duration::from_millis(5);
 
@@ -78,6 +82,10 @@ pub(super) struct Seeker {
     made: Option<HostTime>,
     /// Ways one after the other that did not last.
     short: u32,
+    /// The server has one client at a time, and throws out the one before.
+    has_one_client: bool,
+    /// Nothing short of a hint makes the next attempt come sooner.
+    is_patient: bool,
     tried: HostTime,
     /// Where the socket is or will be, if it is one with a path.
     place: Option<PathBuf>,
@@ -101,6 +109,7 @@ pub(super) fn pair(
 ) -> io::Result<(Seeker, Connector)> {
     let ((orders, ordered), (sender, opened)) = (bounded(1), bounded(1));
     let place = settings.choice.socket().and_then(Path::parent).map(Path::to_owned);
+    let has_one_client = matches!(settings.choice, InputChoice::Spice(_) | InputChoice::SpiceUsb(_));
     let connector = Connector { settings, orders: ordered, opened: sender, bell, stop: stop.clone() };
     let seeker = Seeker {
         orders,
@@ -111,6 +120,8 @@ pub(super) fn pair(
         wait: RETRY.0,
         made: None,
         short: 0,
+        has_one_client,
+        is_patient: false,
         tried: HostTime::ZERO,
         place,
         folder: None,
@@ -140,12 +151,14 @@ impl Seeker {
     }
 
     /// An attempt failed, or the way is lost: tries again, soon at first, or seldom if only the user can help. Soon is
-    /// later each time that the way did not last.
-    pub fn again(&mut self, now: HostTime, is_final: bool) {
+    /// later each time that the way did not last, and if the guest `holds` nothing that would have to be released.
+    pub fn again(&mut self, now: HostTime, is_final: bool, holds: bool) {
         if let Some(made) = self.made.take() {
             let before = if now.since(made) < GOOD { self.short } else { 0 };
-            self.wait = (RETRY.0 * 2_u32.pow(before.min(7))).min(RETRY.1);
+            let first = if self.has_one_client && !holds { POLITE } else { RETRY.0 };
+            self.wait = (first * 2_u32.pow(before.min(7))).min(RETRY.1);
             self.short = before.saturating_add(1);
+            self.is_patient = first == POLITE || before > 0;
         }
         self.at = Some(now + if is_final { RETRY.1 } else { self.wait });
         self.wait = (self.wait * 2).min(RETRY.1);
@@ -162,8 +175,8 @@ impl Seeker {
     fn look(&mut self, now: HostTime) {
         let is_told = core::mem::take(&mut self.is_told);
         let is_due = self.folder.as_mut().is_some_and(|folder| folder.take_due(now, is_told));
-        // The first look of a folder is due without a hint: good for one loss, not for one after the other.
-        if is_due && (is_told || self.short <= 1) {
+        // The first look of a folder is due without a hint.
+        if is_due && (is_told || !self.is_patient) {
             // The file is there a moment before somebody listens.
             self.wait = HURRY;
             self.at = self.at.map(|at| at.min(now.max(self.tried + HURRY)));
@@ -248,12 +261,26 @@ mod tests {
         let mut lost_after = |lasted: Duration| {
             assert!(seeker.took(Ok(Box::new(Guest::new()))).is_ok());
             let now = clock::now() + lasted;
-            seeker.again(now, false);
+            seeker.again(now, false, true);
             seeker.due().unwrap().since(now)
         };
         let waits: Vec<_> = [(); 9].iter().map(|()| lost_after(Duration::ZERO).as_millis()).collect();
         assert_eq!(waits, [50, 100, 200, 400, 800, 1600, 3200, 6400, 6400].map(|ms: u128| ms.min(5000)));
         // Its machine was restarted after a while.
         assert_eq!(lost_after(GOOD), RETRY.0);
+    }
+
+    #[test]
+    fn who_took_our_place_at_a_spice_server_is_not_thrown_out_at_once_unless_the_guest_holds_something() {
+        let choice: InputChoice = "spice:127.0.0.1:5900".parse().unwrap();
+        for (holds, expected) in [(true, RETRY.0), (false, POLITE)] {
+            let (stop, bell) = (Stop::new().unwrap(), Bell(Arc::new(UnixStream::pair().unwrap().0)));
+            let settings = InputSettings { choice: choice.clone(), ..InputSettings::default() };
+            let (mut seeker, _connector) = pair(settings, bell, &stop, None).unwrap();
+            assert!(seeker.took(Ok(Box::new(Guest::new()))).is_ok());
+            let now = clock::now();
+            seeker.again(now, false, holds);
+            assert_eq!(seeker.due().unwrap().since(now), expected);
+        }
     }
 }
