@@ -73,7 +73,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     let headless = args.show.headless || !app::has_display();
     let end = end_of(args, headless);
     end.check_files()?;
-    let signals = Signals::install()?;
+    let signals = Signals::install_without_reload()?;
     let guest = Simulated { config: config_of(args), is_tour: is_tour(args, headless) };
     let memory = Memory::new(guest.region_bytes())?;
     let count = Arc::<GuestCount>::default();

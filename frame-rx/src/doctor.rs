@@ -5,9 +5,8 @@ use crate::cli::DoctorArgs;
 use crate::devices;
 use crate::gpu::{self, GpuError, GpuKind};
 use crate::guest::GuestInfo;
-use crate::input::address::{InputChoice, USUAL_SPICE};
+use crate::input::address::InputChoice;
 use crate::input::capture;
-use crate::input::sink::SinkError;
 use crate::input::wire::Patience;
 use crate::settings::DEFAULT_FILE;
 use rx_host::doctor::checks::{self, Expected};
@@ -90,28 +89,13 @@ fn input_finding(choice: &InputChoice) -> io::Result<Finding> {
     Ok(match capture::look(choice, &patience) {
         Ok(()) if *choice == InputChoice::None => Finding::ok("input", "none is wanted"),
         Ok(()) if *choice == InputChoice::Uinput => Finding::ok("input", "a virtual keyboard and mouse can be made"),
-        Ok(()) => Finding::ok("input", format!("something listens at {}", place(choice))),
-        Err(e) => Finding::warn("input", format!("no way to the guest at {}: {e}", place(choice)), hint(choice, &e)),
+        Ok(()) => Finding::ok("input", format!("something listens at {}", capture::place(choice, "spice"))),
+        Err(e) => Finding::warn(
+            "input",
+            format!("no way to the guest at {}: {e}", capture::place(choice, "spice")),
+            capture::hint(choice, &e),
+        ),
     })
-}
-
-fn hint(choice: &InputChoice, error: &SinkError) -> &'static str {
-    match (choice, error) {
-        (InputChoice::UsbHid(_), SinkError::Io(_)) => {
-            "start the VM, with -device qemu-xhci,id=xhci -chardev socket,id=usb,path=PATH,server=on,wait=off -device usb-redir,chardev=usb,bus=xhci.0"
-        }
-        (InputChoice::SpiceUsb(_), SinkError::Io(_)) => {
-            "start the VM, with SPICE and -device qemu-xhci,id=xhci -chardev spicevmc,id=usb,name=usbredir -device usb-redir,chardev=usb,bus=xhci.0"
-        }
-        (_, error) => error.hint(),
-    }
-}
-
-fn place(choice: &InputChoice) -> String {
-    match choice {
-        InputChoice::Auto => format!("spice:{USUAL_SPICE}"),
-        choice => choice.to_string(),
-    }
 }
 
 #[cfg(test)]

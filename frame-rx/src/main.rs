@@ -21,7 +21,7 @@ use frame_rx::wishes::Wishes;
 use frame_rx::{demo, devices, doctor, selftest, size};
 use rx_host::exit::{self, Exit, Explain, Failure};
 use rx_host::signals::{Signals, Woken};
-use rx_host::{cli, clock, environment, log, people};
+use rx_host::{cli, clock, environment, log, people, term};
 use std::fs::File;
 use std::io::{self, LineWriter};
 use std::os::fd::AsFd;
@@ -73,7 +73,7 @@ fn show(args: &RunArgs) -> anyhow::Result<Exit> {
     let (mut settings, _) = Settings::from_args(args).map_err(settings::explain)?;
     settings.end.check_files()?;
     let memory = recall(args, &mut settings)?;
-    let signals = Signals::install()?;
+    let signals = Signals::install_without_reload()?;
     if settings.headless {
         without_window(&settings, &signals)?
     } else {
@@ -90,7 +90,7 @@ fn forward(args: &ForwardArgs, is_proxy: bool) -> anyhow::Result<Exit> {
         let hint = error.hint();
         return Err(Failure::environment("there can be no virtual keyboard", hint).because(error).into());
     }
-    let signals = Signals::install()?;
+    let signals = Signals::install_without_reload()?;
     let Some(input) = spawn_input(&settings, &Wishes::default(), Box::new(|| {}), &signals)? else {
         return Err(Failure::usage("there is no input to forward", "leave out --input none").into());
     };
@@ -136,7 +136,7 @@ fn serve_opener(args: &OpenerArgs) -> anyhow::Result<Exit> {
     };
     let bound = UnixListener::bind(path).and_then(open);
     let listener = bound.or_environment(format!("cannot listen at {}", path.display()), hint)?;
-    let signals = Signals::install()?;
+    let signals = Signals::install_without_reload()?;
     listener.set_nonblocking(true)?;
     let ended = loop {
         match listener.accept() {
@@ -287,8 +287,8 @@ fn begin_recording(keep: &KeepArgs) -> Result<(Option<Recorder>, Option<Recordin
 }
 
 fn tell_input(settings: &Settings, input: &InputStats) {
-    for line in input.lines().iter().filter(|_| settings.input.stats) {
-        eprintln!("{line}");
+    if settings.input.stats {
+        term::write_lines(&input.lines().into_iter().map(|line| line + "\n").collect::<String>());
     }
 }
 

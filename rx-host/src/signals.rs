@@ -1,4 +1,5 @@
-//! Signals as values: SIGINT and SIGTERM ask for a stop, SIGHUP for a reload. No thread is needed to hear them.
+//! Signals as values: SIGINT and SIGTERM ask for a stop, SIGHUP for a reload, or for a stop where there is nothing to read
+//! again. No thread is needed to hear them.
 //!
 //! What a user meets: the first Ctrl-C (or SIGTERM) ends the program cleanly, so that grabbed devices are given back and
 //! the guest's keys are let go. A further Ctrl-C, once that clean end is under way, exits at once with code 130; should
@@ -133,17 +134,32 @@ impl Signals {
     /// # Errors
     /// When the process has no file descriptor left.
     pub fn install() -> io::Result<Signals> {
+        let signals = Signals::hear(&[SIGINT, SIGTERM])?;
+        flag::register(SIGHUP, Arc::clone(&signals.reload))?;
+        pipe::register(SIGHUP, signals.bell.ringer()?)?;
+        Ok(signals)
+    }
+
+    /// As [`Signals::install`], for programs that have nothing to read again: SIGHUP asks for the end, since a terminal
+    /// that is closed takes its programs with it. One that was started with SIGHUP ignored, as by `nohup`, stays.
+    ///
+    /// # Errors
+    /// When the process has no file descriptor left.
+    pub fn install_without_reload() -> io::Result<Signals> {
+        let ending = if is_ignored(SIGHUP) { &[SIGINT, SIGTERM][..] } else { &[SIGINT, SIGTERM, SIGHUP] };
+        Signals::hear(ending)
+    }
+
+    fn hear(ending: &[i32]) -> io::Result<Signals> {
         let stop = Stop::new()?;
         let signals = Signals { stop, reload: Arc::default(), bell: Arc::new(Bell::new()?) };
         let state = &signals.stop.0;
         // Actions run in the order they are registered: the exit looks at the flag before this very signal sets it.
         flag::register_conditional_shutdown(SIGINT, EXIT_INTERRUPTED, Arc::clone(&state.seen))?;
-        for signal in [SIGINT, SIGTERM] {
-            flag::register(signal, Arc::clone(&state.asked))?;
-            pipe::register(signal, state.latch.ringer()?)?;
+        for signal in ending {
+            flag::register(*signal, Arc::clone(&state.asked))?;
+            pipe::register(*signal, state.latch.ringer()?)?;
         }
-        flag::register(SIGHUP, Arc::clone(&signals.reload))?;
-        pipe::register(SIGHUP, signals.bell.ringer()?)?;
         // Heard by nobody; but not fatal any more, so that a write past the limit on file sizes is an error like others.
         flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         Ok(signals)
@@ -192,6 +208,13 @@ impl Signals {
     fn pending(&self) -> Option<Woken> {
         if self.stop.is_requested() { Some(Woken::Stop) } else { self.take_reload().then_some(Woken::Reload) }
     }
+}
+
+/// Whether this process ignores `signal`, as whoever started it wanted. Source: proc(5), `SigIgn`, bit 0 for signal 1.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// Readable after a reload was asked for or a [`Waker`] was used, until [`Signals::clear`].

@@ -26,6 +26,10 @@ struct Willing {
 }
 
 impl Sink for Willing {
+    fn way(&self) -> &'static str {
+        "usbhid"
+    }
+
     fn caps(&self) -> Caps {
         let gap = Duration::from_millis(1);
         Caps { motion: true, position: true, wheel_units: 1, horizontal: true, key_gap: gap, motion_gap: gap }

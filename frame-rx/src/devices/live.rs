@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rx_host::clock;
 use rx_host::exit::{self, Exit, Failure};
 use rx_host::signals::Signals;
+use rx_host::term;
 use shm_proto::HostTime;
 use std::os::fd::AsFd;
 
@@ -38,7 +39,7 @@ impl Teller {
 /// # Errors
 /// [`Failure`] if none of them may be read; when stdout does not take it.
 pub fn run(devices: &[Facts]) -> anyhow::Result<Exit> {
-    let signals = Signals::install()?;
+    let signals = Signals::install_without_reload()?;
     let opened = devices.iter().filter_map(|f| Some((f, Node::open(f).ok()?)));
     let mut open: Vec<(&Facts, Node)> = opened.take(MOST).collect();
     if open.is_empty() {
@@ -46,11 +47,11 @@ pub fn run(devices: &[Facts]) -> anyhow::Result<Exit> {
         let what = format!("none of {} keyboards and mice may be read", devices.len());
         return Err(Failure::environment(what, hint).into());
     }
-    eprintln!(
-        "frame-rx: watches {} of {} devices: press a key, or move a mouse (Ctrl-C ends it)",
+    term::write_lines(&format!(
+        "frame-rx: watches {} of {} devices: press a key, or move a mouse (Ctrl-C ends it)\n",
         open.len(),
         devices.len()
-    );
+    ));
     let (mut buffer, mut teller) = (BUFFER, Teller::default());
     while !signals.stop().is_requested() && !open.is_empty() {
         let stop = signals.stop().as_fd();
@@ -72,7 +73,7 @@ pub fn run(devices: &[Facts]) -> anyhow::Result<Exit> {
         }
         for n in gone.into_iter().rev() {
             let (facts, _) = open.swap_remove(n);
-            eprintln!("frame-rx: {facts} is gone");
+            term::write_lines(&format!("frame-rx: {facts} is gone\n"));
         }
     }
     Ok(Exit::Done)

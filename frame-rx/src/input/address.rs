@@ -89,6 +89,9 @@ pub enum AddressError {
     /// Neither a path nor a port of this machine.
     #[error("`{0}` is neither a socket's path (with a /) nor HOST:PORT with 127.0.0.1, [::1] or localhost")]
     Address(String),
+    /// No path, where only one will do.
+    #[error("`{0}` is no socket's path: write one with a /, as in qmp:/run/vm/qmp.sock")]
+    Path(String),
 }
 
 impl FromStr for Endpoint {
@@ -122,7 +125,7 @@ impl FromStr for InputChoice {
             ("spice-usb", Some(address)) => address.parse().map(InputChoice::SpiceUsb),
             ("usbhid", Some(address)) => address.parse().map(InputChoice::UsbHid),
             ("qmp", Some(path)) if path.contains('/') => Ok(InputChoice::Qmp(PathBuf::from(path))),
-            ("qmp", Some(path)) => Err(AddressError::Address(path.to_owned())),
+            ("qmp", Some(path)) => Err(AddressError::Path(path.to_owned())),
             _ => Err(AddressError::Kind(text.to_owned())),
         }
     }
@@ -176,7 +179,8 @@ fn check_owner(uid: u32, what: &str) -> Result<(), SinkError> {
         Some(name) if MACHINE_USERS.contains(&name.as_str()) => Ok(()),
         name => {
             let name = name.unwrap_or_else(|| uid.to_string());
-            Err(SinkError::Untrusted(format!("{what} {name}, neither {} nor root nor a machine's user", ours.name)))
+            let ours = if ours.id == 0 { "root".to_owned() } else { format!("{} nor root", ours.name) };
+            Err(SinkError::Untrusted(format!("{what} {name}, neither {ours} nor a machine's user")))
         }
     }
 }

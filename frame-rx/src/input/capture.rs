@@ -35,6 +35,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -42,7 +43,7 @@ pub use self::connector::Connector;
 pub use self::desk::TRIAL;
 pub use self::handle::Handle;
 pub use self::watchdog::{SILENCE, Watchdog};
-pub use self::ways::{look, open};
+pub use self::ways::{hint, look, open, place};
 
 /// Events of the window that may wait for the thread.
 const EVENTS: usize = 1024;
@@ -131,7 +132,7 @@ pub fn connect(
     let now = clock::now();
     // What is not asked for by name is not disturbed before the user wants it: a server has one client at a time.
     let connects_at = (settings.choice != InputChoice::Auto || settings.takes_at_start).then_some(now);
-    let (seeker, connector) = connector::pair(settings.clone(), bell.clone(), stop, connects_at);
+    let (seeker, connector) = connector::pair(settings.clone(), bell.clone(), stop, connects_at)?;
     let mut router = Router::new(settings.chord.clone(), settings.keep);
     let desk = Desk::new(&settings.devices, settings.trial_mark.clone(), &mut router);
     let capture = Capture {
@@ -168,11 +169,21 @@ impl Capture {
         self.desk.has_devices().then(|| Watchdog::new(&self.desk.beat))
     }
 
-    /// Works until a stop is asked for; then the guest is told to release everything.
+    /// Works until a stop is asked for; then the guest is told to release everything. So it is after a panic.
     ///
     /// Blocks.
     pub fn run(mut self) {
         let _end_together = StopOnDrop(self.stop.clone());
+        // What the guest holds is known to the pacer, wherever the panic came from.
+        let turned = panic::catch_unwind(AssertUnwindSafe(|| self.turn()));
+        self.farewell();
+        if let Err(payload) = turned {
+            panic::resume_unwind(payload);
+        }
+    }
+
+    /// Works until a stop is asked for.
+    fn turn(&mut self) {
         while !self.stop.is_requested() {
             let now = clock::now();
             self.desk.beat.turn();
@@ -186,7 +197,6 @@ impl Capture {
             self.publish();
             self.wait(wake.min(now + SLEEP));
         }
-        self.farewell();
     }
 
     fn hear(&mut self, now: HostTime) {
@@ -232,7 +242,7 @@ impl Capture {
             self.act();
             self.opened(opened);
         }
-        if self.sink.is_none() && self.seeker.try_now(now, &self.stop) {
+        if self.sink.is_none() && self.seeker.try_now(now) {
             self.stats.set_state(SinkState::Connecting);
         }
         let sink = self.send_and_hear().unwrap_or_else(|error| {
@@ -298,7 +308,7 @@ impl Capture {
 
     /// Until the chord was used once, the host gets its devices back by itself: why, and what ends that.
     fn tell_trial(&mut self) {
-        if self.desk.has_devices() && self.router.is_on_trial() {
+        if self.desk.has_devices() && self.router.is_on_trial() && !self.stop.is_requested() {
             let chord = &self.settings.chord;
             tracing::info!(
                 "input: the host has its devices back; until {chord} was used once, after {TRIAL:?} each time"
@@ -364,10 +374,10 @@ impl Capture {
                 self.set_running(sink.is_heard());
                 self.set_sink(Some(sink));
                 self.stats.connections.inc();
-                self.say(format!(
-                    "input: connected to {} (release with {})",
-                    self.settings.choice, self.settings.chord
-                ));
+                let way = self.sink.as_ref().map_or("", |sink| sink.way());
+                self.stats.set_way(way);
+                let place = ways::place(&self.settings.choice, way);
+                self.say(format!("input: connected to {place} (release with {})", self.settings.chord));
                 if self.is_running {
                     self.begin(clock::now());
                 }
@@ -391,13 +401,14 @@ impl Capture {
         self.router.sink_down(now);
         let on_demand = self.settings.choice == InputChoice::Auto;
         self.stats.set_state(if error.is_final() { SinkState::Refused } else { SinkState::Connecting });
-        self.say(format!("input: no way to the guest by {}: {error}", self.settings.choice));
+        let (place, hint) = (ways::place(&self.settings.choice, "spice"), ways::hint(&self.settings.choice, error));
+        self.say(format!("input: no way to the guest by {place}: {error}; hint: {hint}"));
         if on_demand {
             // Once is enough; the next click tries again.
             self.wants_guest = false;
             self.seeker.give_up();
         } else {
-            self.seeker.again(now, error.is_final());
+            self.seeker.again(now, error.is_final(), self.pacer.is_busy());
         }
     }
 
@@ -467,15 +478,23 @@ impl Capture {
     /// Sends the last releases, for [`FAREWELL`] at most. Whether there was a way to the guest up to the end.
     fn release_to_the_end(&mut self) -> bool {
         let end = clock::now() + FAREWELL;
+        let mut is_asked = false;
         loop {
             let Ok(due) = self.run_pacer(clock::now()) else { return false };
             if self.pump(clock::now()).is_err() || self.sink.is_none() || !self.is_running {
                 return false;
             }
-            if (self.pacer.has_settled() && self.has_delivered()) || clock::now() >= end {
+            if self.pacer.has_settled() && !core::mem::replace(&mut is_asked, true) {
+                let asked = self.sink.as_mut().map_or(Ok(()), |sink| sink.ask_delivery(clock::now()));
+                if asked.is_err() {
+                    return false;
+                }
+            }
+            if (is_asked && self.has_delivered()) || clock::now() >= end {
                 return true;
             }
-            self.wait(due.unwrap_or(end).min(end));
+            let dues = [due, self.sink_due()].into_iter().flatten();
+            self.wait(dues.fold(end, HostTime::min));
         }
     }
 }

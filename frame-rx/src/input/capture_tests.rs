@@ -199,6 +199,31 @@ fn a_monitor_that_is_late_is_waited_for_at_the_end() {
     assert_eq!(handle.stats().losses.get(), 0);
 }
 
+/// The keys that its guest holds are not forgotten with a thread that fails.
+#[test]
+fn a_panic_of_the_thread_leaves_nothing_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("q");
+    let (lines, hang_up) = monitor(&path, |_| false);
+    let stop = Stop::new().unwrap();
+    let settings = InputSettings { choice: InputChoice::Qmp(path), ..InputSettings::default() };
+    // Told when the guest has the input, which is after what came with it was sent.
+    let tell = Box::new(|| panic!("as if the window's end failed"));
+    let (handle, thread) = run(connect(settings, &stop, tell).unwrap());
+    let rig = Rig { _folder: folder, handle, stop, thread, lines, hang_up };
+    rig.wait_for(|| rig.handle.stats().state() == SinkState::Ready);
+    // Both before the bell.
+    let down = InputFrame::edge(clock::now(), Code::new(30).unwrap(), true);
+    for event in [Event::Take, Event::Frame(down)] {
+        rig.handle.events.send(event).unwrap();
+    }
+    rig.handle.bell.ring();
+    rig.expect(0, "a", true);
+    rig.expect(0, "a", false);
+    assert!(rig.thread.join().is_err());
+    assert!(rig.stop.is_requested(), "the rest of the program ends, too");
+}
+
 #[test]
 fn a_way_that_goes_just_before_the_end_is_found_once_more_to_release_what_was_held() {
     let rig = Rig::start();

@@ -292,7 +292,8 @@ impl Pacer {
     }
 
     fn note(&mut self, now: HostTime, item: &Item, sent: Sent) {
-        if sent == Sent::Unknown {
+        // What is released once more was counted when it was pressed, if it was.
+        if sent == Sent::Unknown && !item.is_again {
             self.stats.unknown.inc();
         }
         match item.step {
@@ -309,7 +310,9 @@ impl Pacer {
                 if !item.is_again && sent == Sent::Taken {
                     self.touched.insert(code);
                 }
-                self.stats.edges.inc();
+                if !item.is_again {
+                    self.stats.edges.inc();
+                }
             }
             Step::Move(_) => {
                 self.last_motion = Some(now);

@@ -33,6 +33,10 @@ impl Guest {
 }
 
 impl Sink for Guest {
+    fn way(&self) -> &'static str {
+        "qmp"
+    }
+
     fn caps(&self) -> Caps {
         self.caps
     }
@@ -104,6 +108,20 @@ fn run_out(pacer: &mut Pacer, guest: &mut Guest, mut now: HostTime) -> HostTime 
         }
     }
     panic!("it never comes to an end");
+}
+
+#[test]
+fn what_is_released_once_more_does_not_count_as_typed() {
+    let stats = InputStats::new();
+    let (mut pacer, mut guest) = (Pacer::new(stats.clone()), Guest::new());
+    pacer.connected(at(0));
+    let now = run_out(&mut pacer, &mut guest, at(0));
+    for is_down in [true, false] {
+        pacer.push(now, key(29, is_down)).unwrap();
+    }
+    run_out(&mut pacer, &mut guest, now);
+    assert_eq!((stats.edges.get(), stats.unknown.get()), (2, 0));
+    assert!(guest.log.len() > 13, "the modifiers and buttons at first: {:?}", guest.log);
 }
 
 #[test]

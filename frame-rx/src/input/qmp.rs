@@ -250,6 +250,10 @@ impl QmpSink {
 }
 
 impl Sink for QmpSink {
+    fn way(&self) -> &'static str {
+        "qmp"
+    }
+
     fn caps(&self) -> Caps {
         Caps {
             motion: self.has_relative,

@@ -160,6 +160,9 @@ pub const DESCRIPTORS: usize = 3;
 
 /// One way to the guest, connected. No call blocks.
 pub trait Sink: Send {
+    /// Which way it is: the word that its address begins with after `--input`.
+    fn way(&self) -> &'static str;
+
     /// What it can carry now.
     fn caps(&self) -> Caps;
 
@@ -188,6 +191,14 @@ pub trait Sink: Send {
 
     /// The descriptors to wait for, and whether each also has something to write.
     fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; DESCRIPTORS];
+
+    /// Nothing more is to be sent: asks the other side, if it can be asked, to tell when it has taken in all of it.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the connection is over.
+    fn ask_delivery(&mut self, _now: HostTime) -> Result<(), SinkError> {
+        Ok(())
+    }
 
     /// Whether closing the connection now loses nothing of what was sent.
     fn has_delivered(&self) -> bool {

@@ -3,7 +3,10 @@
 use super::sink::Leds;
 use core::sync::atomic::{AtomicU8, Ordering};
 use rx_host::report::{Counter, Figures, Histogram};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+
+/// The ways to the guest; the first is none.
+const WAYS: [&str; 7] = ["none", "auto", "spice", "spice-usb", "usbhid", "qmp", "uinput"];
 
 /// How it stands with the sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +46,7 @@ impl SinkState {
 pub struct InputStats {
     /// Reports that sources made.
     pub reports: Counter,
-    /// Keys and buttons sent down or up.
+    /// Keys and buttons sent down or up, without what was released once more.
     pub edges: Counter,
     /// Reports of motion sent.
     pub moves: Counter,
@@ -61,7 +64,7 @@ pub struct InputStats {
     pub resyncs: Counter,
     /// Connections made to a sink.
     pub connections: Counter,
-    /// Connections lost or refused.
+    /// Connections lost, and attempts that failed.
     pub losses: Counter,
     /// Times the guest got the input.
     pub captures: Counter,
@@ -73,8 +76,8 @@ pub struct InputStats {
     pub heard: Histogram,
     /// From the stamp of an event to the end of the call that sent it.
     pub added: Histogram,
-    /// Which way to the guest it is, without its address.
-    way: OnceLock<&'static str>,
+    /// Which way to the guest it is, without its address: its place in [`WAYS`].
+    way: AtomicU8,
     state: AtomicU8,
     /// Bit 0 Scroll Lock, 1 Num Lock, 2 Caps Lock.
     leds: AtomicU8,
@@ -86,9 +89,15 @@ impl InputStats {
         Arc::default()
     }
 
-    /// Remembers which way it is. The first word counts.
-    pub fn set_way(&self, name: &'static str) {
-        let _ = self.way.set(name);
+    /// Remembers which way it is; `auto` becomes another one once it is found.
+    pub fn set_way(&self, name: &str) {
+        let place = WAYS.iter().position(|way| *way == name).and_then(|place| u8::try_from(place).ok());
+        self.way.store(place.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Which way it is, in one word.
+    pub fn way(&self) -> &'static str {
+        WAYS.get(usize::from(self.way.load(Ordering::Relaxed))).copied().unwrap_or_default()
     }
 
     /// Remembers how it stands with the sink.
@@ -131,7 +140,7 @@ impl InputStats {
             .count("input_devices_unplugged", self.unplugs.get())
             .spread_us("input_heard", &self.heard.summary())
             .spread_us("input_added", &self.added.summary());
-        f.text("input_way", self.way.get().copied().unwrap_or_default());
+        f.text("input_way", self.way());
         f.text("input_sink", self.state().name());
         f.text("input_lamps", &self.lamps());
     }
@@ -151,7 +160,7 @@ impl InputStats {
             (s.count > 0).then(|| format!("{name} {:.3} ms, 99 % {:.3} ms", ms(s.p50), ms(s.p99)))
         };
         let hops: Vec<_> = [hop("read", &self.heard), hop("sent", &self.added)].into_iter().flatten().collect();
-        let way = self.way.get().copied().unwrap_or("-");
+        let way = self.way();
         let mut lines =
             vec![format!("input {way} {}: {} sent", self.state().name(), self.edges.get() + self.moves.get())];
         if !hops.is_empty() {
@@ -177,31 +186,33 @@ impl InputStats {
         };
         vec![
             format!(
-                "input sink      {} ({} connections, {} losses)",
+                "input sink      {} by {} ({} connections, {} lost or not made)",
                 self.state().name(),
+                self.way(),
                 self.connections.get(),
                 self.losses.get()
             ),
             format!(
-                "input sent      {} keys and buttons, {} motions ({} more merged into them)",
+                "input sent      {} presses and releases, {} motions ({} more merged into them), all released again {} times",
                 self.edges.get(),
                 self.moves.get(),
-                self.merged.get()
+                self.merged.get(),
+                self.released_again.get()
             ),
             format!(
-                "input lost      {} dropped in {} overflows and losses of the sink, {} unknown to it, {} resyncs",
+                "input lost      {} dropped with a lost sink or in {} overflows, {} that the sink does not have, {} resyncs of devices",
                 self.dropped.get(),
-                self.overflows.get() + self.losses.get(),
+                self.overflows.get(),
                 self.unknown.get(),
                 self.resyncs.get()
             ),
             format!(
-                "input devices   {} came, {} went; read after {}",
+                "input devices   {} came, {} went; from the kernel's stamp to the read: {}",
                 self.plugs.get(),
                 self.unplugs.get(),
                 spread(&self.heard)
             ),
-            format!("input delay     {}", spread(&self.added)),
+            format!("input delay     from the stamp to the end of the call that sent it: {}", spread(&self.added)),
         ]
     }
 }

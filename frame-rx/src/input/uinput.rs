@@ -16,6 +16,7 @@ use core::time::Duration;
 use input_linux::{EventKind, InputId, Key, LedKind, RelativeAxis, UInputHandle};
 use rustix::fs::{Access, Mode, OFlags, access, open};
 use rustix::io::Errno;
+use rx_host::clock;
 use shm_proto::HostTime;
 use std::fmt;
 use std::io;
@@ -30,6 +31,9 @@ const BUS_VIRTUAL: u16 = 6;
 const KEY_GAP: Duration = Duration::from_millis(1);
 /// Between two reports of motion: QEMU's virtio mouse drops whole reports beyond about a thousand a second.
 const MOTION_GAP: Duration = Duration::from_millis(1);
+/// From the last report until the devices may go: what QEMU has not read by then the kernel throws away with them, and
+/// nobody lifts the key. QEMU reads in its main loop, which may be busy.
+const READ_TIME: Duration = Duration::from_millis(300);
 /// Reports of a wheel at once, at most; a wheel that turned further goes on with the next step.
 const DETENTS: usize = 64;
 /// Events that are read at once.
@@ -43,6 +47,7 @@ pub struct UinputSink {
     horizontal: Detents,
     leds: Leds,
     bytes: Vec<u8>,
+    sent_at: HostTime,
 }
 
 impl fmt::Debug for UinputSink {
@@ -100,6 +105,7 @@ impl UinputSink {
             horizontal: Detents::new(REL_HWHEEL, REL_HWHEEL_HI_RES),
             leds: Leds::default(),
             bytes: Vec::with_capacity(EVENT_BYTES * (DETENTS + 2) * 6),
+            sent_at: HostTime::ZERO,
         })
     }
 
@@ -125,6 +131,10 @@ fn name(device: &UInputHandle<OwnedFd>, what: &str, product: u16) -> Result<(), 
 }
 
 impl Sink for UinputSink {
+    fn way(&self) -> &'static str {
+        "uinput"
+    }
+
     fn caps(&self) -> Caps {
         Caps {
             motion: true,
@@ -136,7 +146,7 @@ impl Sink for UinputSink {
         }
     }
 
-    fn send(&mut self, step: &Step, _now: HostTime) -> Result<Sent, SinkError> {
+    fn send(&mut self, step: &Step, now: HostTime) -> Result<Sent, SinkError> {
         self.bytes.clear();
         let mut put = |event: Event| self.bytes.extend(event.to_bytes());
         let device = match step {
@@ -164,6 +174,7 @@ impl Sink for UinputSink {
                 &self.mouse
             }
         };
+        self.sent_at = now;
         match rustix::io::write(device, &self.bytes) {
             Ok(_) => Ok(Sent::Taken),
             Err(Errno::AGAIN | Errno::INTR) => Ok(Sent::Busy),
@@ -192,6 +203,11 @@ impl Sink for UinputSink {
             tell(News::Leds(self.leds));
         }
         Ok(())
+    }
+
+    /// Who reads the devices tells nothing: it is given time.
+    fn has_delivered(&self) -> bool {
+        clock::now().since(self.sent_at) >= READ_TIME
     }
 
     fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; DESCRIPTORS] {

@@ -21,6 +21,7 @@ pub fn main(program: &str, args: &[String]) -> ExitCode {
     exit::run("some-rx", || match program {
         "threads" => threads(),
         "loop" => main_loop(),
+        "hangup" => hangup(),
         "stuck" => stuck(),
         "unseen" => unseen(),
         "fail" => fail(arg(0)),
@@ -75,6 +76,17 @@ fn main_loop() -> anyhow::Result<Exit> {
             return Ok(Exit::Done);
         }
     }
+}
+
+/// Nothing to read again: ends with its terminal. Says that it is there when asked.
+fn hangup() -> anyhow::Result<Exit> {
+    let signals = Signals::install_without_reload()?;
+    say("ready")?;
+    let mut line = String::new();
+    thread::spawn(move || matches!(io::stdin().read_line(&mut line), Ok(1..)).then(|| say("still here")));
+    assert!(signals.stop().wait(LONG));
+    say("clean")?;
+    Ok(Exit::Done)
 }
 
 /// A clean end that hangs.

@@ -1,11 +1,13 @@
 //! Real signals to real processes.
 
-use crate::process::{Ended, Running, command};
+use crate::process::{Ended, Running, command, wrapped};
 use rustix::process::Signal;
+use std::io::Write;
 
 crate::tests!(
     a_signal_ends_threads_that_wait_for_ever,
     a_hangup_is_a_reload_and_a_wake_is_a_wake,
+    a_hangup_ends_who_has_nothing_to_read_again_unless_started_to_stay,
     a_second_interrupt_ends_a_clean_end_that_hangs,
     a_repeated_terminate_never_cuts_a_clean_end_short,
     two_interrupts_before_anybody_looked_are_one,
@@ -42,6 +44,19 @@ fn a_hangup_is_a_reload_and_a_wake_is_a_wake() {
     assert_eq!(process.line(), "Wake");
     process.signal(Signal::TERM);
     assert_eq!(process.end(), clean("Stop\n"));
+}
+
+fn a_hangup_ends_who_has_nothing_to_read_again_unless_started_to_stay() {
+    let process = ready("hangup");
+    process.signal(Signal::HUP);
+    assert_eq!(process.end(), clean("clean\n"));
+    let mut process = Running::start(wrapped(&["nohup"], "hangup", &[]));
+    assert_eq!(process.line(), "ready");
+    process.signal(Signal::HUP);
+    process.stdin.as_mut().unwrap().write_all(b"are you there?\n").unwrap();
+    assert_eq!(process.line(), "still here");
+    process.signal(Signal::TERM);
+    assert_eq!(process.end(), clean("clean\n"));
 }
 
 fn a_second_interrupt_ends_a_clean_end_that_hangs() {

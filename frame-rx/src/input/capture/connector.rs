@@ -7,6 +7,7 @@
 use super::InputSettings;
 use super::handle::Bell;
 use super::ways::open;
+use crate::input::address::InputChoice;
 use crate::input::evdev::folder::Folder;
 use crate::input::sink::{Sink, SinkError};
 use crate::input::wire::Patience;
@@ -16,6 +17,7 @@ use rx_host::clock;
 use rx_host::signals::{Stop, StopOnDrop};
 use shm_proto::HostTime;
 use std::fmt;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +27,11 @@ const CONNECT: Duration = Duration::from_secs(3);
 const CONNECT_AT_END: Duration = Duration::from_millis(300);
 /// Between two attempts to connect: from, and to.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// A way that lasts so long is no quarrel with another client, whom each of our attempts throws out.
+const GOOD: Duration = Duration::from_secs(30);
+/// After a SPICE server let us go, if nothing has to be released: mostly another client took our place, since a server has
+/// one at a time, and is not to be thrown out while it still says hello.
+const POLITE: Duration = Duration::from_secs(1);
 /// Between two attempts at least, while something happens where the socket should be.
 const HURRY: Duration = Duration::from_millis(5);
 
@@ -65,10 +72,20 @@ impl Connector {
 pub(super) struct Seeker {
     orders: Sender<Patience>,
     opened: Receiver<Opened>,
+    /// Ends an attempt under way. A stop of the program does not: it may be the way for the last releases.
+    enough: StopOnDrop,
     is_under_way: bool,
     /// When to try next, unless an attempt is under way.
     at: Option<HostTime>,
     wait: Duration,
+    /// When the way there is was made.
+    made: Option<HostTime>,
+    /// Ways one after the other that did not last.
+    short: u32,
+    /// The server has one client at a time, and throws out the one before.
+    has_one_client: bool,
+    /// Nothing short of a hint makes the next attempt come sooner.
+    is_patient: bool,
     tried: HostTime,
     /// Where the socket is or will be, if it is one with a path.
     place: Option<PathBuf>,
@@ -81,23 +98,37 @@ pub(super) struct Seeker {
 }
 
 /// Both ends. The first attempt is due at `at`, if at all.
-pub(super) fn pair(settings: InputSettings, bell: Bell, stop: &Stop, at: Option<HostTime>) -> (Seeker, Connector) {
+///
+/// # Errors
+/// When the process has no descriptor left.
+pub(super) fn pair(
+    settings: InputSettings,
+    bell: Bell,
+    stop: &Stop,
+    at: Option<HostTime>,
+) -> io::Result<(Seeker, Connector)> {
     let ((orders, ordered), (sender, opened)) = (bounded(1), bounded(1));
     let place = settings.choice.socket().and_then(Path::parent).map(Path::to_owned);
+    let has_one_client = matches!(settings.choice, InputChoice::Spice(_) | InputChoice::SpiceUsb(_));
     let connector = Connector { settings, orders: ordered, opened: sender, bell, stop: stop.clone() };
     let seeker = Seeker {
         orders,
         opened,
+        enough: StopOnDrop(Stop::new()?),
         is_under_way: false,
         at,
         wait: RETRY.0,
+        made: None,
+        short: 0,
+        has_one_client,
+        is_patient: false,
         tried: HostTime::ZERO,
         place,
         folder: None,
         changes: 0,
         is_told: false,
     };
-    (seeker, connector)
+    Ok((seeker, connector))
 }
 
 impl Seeker {
@@ -119,8 +150,16 @@ impl Seeker {
         }
     }
 
-    /// An attempt failed, or the way is lost: tries again, soon at first, or seldom if only the user can help.
-    pub fn again(&mut self, now: HostTime, is_final: bool) {
+    /// An attempt failed, or the way is lost: tries again, soon at first, or seldom if only the user can help. Soon is
+    /// later each time that the way did not last, and if the guest `holds` nothing that would have to be released.
+    pub fn again(&mut self, now: HostTime, is_final: bool, holds: bool) {
+        if let Some(made) = self.made.take() {
+            let before = if now.since(made) < GOOD { self.short } else { 0 };
+            let first = if self.has_one_client && !holds { POLITE } else { RETRY.0 };
+            self.wait = (first * 2_u32.pow(before.min(7))).min(RETRY.1);
+            self.short = before.saturating_add(1);
+            self.is_patient = first == POLITE || before > 0;
+        }
         self.at = Some(now + if is_final { RETRY.1 } else { self.wait });
         self.wait = (self.wait * 2).min(RETRY.1);
         self.watch(true);
@@ -135,7 +174,9 @@ impl Seeker {
     /// Hurries if something happened where the socket is looked for.
     fn look(&mut self, now: HostTime) {
         let is_told = core::mem::take(&mut self.is_told);
-        if self.folder.as_mut().is_some_and(|folder| folder.take_due(now, is_told)) {
+        let is_due = self.folder.as_mut().is_some_and(|folder| folder.take_due(now, is_told));
+        // The first look of a folder is due without a hint.
+        if is_due && (is_told || !self.is_patient) {
             // The file is there a moment before somebody listens.
             self.wait = HURRY;
             self.at = self.at.map(|at| at.min(now.max(self.tried + HURRY)));
@@ -155,13 +196,14 @@ impl Seeker {
     /// Lets the connector try if that is due. Whether it does from now on.
     ///
     /// Never blocks.
-    pub fn try_now(&mut self, now: HostTime, stop: &Stop) -> bool {
+    pub fn try_now(&mut self, now: HostTime) -> bool {
         self.look(now);
         let is_due = !self.is_under_way && self.at.is_some_and(|at| now >= at);
-        is_due && self.order(Patience::new(CONNECT, stop))
+        is_due && self.order(CONNECT)
     }
 
-    fn order(&mut self, patience: Patience) -> bool {
+    fn order(&mut self, time: Duration) -> bool {
+        let patience = Patience::new(time, &self.enough.0);
         // One order at a time: there is room for it.
         self.is_under_way = self.orders.try_send(patience).is_ok();
         self.tried = clock::now();
@@ -179,7 +221,7 @@ impl Seeker {
     fn took(&mut self, opened: Opened) -> Opened {
         self.is_under_way = false;
         if opened.is_ok() {
-            (self.at, self.wait) = (None, RETRY.0);
+            (self.at, self.made) = (None, Some(clock::now()));
             self.watch(false);
         }
         opened
@@ -189,17 +231,56 @@ impl Seeker {
     ///
     /// Blocks for [`CONNECT_AT_END`] at most, twice if an attempt was under way.
     pub fn at_the_end(&mut self) -> Option<Box<dyn Sink>> {
-        let never = Stop::new().ok()?;
         if self.is_under_way
             && let Some(sink) = self.wait()
         {
             return Some(sink);
         }
-        if self.order(Patience::new(CONNECT_AT_END, &never)) { self.wait() } else { None }
+        if self.order(CONNECT_AT_END) { self.wait() } else { None }
     }
 
     fn wait(&mut self) -> Option<Box<dyn Sink>> {
         let opened = self.opened.recv_timeout(CONNECT_AT_END).ok()?;
         self.took(opened).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::pacer::tests::Guest;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+
+    /// Two clients of one SPICE server throw each other out for as long as both come back at once.
+    #[test]
+    fn a_way_that_does_not_last_is_sought_less_often_each_time() {
+        let stop = Stop::new().unwrap();
+        let bell = Bell(Arc::new(UnixStream::pair().unwrap().0));
+        let (mut seeker, _connector) = pair(InputSettings::default(), bell, &stop, None).unwrap();
+        let mut lost_after = |lasted: Duration| {
+            assert!(seeker.took(Ok(Box::new(Guest::new()))).is_ok());
+            let now = clock::now() + lasted;
+            seeker.again(now, false, true);
+            seeker.due().unwrap().since(now)
+        };
+        let waits: Vec<_> = [(); 9].iter().map(|()| lost_after(Duration::ZERO).as_millis()).collect();
+        assert_eq!(waits, [50, 100, 200, 400, 800, 1600, 3200, 6400, 6400].map(|ms: u128| ms.min(5000)));
+        // Its machine was restarted after a while.
+        assert_eq!(lost_after(GOOD), RETRY.0);
+    }
+
+    #[test]
+    fn who_took_our_place_at_a_spice_server_is_not_thrown_out_at_once_unless_the_guest_holds_something() {
+        let choice: InputChoice = "spice:127.0.0.1:5900".parse().unwrap();
+        for (holds, expected) in [(true, RETRY.0), (false, POLITE)] {
+            let (stop, bell) = (Stop::new().unwrap(), Bell(Arc::new(UnixStream::pair().unwrap().0)));
+            let settings = InputSettings { choice: choice.clone(), ..InputSettings::default() };
+            let (mut seeker, _connector) = pair(settings, bell, &stop, None).unwrap();
+            assert!(seeker.took(Ok(Box::new(Guest::new()))).is_ok());
+            let now = clock::now();
+            seeker.again(now, false, holds);
+            assert_eq!(seeker.due().unwrap().since(now), expected);
+        }
     }
 }

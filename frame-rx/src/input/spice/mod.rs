@@ -101,6 +101,8 @@ pub struct SpiceSink {
     display: Option<Display>,
     buttons: u16,
     outstanding: u32,
+    /// The last reports were sent to be acknowledged: what was sent before them has arrived when they have.
+    is_asked: bool,
     /// As the server said last.
     mode: u16,
     leds: Leds,
@@ -161,6 +163,7 @@ impl SpiceSink {
             display,
             buttons: 0,
             outstanding: 0,
+            is_asked: false,
             mode,
             leds,
             is_told: false,
@@ -268,6 +271,10 @@ impl SpiceSink {
 }
 
 impl Sink for SpiceSink {
+    fn way(&self) -> &'static str {
+        "spice"
+    }
+
     fn caps(&self) -> Caps {
         Caps {
             motion: self.mode == MODE_RELATIVE,
@@ -292,6 +299,22 @@ impl Sink for SpiceSink {
             Step::Edge(edge) => self.edge(*edge, now),
             Step::Move(moved) => self.moved(moved, now),
         }
+    }
+
+    /// A server that sees its client's main channel end drops the others, and lifts no button: what it has not read of the
+    /// inputs channel by then may be lost. It acknowledges motion, so motion by nothing is sent until a bunch is full.
+    fn ask_delivery(&mut self, now: HostTime) -> Result<(), SinkError> {
+        let [low, high] = self.buttons.to_le_bytes();
+        for _ in self.outstanding % ACK_BUNCH..ACK_BUNCH {
+            self.inputs.send(inputs_message::MOTION, &[0, 0, 0, 0, 0, 0, 0, 0, low, high], now)?;
+            self.outstanding = self.outstanding.saturating_add(1);
+        }
+        self.is_asked = true;
+        Ok(())
+    }
+
+    fn has_delivered(&self) -> bool {
+        !self.inputs.descriptor().1 && (!self.is_asked || self.outstanding == 0)
     }
 
     fn pump(&mut self, now: HostTime, tell: &mut dyn FnMut(News)) -> Result<(), SinkError> {

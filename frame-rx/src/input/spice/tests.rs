@@ -262,6 +262,45 @@ fn motion_has_a_window_and_the_lamps_are_told_but_not_after_pause() {
     server.thread.join().unwrap();
 }
 
+/// A server forgets what it has not read when its client goes; only its acknowledgement says that it has read.
+#[test]
+fn what_was_sent_last_has_arrived_when_motion_by_nothing_is_acknowledged() {
+    for moves_before in 0..6 {
+        let server = honest(move |_main, mut inputs| {
+            let mut reports = 0;
+            loop {
+                let (kind, body) = read_message(&mut inputs);
+                if kind == 111 {
+                    reports += 1;
+                    assert!(reports <= moves_before || body == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "{body:?}");
+                    if reports % 4 == 0 {
+                        inputs.write_all(&message(111, &[])).unwrap();
+                    }
+                }
+                if reports > moves_before && reports % 4 == 0 {
+                    let _ = inputs.read(&mut [0]);
+                    return;
+                }
+            }
+        });
+        let mut sink = server.connect().unwrap();
+        let now = HostTime::ZERO;
+        for _ in 0..moves_before {
+            let step = Step::Move(Move { motion: Motion { dx: 1, dy: 0 }, ..Move::default() });
+            sink.send(&step, now).unwrap();
+        }
+        sink.send(&edge(0x110, false), now).unwrap();
+        assert!(sink.has_delivered(), "nobody asked");
+        sink.ask_delivery(now).unwrap();
+        assert!(!sink.has_delivered(), "{moves_before}");
+        while !sink.has_delivered() {
+            sink.pump(now, &mut |_| {}).unwrap();
+        }
+        drop(sink);
+        server.thread.join().unwrap();
+    }
+}
+
 #[test]
 fn each_kind_of_bad_server_is_told_apart() {
     fn check(what: &str, says: impl Fn(&RsaPrivateKey) -> Vec<u8> + Send + 'static, is: fn(&SinkError) -> bool) {

@@ -89,6 +89,10 @@ impl SpiceUsbSink {
 }
 
 impl Sink for SpiceUsbSink {
+    fn way(&self) -> &'static str {
+        "spice-usb"
+    }
+
     fn caps(&self) -> Caps {
         let (device, inputs) = (self.plug.caps(), self.spice.caps());
         let lanes = self.plug.lanes();
@@ -135,6 +139,15 @@ impl Sink for SpiceUsbSink {
             tell(News::Caps);
         }
         Ok(())
+    }
+
+    /// What went to the device ends with it; the inputs channel may have had a part of it.
+    fn ask_delivery(&mut self, now: HostTime) -> Result<(), SinkError> {
+        self.spice.ask_delivery(now)
+    }
+
+    fn has_delivered(&self) -> bool {
+        self.spice.has_delivered()
     }
 
     fn descriptors(&self) -> [Option<(BorrowedFd<'_>, bool)>; DESCRIPTORS] {

@@ -145,6 +145,10 @@ impl UsbHidSink {
 }
 
 impl Sink for UsbHidSink {
+    fn way(&self) -> &'static str {
+        "usbhid"
+    }
+
     fn caps(&self) -> Caps {
         self.plug.caps()
     }
