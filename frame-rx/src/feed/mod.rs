@@ -195,9 +195,12 @@ impl<R: Rows> Feed<R> {
         if !state.is_live() {
             let was_live = attached.generation > 0;
             self.parts.stats.set_viewer(&self.passed, attached.viewer.counters());
-            let state = self.unusable().unwrap_or_else(|| GuestState::of_viewer(&state, was_live));
-            self.report(state);
             let quiet = now.since(self.unjoined_since) > UNJOINED_PATIENCE;
+            let of_viewer = GuestState::of_viewer(&state, was_live);
+            // Whose next session is on its way needs no file of that name: the region is mapped.
+            let goes_on = of_viewer == GuestState::Reconnecting && !quiet;
+            let unusable = if goes_on { None } else { self.unusable() };
+            self.report(unusable.unwrap_or(of_viewer));
             return Some(now + if quiet { UNJOINED_REST } else { UNJOINED_LOOK });
         }
         self.unjoined_since = now;
@@ -298,6 +301,10 @@ impl<R: Rows> Feed<R> {
         let condition = Condition { state, session: self.session };
         if self.reported.as_ref() == Some(&condition) {
             return;
+        }
+        if !condition.state.keeps_picture() {
+            // The screen forgets its picture: nothing that only mends that one may follow.
+            self.parts.intake.end_session();
         }
         self.reported = Some(condition.clone());
         self.parts.conditions.set(condition);
