@@ -76,6 +76,8 @@ pub struct Facts<'a> {
     pub trace: &'a Trace,
     /// How long a picture may take: the guide line.
     pub budget: Duration,
+    /// How large the dots of letters are at least.
+    pub dots: u32,
 }
 
 /// What is shown over the picture.
@@ -160,7 +162,7 @@ impl Overlay {
             Shown::Help => words.push_str(&self.help),
             Shown::Figures | Shown::Timings => self.write_figures(now, facts, &mut words),
         }
-        let painted = text::paint_small(&words, window)?;
+        let painted = text::paint_small(&words, window, facts.dots)?;
         if self.shown != Shown::Timings {
             return Some(painted);
         }
@@ -260,7 +262,7 @@ mod tests {
         let words = "1920x1080, fit, linear, mailbox".to_owned();
         let late = [0, 3, 0, 1, 0];
         let input = vec!["input spice ready".to_owned()];
-        Facts { found, shown: found, dropped: 2, late, input, words, trace, budget: Duration::from_millis(25) }
+        Facts { found, shown: found, dropped: 2, late, input, words, trace, budget: Duration::from_millis(25), dots: 1 }
     }
 
     fn at(ms: u64) -> HostTime {

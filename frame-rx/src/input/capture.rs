@@ -20,6 +20,7 @@ use super::address::InputChoice;
 use super::chord::Chord;
 use super::evdev::rule::Rule;
 use super::frame::MouseMode;
+use super::own::OwnKeys;
 use super::pacer::{Overflow, Pacer};
 use super::router::{Act, Router, SourceId};
 use super::sink::{Caps, Leds, News, Sink, SinkError, Step};
@@ -60,6 +61,8 @@ pub struct InputSettings {
     pub chord: Chord,
     /// What never goes to the guest.
     pub keep: CodeSet,
+    /// What stays the window's.
+    pub own: OwnKeys,
     /// How the guest's pointer follows the window's.
     pub mouse: MouseMode,
     /// The SPICE server's password.
@@ -133,6 +136,7 @@ pub fn connect(
     let connects_at = (settings.choice != InputChoice::Auto || settings.takes_at_start).then_some(now);
     let (seeker, connector) = connector::pair(settings.clone(), bell.clone(), stop, connects_at);
     let mut router = Router::new(settings.chord.clone(), settings.keep);
+    router.set_own(settings.own.clone());
     let desk = Desk::new(&settings.devices, settings.trial_mark.clone(), &mut router);
     let capture = Capture {
         events,
@@ -269,6 +273,10 @@ impl Capture {
                 Some(Act::Send(at, step)) => self.send(at, step),
                 Some(Act::Grab) => {
                     self.stats.captures.inc();
+                    if self.stats.captures.get() == 1 {
+                        let chord = &self.settings.chord;
+                        self.tell_window(format!("the guest has keyboard and mouse: {chord} takes them back"));
+                    }
                     self.desk.grab(clock::now());
                     self.window.grab(clock::now());
                 }
@@ -283,6 +291,10 @@ impl Capture {
                 Some(Act::Want) => {
                     self.wants_guest = true;
                     self.seeker.want(clock::now());
+                }
+                Some(Act::Own(number)) => {
+                    self.shared.ask(number);
+                    (self.tell)();
                 }
                 None => {}
             }
@@ -388,10 +400,15 @@ impl Capture {
             self.pacer.disconnected();
         }
         self.stats.losses.inc();
+        let is_missed = self.wants_guest || self.router.is_grabbed();
         self.router.sink_down(now);
         let on_demand = self.settings.choice == InputChoice::Auto;
         self.stats.set_state(if error.is_final() { SinkState::Refused } else { SinkState::Connecting });
-        self.say(format!("input: no way to the guest by {}: {error}", self.settings.choice));
+        let sentence = format!("no way to the guest by {}: {error}", self.settings.choice);
+        self.say(format!("input: {sentence}"));
+        if is_missed {
+            self.tell_window(format!("keyboard and mouse: {sentence}"));
+        }
         if on_demand {
             // Once is enough; the next click tries again.
             self.wants_guest = false;
@@ -407,6 +424,12 @@ impl Capture {
             tracing::info!("{sentence}");
             self.said = sentence;
         }
+    }
+
+    /// Says it in the window, if there is one.
+    fn tell_window(&self, words: String) {
+        self.shared.tell(words);
+        (self.tell)();
     }
 
     fn publish(&mut self) {
