@@ -12,8 +12,9 @@ use std::fmt::Write;
 pub const BUILT: bool = cfg!(feature = "overlay");
 /// Between two looks at the figures.
 const EVERY: Duration = Duration::from_millis(250);
-/// How long a notice stands.
+/// How long a notice stands, and how long it takes to read a letter.
 const NOTICE: Duration = Duration::from_secs(2);
+const LETTER: Duration = Duration::from_millis(60);
 /// Rows of the graph, in dots; the guide line stands in the middle.
 const GRAPH_ROWS: u32 = 48;
 /// The guide line.
@@ -130,7 +131,8 @@ impl Overlay {
 
     /// Shows a few words for a moment.
     pub fn say(&mut self, words: String, now: HostTime) {
-        self.notice = Some((words, now + NOTICE));
+        let letters = u32::try_from(words.len()).unwrap_or(u32::MAX).min(200);
+        self.notice = Some((words, now + NOTICE.max(LETTER * letters)));
         self.next = Some(HostTime::ZERO);
     }
 
@@ -291,6 +293,10 @@ mod tests {
         overlay.say("turned".into(), at(0));
         assert!(overlay.paint(at(0), WINDOW, &facts(&trace, 0)).is_some());
         assert_eq!(overlay.next(), Some(at(2000)));
+        overlay.say("n".repeat(100), at(0));
+        overlay.paint(at(0), WINDOW, &facts(&trace, 0));
+        assert_eq!(overlay.next(), Some(at(6000)), "long enough to be read");
+        overlay.say("turned".into(), at(0));
         assert_eq!(overlay.paint(at(2000), WINDOW, &facts(&trace, 0)), None);
         assert_eq!(overlay.next(), None);
     }

@@ -20,6 +20,7 @@ use crate::wishes::Wishes;
 use asking::Asking;
 pub use conditions::{Conditions, ConditionsIn, conditions};
 use core::time::Duration;
+use rx_host::doctor::content::Content;
 use rx_host::signals::Stop;
 use rx_host::watch::{RegionEvent, RegionWatch};
 use rx_host::{clock, realtime};
@@ -196,7 +197,7 @@ impl<R: Rows> Feed<R> {
             let was_live = attached.generation > 0;
             self.parts.stats.set_viewer(&self.passed, attached.viewer.counters());
             let quiet = now.since(self.unjoined_since) > UNJOINED_PATIENCE;
-            let of_viewer = GuestState::of_viewer(&state, was_live);
+            let of_viewer = said_of(&attached.region, GuestState::of_viewer(&state, was_live));
             // Whose next session is on its way needs no file of that name: the region is mapped.
             let goes_on = of_viewer == GuestState::Reconnecting && !quiet;
             let unusable = if goes_on { None } else { self.unusable() };
@@ -386,6 +387,16 @@ impl<R: Rows> Feed<R> {
             Became::Refused(state) => self.report(state),
         }
         Found::Picture
+    }
+}
+
+/// A region without any guest's words in it may hold something else.
+fn said_of(region: &Region, state: GuestState) -> GuestState {
+    match Content::of(region) {
+        Ok(Content::Unknown(_)) if state == GuestState::Untouched => {
+            GuestState::OtherContent { carries: "something unknown".into() }
+        }
+        _ => state,
     }
 }
 

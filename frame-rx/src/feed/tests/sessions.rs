@@ -110,6 +110,11 @@ fn files_that_are_no_region_have_their_own_sentences_and_a_good_one_is_found_lat
     let config = config(64, 48);
     let region = Region::create(&path, config.region_bytes()).unwrap();
     until(&mut feed, "untouched", Box::new(|| {}));
+    region.span(0, 4).unwrap().copy_from(b"\x7fELF").unwrap();
+    let s = until(&mut feed, "other-content", Box::new(|| {}));
+    assert!(s.contains("something unknown, not a picture: pass the file"), "{s}");
+    region.span(0, 4).unwrap().copy_from(&[0; 4]).unwrap();
+    until(&mut feed, "untouched", Box::new(|| {}));
     region.span(0, 4).unwrap().copy_from(&0x1111_2014u32.to_le_bytes()).unwrap();
     let s = until(&mut feed, "other-content", Box::new(|| {}));
     assert!(s.contains("Scream sound"), "{s}");
