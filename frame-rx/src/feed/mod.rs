@@ -6,6 +6,7 @@
 mod asking;
 mod conditions;
 mod rows;
+mod standing;
 mod translate;
 
 use crate::asks::Asks;
@@ -20,7 +21,6 @@ use crate::wishes::Wishes;
 use asking::Asking;
 pub use conditions::{Conditions, ConditionsIn, conditions};
 use core::time::Duration;
-use rx_host::doctor::content::Content;
 use rx_host::signals::Stop;
 use rx_host::watch::{RegionEvent, RegionWatch};
 use rx_host::{clock, realtime};
@@ -194,14 +194,12 @@ impl<R: Rows> Feed<R> {
         };
         let state = attached.viewer.poll(now);
         if !state.is_live() {
-            let was_live = attached.generation > 0;
             self.parts.stats.set_viewer(&self.passed, attached.viewer.counters());
             let quiet = now.since(self.unjoined_since) > UNJOINED_PATIENCE;
-            let of_viewer = said_of(&attached.region, GuestState::of_viewer(&state, was_live));
+            let state = standing::while_waiting(&attached.region, &state, attached.generation > 0);
             // Whose next session is on its way needs no file of that name: the region is mapped.
-            let goes_on = of_viewer == GuestState::Reconnecting && !quiet;
-            let unusable = if goes_on { None } else { self.unusable() };
-            self.report(unusable.unwrap_or(of_viewer));
+            let counts = quiet || state != GuestState::Reconnecting;
+            self.report(self.unusable().filter(|_| counts).unwrap_or(state));
             return Some(now + if quiet { UNJOINED_REST } else { UNJOINED_LOOK });
         }
         self.unjoined_since = now;
@@ -387,16 +385,6 @@ impl<R: Rows> Feed<R> {
             Became::Refused(state) => self.report(state),
         }
         Found::Picture
-    }
-}
-
-/// A region without any guest's words in it may hold something else.
-fn said_of(region: &Region, state: GuestState) -> GuestState {
-    match Content::of(region) {
-        Ok(Content::Unknown(_)) if state == GuestState::Untouched => {
-            GuestState::OtherContent { carries: "something unknown".into() }
-        }
-        _ => state,
     }
 }
 

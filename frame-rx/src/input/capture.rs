@@ -5,6 +5,7 @@
 mod connector;
 mod desk;
 mod handle;
+mod tell;
 mod waits;
 mod watchdog;
 mod ways;
@@ -23,7 +24,7 @@ use super::frame::MouseMode;
 use super::own::OwnKeys;
 use super::pacer::{Overflow, Pacer};
 use super::router::{Act, Router, SourceId};
-use super::sink::{Caps, Leds, News, Sink, SinkError, Step};
+use super::sink::{Leds, News, Sink, SinkError, Step};
 use super::spice::Password;
 use super::stats::{InputStats, SinkState};
 use core::sync::atomic::Ordering;
@@ -273,10 +274,7 @@ impl Capture {
                 Some(Act::Send(at, step)) => self.send(at, step),
                 Some(Act::Grab) => {
                     self.stats.captures.inc();
-                    if self.stats.captures.get() == 1 {
-                        let chord = &self.settings.chord;
-                        self.tell_window(format!("the guest has keyboard and mouse: {chord} takes them back"));
-                    }
+                    self.tell_chord();
                     self.desk.grab(clock::now());
                     self.window.grab(clock::now());
                 }
@@ -305,16 +303,6 @@ impl Capture {
     fn send(&mut self, at: HostTime, step: Step) {
         if self.pacer.push(at, step) == Err(Overflow) {
             self.router.forget_sent();
-        }
-    }
-
-    /// Until the chord was used once, the host gets its devices back by itself: why, and what ends that.
-    fn tell_trial(&mut self) {
-        if self.desk.has_devices() && self.router.is_on_trial() {
-            let chord = &self.settings.chord;
-            tracing::info!(
-                "input: the host has its devices back; until {chord} was used once, after {TRIAL:?} each time"
-            );
         }
     }
 
@@ -415,35 +403,6 @@ impl Capture {
             self.seeker.give_up();
         } else {
             self.seeker.again(now, error.is_final());
-        }
-    }
-
-    /// Says what is new, once.
-    fn say(&mut self, sentence: String) {
-        if sentence != self.said {
-            tracing::info!("{sentence}");
-            self.said = sentence;
-        }
-    }
-
-    /// Says it in the window, if there is one.
-    fn tell_window(&self, words: String) {
-        self.shared.tell(words);
-        (self.tell)();
-    }
-
-    fn publish(&mut self) {
-        let caps = self.sink.as_ref().map(|sink| sink.caps());
-        let wants_places = |c: Caps| c.position && (!c.motion || self.settings.mouse == MouseMode::Absolute);
-        let now =
-            [(&self.shared.grabbed, self.router.is_grabbed()), (&self.shared.places, caps.is_some_and(wants_places))];
-        let leds = self.stats.leds();
-        let mut is_new = core::mem::replace(&mut self.told_leds, leds) != leds;
-        for (place, value) in now {
-            is_new |= place.swap(value, Ordering::Relaxed) != value;
-        }
-        if is_new {
-            (self.tell)();
         }
     }
 
