@@ -1,6 +1,8 @@
 //! The keys that the window keeps for itself: a key to hold (Scroll Lock, as in Looking Glass), and one more for each
 //! action. Every one can be another, or none; two actions on one key are refused by name. Pure.
 
+use crate::input::Code;
+use crate::input::own::OwnKeys;
 use std::collections::BTreeMap;
 
 /// What the user can ask for by a key.
@@ -71,6 +73,15 @@ const KEYS: [&str; 90] = [
     "Period", "Slash", "ControlRight", "AltRight", "ShiftRight", "SuperRight", "ContextMenu", "NumLock", "CapsLock",
 ];
 
+/// The kernel's numbers of the same keys. Source: Linux, `input-event-codes.h`.
+#[rustfmt::skip]
+const NUMBERS: [u16; KEYS.len()] = [
+    30, 48, 46, 32, 18, 33, 34, 35, 23, 36, 37, 38, 50, 49, 24, 25, 16, 19, 31, 20, 22, 47, 17, 45, 21, 44, 11, 2, 3,
+    4, 5, 6, 7, 8, 9, 10, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 87, 88, 183, 184, 185, 186, 187, 188, 189, 190,
+    191, 192, 193, 194, 70, 119, 99, 110, 111, 102, 107, 104, 109, 103, 108, 105, 106, 57, 28, 1, 15, 14, 12, 13, 51,
+    52, 53, 97, 100, 54, 126, 127, 69, 58,
+];
+
 impl Key {
     /// The key of this name, in capitals or not, with `Key` or `Digit` before it or not.
     pub fn named(name: &str) -> Option<Key> {
@@ -82,6 +93,11 @@ impl Key {
     /// Its name.
     pub fn name(self) -> &'static str {
         KEYS.get(usize::from(self.0)).copied().unwrap_or(NONE)
+    }
+
+    /// As the kernel numbers it.
+    pub fn code(self) -> Option<Code> {
+        NUMBERS.get(usize::from(self.0)).copied().and_then(Code::new)
     }
 }
 
@@ -134,6 +150,13 @@ impl Default for Keys {
     }
 }
 
+impl Action {
+    /// The one of this number in [`Keys::own`].
+    pub fn numbered(number: u8) -> Option<Action> {
+        ROWS.get(usize::from(number)).map(|row| row.0)
+    }
+}
+
 impl Keys {
     /// The usual keys, changed as `table` says: the name of an action, and that of a key or `none`.
     ///
@@ -178,6 +201,13 @@ impl Keys {
             seen.push((*key, row.1));
         }
         Ok(())
+    }
+
+    /// The same for whoever hears the keys while the guest has the input. The one that works without another is the
+    /// guest's then.
+    pub fn own(&self) -> OwnKeys {
+        let code = |key: &Option<Key>| key.and_then(Key::code);
+        OwnKeys::new(code(&self.hold), self.actions.iter().map(code))
     }
 
     /// Name in the settings, key, and what it does, for each.

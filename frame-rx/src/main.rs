@@ -5,7 +5,8 @@ use clap::CommandFactory;
 use frame_rx::app::{Beside, Loop};
 use frame_rx::cli::{Cli, Command, ConfigArgs, ForwardArgs, KeepArgs, OpenerArgs, RunArgs, ShowArgs, SizeArgs};
 use frame_rx::headless::{Headless, Keeping, explain_gpu};
-use frame_rx::input::capture::{self, Handle};
+use frame_rx::input::capture::{self, Handle, InputSettings};
+use frame_rx::input::own::OwnKeys;
 use frame_rx::input::stats::InputStats;
 use frame_rx::input::{opener, uinput};
 use frame_rx::link::{self, FeedEnd};
@@ -91,7 +92,8 @@ fn forward(args: &ForwardArgs, is_proxy: bool) -> anyhow::Result<Exit> {
         return Err(Failure::environment("there can be no virtual keyboard", hint).because(error).into());
     }
     let signals = Signals::install_without_reload()?;
-    let Some(input) = spawn_input(&settings, &Wishes::default(), Box::new(|| {}), &signals)? else {
+    let Some(input) = spawn_input(&settings, (&Wishes::default(), OwnKeys::default()), Box::new(|| {}), &signals)?
+    else {
         return Err(Failure::usage("there is no input to forward", "leave out --input none").into());
     };
     let after = settings.end.after.unwrap_or(Duration::MAX);
@@ -186,7 +188,11 @@ fn without_window(settings: &Settings, signals: &Signals) -> anyhow::Result<()> 
     let mut headless = Headless::new(screen, link, settings.end.clone(), keeping);
     // Without a window there is input from devices only.
     let wants_input = !settings.input.evdev.is_empty();
-    let input = if wants_input { spawn_input(settings, &wishes, Box::new(|| {}), signals)? } else { None };
+    let input = if wants_input {
+        spawn_input(settings, (&wishes, OwnKeys::default()), Box::new(|| {}), signals)?
+    } else {
+        None
+    };
     let thread = spawn_feed(feed_end)?;
     let ran = headless.run(signals);
     signals.stop().request();
@@ -203,7 +209,7 @@ fn with_window(settings: &Settings, memory: Option<Memory>, signals: &Signals) -
     let event_loop = Loop::new()?;
     let (feed_end, link) = link::connect(&settings.file, Supply::Three, event_loop.teller(), signals.stop());
     let feed = link.feed.clone();
-    let input = spawn_input(settings, &link.wishes, event_loop.waker(), signals)?;
+    let input = spawn_input(settings, (&link.wishes, settings.show.keys.own()), event_loop.waker(), signals)?;
     let thread = spawn_feed(feed_end)?;
     let (recorder, recording) = begin_recording(&settings.keep)?;
     let beside = Beside { input: input.as_ref().map(|input| input.handle.clone()), recorder, memory };
@@ -235,11 +241,12 @@ impl Forwarding {
 /// Starts what sends keyboard and mouse to the guest, if that is wanted.
 fn spawn_input(
     settings: &Settings,
-    wishes: &Wishes,
+    (wishes, own): (&Wishes, OwnKeys),
     tell: Box<dyn Fn() + Send>,
     signals: &Signals,
 ) -> Result<Option<Forwarding>, Failure> {
     let Some(input) = settings.input.open()? else { return Ok(None) };
+    let input = InputSettings { own, ..input };
     let (tried, hint) = ("cannot start the input", "end other programs: the system allows no more of them");
     let (capture, connector, handle) = capture::connect(input, signals.stop(), tell).or_environment(tried, hint)?;
     wishes.watch_input(handle.stats().clone());

@@ -12,8 +12,9 @@ use std::fmt::Write;
 pub const BUILT: bool = cfg!(feature = "overlay");
 /// Between two looks at the figures.
 const EVERY: Duration = Duration::from_millis(250);
-/// How long a notice stands.
+/// How long a notice stands, and how long it takes to read a letter.
 const NOTICE: Duration = Duration::from_secs(2);
+const LETTER: Duration = Duration::from_millis(60);
 /// Rows of the graph, in dots; the guide line stands in the middle.
 const GRAPH_ROWS: u32 = 48;
 /// The guide line.
@@ -76,6 +77,8 @@ pub struct Facts<'a> {
     pub trace: &'a Trace,
     /// How long a picture may take: the guide line.
     pub budget: Duration,
+    /// How large the dots of letters are at least.
+    pub dots: u32,
 }
 
 /// What is shown over the picture.
@@ -128,7 +131,8 @@ impl Overlay {
 
     /// Shows a few words for a moment.
     pub fn say(&mut self, words: String, now: HostTime) {
-        self.notice = Some((words, now + NOTICE));
+        let letters = u32::try_from(words.len()).unwrap_or(u32::MAX).min(200);
+        self.notice = Some((words, now + NOTICE.max(LETTER * letters)));
         self.next = Some(HostTime::ZERO);
     }
 
@@ -160,7 +164,7 @@ impl Overlay {
             Shown::Help => words.push_str(&self.help),
             Shown::Figures | Shown::Timings => self.write_figures(now, facts, &mut words),
         }
-        let painted = text::paint_small(&words, window)?;
+        let painted = text::paint_small(&words, window, facts.dots)?;
         if self.shown != Shown::Timings {
             return Some(painted);
         }
@@ -260,7 +264,7 @@ mod tests {
         let words = "1920x1080, fit, linear, mailbox".to_owned();
         let late = [0, 3, 0, 1, 0];
         let input = vec!["input spice ready".to_owned()];
-        Facts { found, shown: found, dropped: 2, late, input, words, trace, budget: Duration::from_millis(25) }
+        Facts { found, shown: found, dropped: 2, late, input, words, trace, budget: Duration::from_millis(25), dots: 1 }
     }
 
     fn at(ms: u64) -> HostTime {
@@ -289,6 +293,10 @@ mod tests {
         overlay.say("turned".into(), at(0));
         assert!(overlay.paint(at(0), WINDOW, &facts(&trace, 0)).is_some());
         assert_eq!(overlay.next(), Some(at(2000)));
+        overlay.say("n".repeat(100), at(0));
+        overlay.paint(at(0), WINDOW, &facts(&trace, 0));
+        assert_eq!(overlay.next(), Some(at(6000)), "long enough to be read");
+        overlay.say("turned".into(), at(0));
         assert_eq!(overlay.paint(at(2000), WINDOW, &facts(&trace, 0)), None);
         assert_eq!(overlay.next(), None);
     }

@@ -10,6 +10,7 @@ use crate::input::chord::Chord;
 use crate::input::evdev::rule::Rule;
 use crate::input::frame::MouseMode;
 use crate::input::keylist::KeyList;
+use crate::input::own::OwnKeys;
 use crate::input::spice::Password;
 use crate::keys::Keys;
 use crate::overlay::Shown;
@@ -359,6 +360,7 @@ impl Input {
             choice: self.choice.clone(),
             chord: self.chord.clone(),
             keep: self.keep.keys(),
+            own: OwnKeys::default(),
             mouse: self.mouse,
             password,
             devices: self.evdev.clone(),

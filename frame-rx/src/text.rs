@@ -31,17 +31,21 @@ fn lines(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(1);
     let mut lines = Vec::new();
     for paragraph in text.lines() {
-        let mut line = String::new();
+        // What stands further in stays so.
+        let indent = (paragraph.len() - paragraph.trim_start().len()).min(columns / 2);
+        let mut line = " ".repeat(indent);
         for word in paragraph.split_whitespace() {
             let mut word: Vec<char> = word.chars().collect();
             let line_len = line.chars().count();
-            if line_len > 0 && line_len + 1 + word.len() > columns {
-                lines.push(core::mem::take(&mut line));
-            } else if line_len > 0 {
+            if line_len > indent && line_len + 1 + word.len() > columns {
+                lines.push(core::mem::replace(&mut line, " ".repeat(indent)));
+            } else if line_len > indent {
                 line.push(' ');
             }
-            while word.len() > columns {
-                lines.push(word.drain(..columns).collect());
+            let room = columns - indent;
+            while word.len() > room {
+                let part: String = word.drain(..room).collect();
+                lines.push(format!("{line}{part}"));
             }
             line.extend(word);
         }
@@ -53,22 +57,28 @@ fn lines(text: &str, columns: usize) -> Vec<String> {
 /// Paints `text` for a window of `window` pixels: as large as is comfortable there, never wider than the window, and
 /// never higher (lines that do not fit are left out). Nothing if the window is too small for a single letter.
 pub fn paint(text: &str, window: Size) -> Option<TextBox> {
-    paint_with(text, window, (window.width.min(window.height * 16 / 9) / 360).clamp(1, 6))
+    paint_for(text, window, 1)
+}
+
+/// The same with dots of at least `dots` pixels, if that leaves room for every line.
+pub fn paint_for(text: &str, window: Size, dots: u32) -> Option<TextBox> {
+    paint_with(text, window, (window.width.min(window.height * 16 / 9) / 360).clamp(1, 6).max(dots))
 }
 
 /// The same in letters of less than half the size, for figures in a corner.
-pub fn paint_small(text: &str, window: Size) -> Option<TextBox> {
-    paint_with(text, window, (window.width.min(window.height * 16 / 9) / 800).clamp(1, 3))
+pub fn paint_small(text: &str, window: Size, dots: u32) -> Option<TextBox> {
+    paint_with(text, window, (window.width.min(window.height * 16 / 9) / 800).clamp(1, 3).max(dots))
 }
 
-fn paint_with(text: &str, window: Size, dot: u32) -> Option<TextBox> {
-    let columns = (window.width / dot).checked_sub(2 * MARGIN)? / ADVANCE;
-    let rows = (window.height / dot).checked_sub(2 * MARGIN)? / LINE;
-    if columns == 0 || rows == 0 {
-        return None;
-    }
-    // A line longer than 72 letters is hard to read.
-    let mut lines = lines(text, columns.min(72) as usize);
+/// With dots as large as `most`, or as small as it takes to show all.
+fn paint_with(text: &str, window: Size, most: u32) -> Option<TextBox> {
+    let (dot, mut lines, rows) = (1..=most).rev().find_map(|dot| {
+        let columns = (window.width / dot).checked_sub(2 * MARGIN)? / ADVANCE;
+        let rows = (window.height / dot).checked_sub(2 * MARGIN)? / LINE;
+        // A line longer than 72 letters is hard to read.
+        let lines = (columns > 0 && rows > 0).then(|| lines(text, columns.min(72) as usize))?;
+        (dot == 1 || lines.len() <= rows as usize).then_some((dot, lines, rows))
+    })?;
     lines.truncate(rows as usize);
     let longest = lines.iter().map(|l| l.chars().count()).max()?;
     let longest = u32::try_from(longest).ok()?.max(1);
@@ -261,6 +271,8 @@ mod tests {
         assert_eq!(lines("abcdefghij klm", 4), ["abcd", "efgh", "ij", "klm"]);
         assert_eq!(lines("one\ntwo", 10), ["one", "two"]);
         assert_eq!(lines("x", 0), ["x"]);
+        assert_eq!(lines("a:\n  one two", 6), ["a:", "  one", "  two"]);
+        assert_eq!(lines(" abcdefgh", 4), [" abc", " def", " gh"]);
     }
 
     #[test]
@@ -278,6 +290,17 @@ mod tests {
         assert_eq!(paint("L", Size::new(1280, 720)).unwrap().size, Size::new(45, 54));
         assert_eq!(paint("L", Size::new(12, 18)), None);
         assert_eq!(paint("", Size::new(640, 360)), None);
+    }
+
+    #[test]
+    fn dots_grow_with_the_desktop_as_long_as_every_line_has_room() {
+        let width = |text: &str, window: Size, dots| paint_small(text, window, dots).unwrap().size.width;
+        let small = Size::new(640, 360);
+        assert_eq!([1, 2, 3].map(|dots| width("L", small, dots)), [15, 30, 45]);
+        assert_eq!(paint_for("L", Size::new(360, 200), 2).unwrap().size, Size::new(30, 36));
+        // Twenty lines of eleven dots have room in 360 rows once, but not twice.
+        let many = "L\n".repeat(20);
+        assert_eq!([1, 2].map(|dots| width(&many, small, dots)), [15, 15]);
     }
 
     proptest! {

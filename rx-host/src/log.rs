@@ -57,7 +57,10 @@ impl Verbosity {
     fn targets(self) -> Targets {
         let level = self.level();
         let others = if level == LevelFilter::TRACE { level } else { level.min(LevelFilter::WARN) };
-        Targets::new().with_default(others).with_targets(OUR_CRATES.map(|name| (name, level)))
+        let targets = Targets::new().with_default(others).with_targets(OUR_CRATES.map(|name| (name, level)));
+        // What it warns of at every start, the user of a plain X server need not know.
+        let quieter = if level > LevelFilter::INFO { others } else { others.min(LevelFilter::ERROR) };
+        targets.with_target("winit", quieter)
     }
 }
 
@@ -199,6 +202,8 @@ mod tests {
         assert!(would(0, 0, "scream_rx::clock", Level::INFO));
         assert!(!would(1, 0, "winit::window", Level::INFO));
         assert!(would(1, 0, "winit::window", Level::WARN));
+        assert!(!would(0, 0, "winit::window", Level::WARN) && would(0, 0, "winit::window", Level::ERROR));
+        assert!(would(0, 0, "wgpu_core", Level::WARN));
         assert!(would(2, 0, "winit::window", Level::TRACE));
         assert!(!would(0, 2, "winit::window", Level::WARN));
     }

@@ -68,7 +68,7 @@ const CASES: &[Case] = &[
             fs::write(path, bytes).unwrap();
         },
         then: Then::Waits,
-        says: &["is not scream's", "nothing was written"],
+        says: &["is not scream's", "something unknown, not a picture"],
     },
 ];
 

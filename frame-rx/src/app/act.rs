@@ -16,7 +16,8 @@ impl App {
             Action::Quit => return event_loop.exit(),
             Action::Borderless => return self.toggle_frame(),
             Action::Screenshot => return self.take_screenshot(),
-            Action::Input => return self.input.toggle(),
+            Action::Input if self.input.toggle() => return,
+            Action::Input => return self.say("this window has no keyboard and mouse to give".into()),
             _ => {}
         }
         let Some(painter) = &mut self.painter else { return };
@@ -35,6 +36,32 @@ impl App {
         }
         self.say(notice);
         self.set_title();
+    }
+
+    /// Does and says what the input's thread has for the window.
+    pub(super) fn hear_of_input(&mut self, event_loop: &ActiveEventLoop) {
+        if self.input.is_grabbed() {
+            // What is released now is heard elsewhere.
+            self.hotkeys.forget();
+        }
+        for action in self.input.asked() {
+            self.act(event_loop, action);
+        }
+        if let Some(words) = self.input.told() {
+            self.say(words);
+        }
+    }
+
+    /// Words are as large as the desktop makes everything.
+    pub(super) fn set_dots(&mut self) {
+        let (Some(window), Some(painter)) = (&self.window, &mut self.painter) else { return };
+        // In bounds: clamped.
+        let dots = window.scale_factor().round().clamp(1.0, 6.0) as u32;
+        if painter.dots != dots {
+            painter.dots = dots;
+            painter.overlay.refresh();
+            self.pace.note(Cause::Window);
+        }
     }
 
     /// A few words in the window, for a moment.

@@ -45,6 +45,10 @@ impl App {
                 tracing::info!("{sentence}");
             }
             self.pace.note(Cause::Window);
+            if matches!(self.state, GuestState::Truncated { .. }) {
+                // Its words do not stand over what there is of the picture.
+                self.say(self.state.sentence());
+            }
         }
         self.set_title();
     }

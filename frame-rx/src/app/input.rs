@@ -8,6 +8,7 @@ use crate::input::frame::POSITION_MAX;
 use crate::input::sink::Leds;
 use crate::input::stats::InputStats;
 use crate::input::{Code, InputFrame, Motion, Position, Wheel};
+use crate::keys::Action;
 use crate::picture::Size;
 use crate::turn::Turned;
 use crate::view::{self, Scale};
@@ -89,7 +90,7 @@ impl WindowInput {
         WindowInput { handle, is_grabbed: false, is_locked: false, rest: [0.0; 4], place: None, leds: Leds::default() }
     }
 
-    /// Whether the guest has the input, and the window's own keys are silent.
+    /// Whether the guest has the input: the window's own keys are heard by the input's thread then.
     pub fn is_grabbed(&self) -> bool {
         self.is_grabbed
     }
@@ -99,13 +100,25 @@ impl WindowInput {
         self.handle.as_ref().map(|handle| handle.stats().clone())
     }
 
-    /// By a key of the window: the guest gets the input, or gives it back.
-    pub fn toggle(&self) {
-        match &self.handle {
-            Some(handle) if handle.is_grabbed() => handle.give_back(),
-            Some(handle) => handle.take(),
-            None => {}
+    /// By a key of the window: the guest gets the input, or gives it back. Whether there is anything that could be given.
+    pub fn toggle(&self) -> bool {
+        let Some(handle) = &self.handle else { return false };
+        if handle.is_grabbed() {
+            handle.give_back();
+        } else {
+            handle.take();
         }
+        true
+    }
+
+    /// What the window's own keys asked for while the guest had the input.
+    pub fn asked(&self) -> impl Iterator<Item = Action> + use<> {
+        self.handle.iter().flat_map(Handle::take_asked).filter_map(Action::numbered).collect::<Vec<_>>().into_iter()
+    }
+
+    /// What the input's thread has to say in the window.
+    pub fn told(&self) -> Option<String> {
+        self.handle.as_ref()?.take_told()
     }
 
     /// Something happened to the window, in which the picture is seen like this (or is not).
@@ -275,7 +288,25 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::Key;
     use crate::picture::Rotation;
+    use winit::keyboard::{KeyCode, PhysicalKey};
+
+    /// The toolkit knows both names and numbers.
+    #[test]
+    fn a_key_of_the_window_has_the_kernels_number() {
+        let mut known = 0;
+        for number in 1..=255u32 {
+            let PhysicalKey::Code(code) = PhysicalKey::from_scancode(number) else { continue };
+            // Two keys of the kernel may have one name; the table has the first.
+            let is_first = PhysicalKey::Code(code).to_scancode() == Some(number);
+            let Some(key) = Key::named(&format!("{code:?}")).filter(|_| is_first) else { continue };
+            assert_eq!(key.code().map(|c| u32::from(c.number())), Some(number), "{code:?}");
+            known += 1;
+        }
+        assert_eq!(PhysicalKey::Code(KeyCode::ScrollLock).to_scancode(), Some(70));
+        assert!(known >= 85, "{known} of 90 keys");
+    }
 
     #[test]
     fn motion_smaller_than_a_count_adds_up() {

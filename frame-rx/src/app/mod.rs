@@ -226,6 +226,7 @@ impl App {
         painter.input = self.input.stats();
         self.painter = Some(painter);
         self.set_interval();
+        self.set_dots();
         self.pace.note(Cause::Window);
         Ok(())
     }
@@ -378,7 +379,10 @@ impl ApplicationHandler<Told> for App {
             WindowEvent::Resized(size) => self.resized(Size::new(size.width, size.height)),
             WindowEvent::RedrawRequested => self.pace.note(Cause::Window),
             WindowEvent::Occluded(hidden) => self.pace.set_hidden(hidden),
-            WindowEvent::Moved(_) | WindowEvent::ScaleFactorChanged { .. } => self.set_interval(),
+            WindowEvent::Moved(_) | WindowEvent::ScaleFactorChanged { .. } => {
+                self.set_interval();
+                self.set_dots();
+            }
             WindowEvent::Focused(false) => self.hotkeys.forget(),
             WindowEvent::KeyboardInput {
                 event: KeyEvent { physical_key: PhysicalKey::Code(code), state, repeat: false, .. },
@@ -415,6 +419,7 @@ impl ApplicationHandler<Told> for App {
                 self.say(lamps);
             }
         }
+        self.hear_of_input(event_loop);
         let look = self.look_at_monitors(event_loop);
         match self.turn() {
             Ok(wake) => {

@@ -51,6 +51,8 @@ pub(super) struct Painter {
     /// The picture that stands there is kept.
     pub(super) paused: bool,
     pub(super) overlay: Overlay,
+    /// How large the dots of letters are at least.
+    pub(super) dots: u32,
     trace: Trace,
     recorder: Option<Recorder>,
     /// How long a picture may take from the guest to the screen before it counts as late.
@@ -59,7 +61,7 @@ pub(super) struct Painter {
     /// The picture on the GPU that has not reached the screen yet, and when it was fetched.
     fresh: Option<(Times, HostTime)>,
     /// For which sentence and window the words were painted.
-    words: Option<(String, Size)>,
+    words: Option<(String, Size, u32)>,
     shown_size: Option<Size>,
     /// Why the newest picture is not on the GPU.
     refused: Option<String>,
@@ -90,6 +92,7 @@ impl Painter {
             turning: Turning::new(show.rotate).with_more(show.more),
             paused: false,
             overlay: Overlay::new(show.figures),
+            dots: 1,
             trace: Trace::default(),
             budget: LATE,
             session: 0,
@@ -285,6 +288,7 @@ impl Painter {
             words,
             trace: &self.trace,
             budget: self.budget,
+            dots: self.dots,
         };
         let painted = self.overlay.paint(now, self.screen.size(), &facts);
         let (scene, gpu) = self.screen.scene();
@@ -292,9 +296,9 @@ impl Painter {
     }
 
     fn set_words(&mut self, state: &GuestState) {
-        let wanted = (!state.is_live()).then(|| (state.sentence(), self.screen.size()));
+        let wanted = (!state.is_live()).then(|| (state.sentence(), self.screen.size(), self.dots));
         if wanted != self.words {
-            let painted = wanted.as_ref().and_then(|(sentence, size)| text::paint(sentence, *size));
+            let painted = wanted.as_ref().and_then(|(sentence, size, dots)| text::paint_for(sentence, *size, *dots));
             let (scene, gpu) = self.screen.scene();
             scene.set_words(gpu, painted.as_ref());
             self.words = wanted;

@@ -23,6 +23,7 @@ impl App {
         let (Some(window), Some(painter)) = (&self.window, &self.painter) else { return };
         let what = match painter.picture_size() {
             Some(size) if self.state.is_live() && painter.is_paused() => format!("{size}, kept"),
+            Some(size) if matches!(self.state, GuestState::Truncated { .. }) => format!("{size}, cut off"),
             Some(size) if self.state.is_live() => size.to_string(),
             _ => self.state.name().to_owned(),
         };

@@ -6,6 +6,7 @@
 mod asking;
 mod conditions;
 mod rows;
+mod standing;
 mod translate;
 
 use crate::asks::Asks;
@@ -193,11 +194,12 @@ impl<R: Rows> Feed<R> {
         };
         let state = attached.viewer.poll(now);
         if !state.is_live() {
-            let was_live = attached.generation > 0;
             self.parts.stats.set_viewer(&self.passed, attached.viewer.counters());
-            let state = self.unusable().unwrap_or_else(|| GuestState::of_viewer(&state, was_live));
-            self.report(state);
             let quiet = now.since(self.unjoined_since) > UNJOINED_PATIENCE;
+            let state = standing::while_waiting(&attached.region, &state, attached.generation > 0);
+            // Whose next session is on its way needs no file of that name: the region is mapped.
+            let counts = quiet || state != GuestState::Reconnecting;
+            self.report(self.unusable().filter(|_| counts).unwrap_or(state));
             return Some(now + if quiet { UNJOINED_REST } else { UNJOINED_LOOK });
         }
         self.unjoined_since = now;
@@ -298,6 +300,10 @@ impl<R: Rows> Feed<R> {
         let condition = Condition { state, session: self.session };
         if self.reported.as_ref() == Some(&condition) {
             return;
+        }
+        if !condition.state.keeps_picture() {
+            // The screen forgets its picture: nothing that only mends that one may follow.
+            self.parts.intake.end_session();
         }
         self.reported = Some(condition.clone());
         self.parts.conditions.set(condition);

@@ -5,6 +5,7 @@
 mod connector;
 mod desk;
 mod handle;
+mod tell;
 mod waits;
 mod watchdog;
 mod ways;
@@ -20,9 +21,10 @@ use super::address::InputChoice;
 use super::chord::Chord;
 use super::evdev::rule::Rule;
 use super::frame::MouseMode;
+use super::own::OwnKeys;
 use super::pacer::{Overflow, Pacer};
 use super::router::{Act, Router, SourceId};
-use super::sink::{Caps, Leds, News, Sink, SinkError, Step};
+use super::sink::{Leds, News, Sink, SinkError, Step};
 use super::spice::Password;
 use super::stats::{InputStats, SinkState};
 use core::sync::atomic::Ordering;
@@ -61,6 +63,8 @@ pub struct InputSettings {
     pub chord: Chord,
     /// What never goes to the guest.
     pub keep: CodeSet,
+    /// What stays the window's.
+    pub own: OwnKeys,
     /// How the guest's pointer follows the window's.
     pub mouse: MouseMode,
     /// The SPICE server's password.
@@ -134,6 +138,7 @@ pub fn connect(
     let connects_at = (settings.choice != InputChoice::Auto || settings.takes_at_start).then_some(now);
     let (seeker, connector) = connector::pair(settings.clone(), bell.clone(), stop, connects_at)?;
     let mut router = Router::new(settings.chord.clone(), settings.keep);
+    router.set_own(settings.own.clone());
     let desk = Desk::new(&settings.devices, settings.trial_mark.clone(), &mut router);
     let capture = Capture {
         events,
@@ -279,6 +284,7 @@ impl Capture {
                 Some(Act::Send(at, step)) => self.send(at, step),
                 Some(Act::Grab) => {
                     self.stats.captures.inc();
+                    self.tell_chord();
                     self.desk.grab(clock::now());
                     self.window.grab(clock::now());
                 }
@@ -294,6 +300,10 @@ impl Capture {
                     self.wants_guest = true;
                     self.seeker.want(clock::now());
                 }
+                Some(Act::Own(number)) => {
+                    self.shared.ask(number);
+                    (self.tell)();
+                }
                 None => {}
             }
         }
@@ -303,16 +313,6 @@ impl Capture {
     fn send(&mut self, at: HostTime, step: Step) {
         if self.pacer.push(at, step) == Err(Overflow) {
             self.router.forget_sent();
-        }
-    }
-
-    /// Until the chord was used once, the host gets its devices back by itself: why, and what ends that.
-    fn tell_trial(&mut self) {
-        if self.desk.has_devices() && self.router.is_on_trial() && !self.stop.is_requested() {
-            let chord = &self.settings.chord;
-            tracing::info!(
-                "input: the host has its devices back; until {chord} was used once, after {TRIAL:?} each time"
-            );
         }
     }
 
@@ -398,40 +398,22 @@ impl Capture {
             self.pacer.disconnected();
         }
         self.stats.losses.inc();
+        let is_missed = self.wants_guest || self.router.is_grabbed();
         self.router.sink_down(now);
         let on_demand = self.settings.choice == InputChoice::Auto;
         self.stats.set_state(if error.is_final() { SinkState::Refused } else { SinkState::Connecting });
         let (place, hint) = (ways::place(&self.settings.choice, "spice"), ways::hint(&self.settings.choice, error));
-        self.say(format!("input: no way to the guest by {place}: {error}; hint: {hint}"));
+        let sentence = format!("no way to the guest by {place}: {error}");
+        self.say(format!("input: {sentence}; hint: {hint}"));
+        if is_missed {
+            self.tell_window(format!("keyboard and mouse: {sentence}"));
+        }
         if on_demand {
             // Once is enough; the next click tries again.
             self.wants_guest = false;
             self.seeker.give_up();
         } else {
             self.seeker.again(now, error.is_final(), self.pacer.is_busy());
-        }
-    }
-
-    /// Says what is new, once.
-    fn say(&mut self, sentence: String) {
-        if sentence != self.said {
-            tracing::info!("{sentence}");
-            self.said = sentence;
-        }
-    }
-
-    fn publish(&mut self) {
-        let caps = self.sink.as_ref().map(|sink| sink.caps());
-        let wants_places = |c: Caps| c.position && (!c.motion || self.settings.mouse == MouseMode::Absolute);
-        let now =
-            [(&self.shared.grabbed, self.router.is_grabbed()), (&self.shared.places, caps.is_some_and(wants_places))];
-        let leds = self.stats.leds();
-        let mut is_new = core::mem::replace(&mut self.told_leds, leds) != leds;
-        for (place, value) in now {
-            is_new |= place.swap(value, Ordering::Relaxed) != value;
-        }
-        if is_new {
-            (self.tell)();
         }
     }
 

@@ -18,6 +18,7 @@ pub mod frame;
 pub mod keylist;
 pub mod keymap;
 pub mod opener;
+pub mod own;
 pub mod pacer;
 pub mod qmp;
 pub mod router;

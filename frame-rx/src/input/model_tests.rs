@@ -89,7 +89,7 @@ impl World {
             match act {
                 Act::Grab => self.grabbed = true,
                 Act::Ungrab => self.grabbed = false,
-                Act::Want => {}
+                Act::Want | Act::Own(_) => {}
                 Act::Send(at, step) => {
                     if let super::sink::Step::Move(m) = step {
                         self.owed.0 += i64::from(m.motion.dx);

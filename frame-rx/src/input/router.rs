@@ -6,6 +6,7 @@
 
 use super::chord::{Chord, Watch};
 use super::frame::{Edge, InputFrame};
+use super::own::{Meaning, OwnKeys, OwnWatch};
 use super::sink::{Move, Step};
 use super::{Code, CodeSet};
 use core::time::Duration;
@@ -62,6 +63,8 @@ pub enum Act {
     Ungrab,
     /// The user wants the guest to have the input, and there is no way to it: one is to be found.
     Want,
+    /// The window shall do its action of this number.
+    Own(u8),
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,6 +82,7 @@ struct Source {
 pub struct Router {
     phase: Phase,
     watch: Watch,
+    own: OwnWatch,
     keep: CodeSet,
     sources: [Source; SOURCES],
     has_sink: bool,
@@ -98,6 +102,7 @@ impl Router {
         Router {
             phase: Phase::Host,
             watch: Watch::new(chord),
+            own: OwnWatch::default(),
             keep,
             sources: [Source::default(); SOURCES],
             has_sink: false,
@@ -109,6 +114,11 @@ impl Router {
     /// Until the release chord has been used, the guest has the input for `trial` at most.
     pub fn set_trial(&mut self, trial: Option<Duration>) {
         self.trial = trial;
+    }
+
+    /// These keys stay the window's while the guest has the input.
+    pub fn set_own(&mut self, keys: OwnKeys) {
+        self.own = OwnWatch::new(keys);
     }
 
     /// Whether the release chord has still to be used for the first time.
@@ -168,8 +178,21 @@ impl Router {
         let source = &mut self.sources[index];
         let is_new = if is_down { source.down.insert(code) } else { source.down.remove(code) };
         // One key may be told by two sources, a device and the window: the chord counts it once.
-        if self.is_down(code) != was_down && self.watch.edge(now, code, is_down, &self.down()) {
+        let is_change = self.is_down(code) != was_down;
+        if is_change && self.watch.edge(now, code, is_down, &self.down()) {
             return self.toggle(now, acts);
+        }
+        if is_change && self.phase == Phase::Guest && !self.watch.is_alone(code) {
+            match self.own.edge(code, is_down) {
+                Meaning::Guests => {}
+                Meaning::Own => return,
+                Meaning::Action(number) => return acts.push(Act::Own(number)),
+                Meaning::Tap if self.keep.contains(code) => return,
+                Meaning::Tap => {
+                    let edge = |is_down| Act::Send(at, Step::Edge(Edge { code, is_down }));
+                    return acts.extend([edge(true), edge(false)]);
+                }
+            }
         }
         if is_down {
             let stays = self.keep.contains(code) || self.watch.is_alone(code) || self.sources[index].is_silent;
@@ -308,6 +331,7 @@ impl Router {
 
     fn enter_guest(&mut self, acts: &mut Vec<Act>) {
         self.phase = Phase::Guest;
+        self.own.forget();
         self.trial_ends = None;
         acts.push(Act::Grab);
     }

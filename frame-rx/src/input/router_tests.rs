@@ -4,6 +4,7 @@ use super::*;
 
 const A: u16 = 30;
 const B: u16 = 48;
+const SCROLL_LOCK: u16 = 70;
 const LEFT_CTRL: u16 = 29;
 const RIGHT_CTRL: u16 = 97;
 const SECOND: SourceId = SourceId(1);
@@ -53,6 +54,7 @@ impl Rig {
             Act::Grab => "grab".to_owned(),
             Act::Ungrab => "ungrab".to_owned(),
             Act::Want => "want".to_owned(),
+            Act::Own(number) => format!("own {number}"),
         };
         self.acts.drain(..).map(text).collect()
     }
@@ -264,4 +266,52 @@ fn a_chord_without_a_way_to_the_guest_asks_for_one() {
     rig.key(70, true);
     rig.key(70, false);
     assert_eq!((rig.told(), rig.router.phase()), (vec!["want".to_owned()], Phase::Host));
+}
+
+/// Scroll Lock and A are the window's.
+fn with_own_keys() -> Rig {
+    let mut rig = Rig::captured();
+    rig.router.set_own(OwnKeys::new(Code::new(SCROLL_LOCK), [None, Code::new(A)].into_iter()));
+    rig
+}
+
+#[test]
+fn the_windows_own_keys_are_the_windows_while_the_guest_has_the_input() {
+    let mut rig = with_own_keys();
+    for (number, is_down) in [(SCROLL_LOCK, true), (A, true), (A, false), (B, true), (B, false), (SCROLL_LOCK, false)] {
+        rig.key(number, is_down);
+    }
+    assert_eq!(rig.told(), ["own 1", "48+", "48-"]);
+    // Each alone is the guest's, the one to hold once it is let go.
+    for (number, is_down) in [(SCROLL_LOCK, true), (SCROLL_LOCK, false), (A, true), (A, false)] {
+        rig.key(number, is_down);
+    }
+    assert_eq!(rig.told(), ["70+", "70-", "30+", "30-"]);
+    assert!(!rig.router.holds_anything());
+}
+
+#[test]
+fn a_key_of_two_sources_is_the_windows_once_and_the_chord_goes_before() {
+    let mut rig = with_own_keys();
+    for (source, number, is_down) in [
+        (SourceId::WINDOW, SCROLL_LOCK, true),
+        (SECOND, SCROLL_LOCK, true),
+        (SourceId::WINDOW, A, true),
+        (SECOND, A, true),
+        (SourceId::WINDOW, A, false),
+        (SECOND, A, false),
+    ] {
+        rig.key_of(source, number, is_down);
+    }
+    let told = rig.told();
+    assert_eq!(told.iter().filter(|t| *t == "own 1").count(), 1, "{told:?}");
+    rig.key(LEFT_CTRL, true);
+    rig.key(RIGHT_CTRL, true);
+    assert!(matches!(rig.router.phase(), Phase::Draining { .. }));
+    // Let go after that, it is nobody's.
+    rig.told();
+    for (source, number) in [(SourceId::WINDOW, SCROLL_LOCK), (SECOND, SCROLL_LOCK)] {
+        rig.key_of(source, number, false);
+    }
+    assert!(rig.told().is_empty());
 }

@@ -161,8 +161,8 @@ impl InputStats {
         };
         let hops: Vec<_> = [hop("read", &self.heard), hop("sent", &self.added)].into_iter().flatten().collect();
         let way = self.way();
-        let mut lines =
-            vec![format!("input {way} {}: {} sent", self.state().name(), self.edges.get() + self.moves.get())];
+        let state = if self.state() == SinkState::None { "not connected" } else { self.state().name() };
+        let mut lines = vec![format!("input {way} {}: {} sent", state, self.edges.get() + self.moves.get())];
         if !hops.is_empty() {
             lines.push(format!("input {}", hops.join("; ")));
         }

@@ -1,6 +1,7 @@
 //! The window's own keys, pressed in a real window: Xvfb, the software GPU, keys by XTEST.
 
 use crate::guest::GuestThread;
+use crate::monitor::Monitor;
 use crate::program::{Program, frame_rx, until};
 use crate::xvfb::Xvfb;
 use shm_proto::guest_sim::pattern::Motion;
@@ -172,4 +173,42 @@ fn full_screen_by_the_window_manager_is_left_by_key() {
     x.wait_for_size(&window, (480, 270));
     press(&x, "Scroll_Lock", "q");
     assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+}
+
+/// By the X server's keyboard, which the window does not hear.
+#[test]
+fn the_windows_keys_work_while_the_guest_has_the_input() {
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
+    let guest = GuestThread::start(config(Motion::Still));
+    let monitor = Monitor::start(x.dir.path());
+    let (mut program, window) =
+        start(&x, &guest, &format!("-vv --screenshots . --release-chord f12 --input {}", monitor.way()));
+    program.says("connected to qmp");
+    let given = || program.text().matches("has the X server's keyboard alone").count();
+    let take = |times| until("the keyboard", || (given() == times).then_some(()), || program.text());
+    press(&x, "Scroll_Lock", "i");
+    take(1);
+    // A picture is written, and the guest hears nothing of it; a key alone is the guest's, the one to hold included.
+    press(&x, "Scroll_Lock", "s");
+    program.says("frame-rx-1.png");
+    for (key, qcode) in [("s", "s"), ("Scroll_Lock", "scroll_lock")] {
+        x.act(&["key", key]);
+        until(key, || (monitor.presses(qcode) == 1).then_some(()), || program.text());
+    }
+    press(&x, "Scroll_Lock", "r");
+    x.until("a turned picture", || (x.title(&window) == "frame-rx: simulated, 270x480").then_some(()));
+    // The key that gave the input takes it back; after that letters are nobody's.
+    press(&x, "Scroll_Lock", "i");
+    monitor.holds(&[]);
+    x.until("the window's own keys", || {
+        press(&x, "Scroll_Lock", "r");
+        (x.title(&window) == "frame-rx: simulated, 480x270").then_some(())
+    });
+    x.act(&["key", "a"]);
+    press(&x, "Scroll_Lock", "i");
+    take(2);
+    assert_eq!(["s", "i", "r", "a"].map(|key| monitor.presses(key)), [1, 0, 0, 0]);
+    press(&x, "Scroll_Lock", "q");
+    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+    monitor.holds(&[]);
 }

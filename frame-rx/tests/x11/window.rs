@@ -489,3 +489,24 @@ fn a_guest_is_not_asked_to_follow_without_being_told_so() {
     program::until("half a second", || (begun.elapsed().as_millis() > 500).then_some(()), || program.text());
     assert_eq!(guest.with(|g| g.asked_size()), None);
 }
+
+/// The picture stays in sight; what is needed stands in the title, on stderr, and for a while in the window.
+#[test]
+fn a_picture_that_is_cut_off_is_shown_and_told() {
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
+    let guest = GuestThread::start_in(still(1280, 720), 8 << 20);
+    let mut program = start(&x, &guest, "--window 640x360 --filter nearest");
+    program.says("too small for 1280x720");
+    let window = x.window();
+    x.until("the title", || x.title(&window).ends_with(", cut off").then_some(()));
+    // Letters in the upper left corner, which are gone after a while.
+    let ink = |rgb: &[u8]| {
+        rgb.chunks(640 * 3).take(40).flat_map(|row| row[..300 * 3].chunks(3)).filter(|p| **p == [0xF2; 3]).count()
+    };
+    let letters = || x.pixels(&window).map(|(_, _, rgb)| ink(&rgb));
+    x.until("words in the window", || letters().filter(|dots| *dots > 200));
+    x.keep(&window, "cut-off");
+    x.until("the picture alone", || letters().filter(|dots| *dots == 0));
+    program.signal("TERM");
+    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+}

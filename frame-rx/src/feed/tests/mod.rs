@@ -117,6 +117,9 @@ impl Rig {
         while let Some(condition) = self.conditions.take() {
             self.states.push(condition.state.name());
             self.session = condition.session;
+            if !condition.state.keeps_picture() {
+                self.shown = None;
+            }
             self.state = Some(condition.state);
         }
         self.fetch();

@@ -45,6 +45,31 @@ fn a_guest_that_stops_is_told_as_paused_and_one_that_goes_on_as_live() {
 }
 
 #[test]
+fn a_guest_whose_file_was_deleted_goes_on_and_starts_again_with_whole_pictures() {
+    let mut rig = Rig::new(config(128, 96));
+    rig.run_frames(3);
+    std::fs::remove_file(rig.dir.path().join("region")).unwrap();
+    rig.run_until("a look at the file", |r| r.feed.unusable().is_some());
+    for version in Version::ALL {
+        rig.guest.restart_as(version, clock::now()).unwrap();
+        let session = rig.session;
+        rig.run_until("the next session", |r| r.session > session);
+        rig.run_frames(3);
+        rig.checked_stamp();
+    }
+    assert!(!rig.states.contains(&"gone"), "{:?}", rig.states);
+    // A guest that stands is one whose VM has to be started again; should it go on all the same, its picture is whole.
+    let end = clock::now() + LONG;
+    while rig.state.as_ref().map(GuestState::name) != Some("gone") {
+        assert!(clock::now() < end, "{:?}", rig.states);
+        rig.step();
+    }
+    rig.run_until("a live guest", |r| r.state == Some(GuestState::Live));
+    rig.run_frames(1);
+    rig.checked_stamp();
+}
+
+#[test]
 fn the_screen_is_told_of_pictures_pointers_and_states() {
     let mut rig = Rig::new(PictureConfig { rate_hz: 200, ..PictureConfig::new(64, 48) });
     rig.run_frames(5);
@@ -84,6 +109,11 @@ fn files_that_are_no_region_have_their_own_sentences_and_a_good_one_is_found_lat
     std::fs::remove_dir(&path).unwrap();
     let config = config(64, 48);
     let region = Region::create(&path, config.region_bytes()).unwrap();
+    until(&mut feed, "untouched", Box::new(|| {}));
+    region.span(0, 4).unwrap().copy_from(b"\x7fELF").unwrap();
+    let s = until(&mut feed, "other-content", Box::new(|| {}));
+    assert!(s.contains("something unknown, not a picture: pass the file"), "{s}");
+    region.span(0, 4).unwrap().copy_from(&[0; 4]).unwrap();
     until(&mut feed, "untouched", Box::new(|| {}));
     region.span(0, 4).unwrap().copy_from(&0x1111_2014u32.to_le_bytes()).unwrap();
     let s = until(&mut feed, "other-content", Box::new(|| {}));

@@ -4,11 +4,11 @@ use crate::input::InputFrame;
 use crate::input::stats::InputStats;
 use crate::picture::Rotation;
 use crate::turn::Turned;
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use crossbeam_channel::Sender;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the window tells.
 #[derive(Clone, Copy, Debug)]
@@ -29,11 +29,25 @@ pub(super) struct Shared {
     pub(super) overflow: AtomicBool,
     /// Keys and motion are heard from the X server, and what the toolkit says of them and of the focus does not count.
     pub(super) held: AtomicBool,
+    /// Words for whoever looks at the window.
+    told: Mutex<Option<String>>,
+    /// Actions that the window shall do, a bit each.
+    asked: AtomicU32,
     /// Quarter turns from the guest's desktop to what is shown.
     turn: AtomicU8,
 }
 
 impl Shared {
+    /// The window shall do the action of this number.
+    pub(super) fn ask(&self, number: u8) {
+        self.asked.fetch_or(1u32.checked_shl(number.into()).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Something to say in the window. The lock is held for a move.
+    pub(super) fn tell(&self, words: String) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+    }
+
     /// Whether places are wanted, and no relative motion.
     pub(super) fn wants_position(&self) -> bool {
         self.places.load(Ordering::Relaxed)
@@ -106,6 +120,17 @@ impl Handle {
     /// Whether keys and motion come from the X server itself: what the window hears of them is not to be told.
     pub fn is_heard_elsewhere(&self) -> bool {
         self.shared.held.load(Ordering::Relaxed)
+    }
+
+    /// What is to be said in the window, once.
+    pub fn take_told(&self) -> Option<String> {
+        self.shared.told.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The numbers of the actions that its keys asked for since, while the guest had the input.
+    pub fn take_asked(&self) -> impl Iterator<Item = u8> + use<> {
+        let asked = self.shared.asked.swap(0, Ordering::Relaxed);
+        (0..32).filter(move |number| asked & 1 << number != 0)
     }
 
     /// Whether the guest has the input.

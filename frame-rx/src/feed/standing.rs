@@ -1,0 +1,17 @@
+//! How it stands with the guest while no session is joined.
+
+use crate::state::GuestState;
+use rx_host::doctor::content::Content;
+use shm_proto::Region;
+use shm_proto::kvmfr;
+
+/// What the viewer says, and of a region without any guest's words in it whether it holds something else.
+pub(super) fn while_waiting(region: &Region, state: &kvmfr::State, was_live: bool) -> GuestState {
+    let state = GuestState::of_viewer(state, was_live);
+    match Content::of(region) {
+        Ok(Content::Unknown(_)) if state == GuestState::Untouched => {
+            GuestState::OtherContent { carries: "something unknown".into() }
+        }
+        _ => state,
+    }
+}
