@@ -18,6 +18,7 @@ use crate::input::stats::InputStats;
 use core::time::Duration;
 use rustix::io::Errno;
 use rx_host::clock;
+use rx_host::report::Allowance;
 use shm_proto::HostTime;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -87,7 +88,7 @@ pub struct Devices {
     grabs: Option<HostTime>,
     guest_leds: Option<Leds>,
     buffer: Box<Buffer>,
-    lines: (u32, HostTime),
+    lines: Allowance,
     has_looked: bool,
     /// Devices that came and went.
     changes: u64,
@@ -104,7 +105,7 @@ impl Devices {
             grabs: None,
             guest_leds: None,
             buffer: Box::new(BUFFER),
-            lines: (LINES.0, HostTime::ZERO),
+            lines: Allowance::new(LINES.0, LINES.1),
             has_looked: false,
             changes: 0,
         }
@@ -298,13 +299,7 @@ impl Devices {
 
     /// Tells about devices, but not more than anybody wants to read: a broken plug comes and goes ten times a second.
     fn say(&mut self, now: HostTime, sentence: impl FnOnce() -> String) {
-        let (left, since) = &mut self.lines;
-        let more = u32::try_from(now.since(*since).as_nanos() / LINES.1.as_nanos()).unwrap_or(u32::MAX);
-        if more > 0 {
-            (*left, *since) = (left.saturating_add(more).min(LINES.0), now);
-        }
-        if *left > 0 {
-            *left -= 1;
+        if self.lines.take(now) {
             tracing::info!("{}", sentence());
         }
     }
