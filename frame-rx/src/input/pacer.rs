@@ -21,6 +21,9 @@ pub const QUEUE: usize = 1024;
 /// is slow: a USB keyboard of QEMU gives the guest one of its 16 events every 8 to 10 ms, and drops what does not fit.
 const AGAIN: [(Duration, Duration); 2] =
     [(Duration::from_millis(30), Duration::from_millis(1)), (Duration::from_millis(300), Duration::from_millis(12))];
+/// The same for what a sink cannot say: that the machine stood still, and all of that was lost. Quiet since the round
+/// before. What is pressed ends such a round, which then begins anew.
+const LATER: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(60)];
 /// How long a remainder of a wheel counts.
 const WHEEL_MEMORY: Duration = Duration::from_millis(500);
 /// A wheel turns by this at most in one report. Unit: 1/120 detent.
@@ -74,6 +77,10 @@ pub struct Pacer {
     again: CodeSet,
     /// Rounds begun since the last press or release.
     rounds: usize,
+    /// Pressed or released before, to be released once more after a longer quiet.
+    earlier: CodeSet,
+    /// Later rounds begun since the last press or release.
+    later: usize,
     last_edge: HostTime,
     last_key: Option<HostTime>,
     last_motion: Option<HostTime>,
@@ -93,6 +100,8 @@ impl Pacer {
             touched: CodeSet::EMPTY,
             again: CodeSet::EMPTY,
             rounds: 0,
+            earlier: CodeSet::EMPTY,
+            later: 0,
             last_edge: HostTime::ZERO,
             last_key: None,
             last_motion: None,
@@ -139,7 +148,10 @@ impl Pacer {
         if let Step::Edge(edge) = step {
             // Whatever is pressed now is released by itself, and the rounds begin anew.
             self.again.remove(edge.code);
-            self.rounds = 0;
+            if self.later > 0 {
+                self.again = CodeSet::EMPTY;
+            }
+            (self.rounds, self.later) = (0, 0);
         }
         self.queue.push_back(Item { at, step, is_again: false });
         Ok(())
@@ -156,7 +168,7 @@ impl Pacer {
     pub fn connected(&mut self, now: HostTime) {
         self.queue.clear();
         let all: CodeSet = Code::MODIFIERS.into_iter().chain(Code::BUTTONS).collect();
-        self.release(now, self.told.union(&self.touched).union(&all), true);
+        self.release(now, self.told.union(&self.touched).union(&self.earlier).union(&all), true);
     }
 
     /// The sink is gone. What the guest may hold stays known until the next is there.
@@ -178,7 +190,7 @@ impl Pacer {
     pub fn run(&mut self, now: HostTime, sink: &mut dyn Sink) -> Result<Option<HostTime>, SinkError> {
         loop {
             if self.queue.is_empty()
-                && let Some(due) = self.release_again(now)
+                && let Some(due) = self.release_again(now, sink.tells_stops())
             {
                 return Ok(Some(due));
             }
@@ -221,13 +233,13 @@ impl Pacer {
     }
 
     /// With nothing pressed and nothing to send: queues the next release of a round, or says when it is due.
-    fn release_again(&mut self, now: HostTime) -> Option<HostTime> {
+    fn release_again(&mut self, now: HostTime, tells_stops: bool) -> Option<HostTime> {
         if !self.told.is_empty() {
             return None;
         }
         if self.again.is_empty() {
             if self.touched.is_empty() {
-                return None;
+                return self.release_later(now);
             }
             let (quiet, _) = AGAIN[self.rounds.min(AGAIN.len() - 1)];
             let due = self.last_edge + quiet;
@@ -238,9 +250,33 @@ impl Pacer {
             self.rounds += 1;
             self.stats.released_again.inc();
             if self.rounds == AGAIN.len() {
+                if !tells_stops {
+                    self.earlier = self.earlier.union(&self.touched);
+                }
                 self.touched = CodeSet::EMPTY;
             }
         }
+        self.release_next(now)
+    }
+
+    /// The same long after, for a machine that stood still all the while.
+    fn release_later(&mut self, now: HostTime) -> Option<HostTime> {
+        let quiet = LATER.get(self.later).filter(|_| !self.earlier.is_empty())?;
+        let due = self.last_edge + *quiet;
+        if now < due {
+            return Some(due);
+        }
+        self.again = self.earlier;
+        self.later += 1;
+        self.stats.released_again.inc();
+        if self.later == LATER.len() {
+            self.earlier = CodeSet::EMPTY;
+        }
+        self.release_next(now)
+    }
+
+    /// Queues the next release of this round, or says when it is due.
+    fn release_next(&mut self, now: HostTime) -> Option<HostTime> {
         let (_, gap) = AGAIN[self.rounds.clamp(1, AGAIN.len()) - 1];
         let due = self.last_edge + gap;
         if now < due {

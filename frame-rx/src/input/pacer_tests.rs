@@ -15,6 +15,7 @@ pub(crate) struct Guest {
     pub wheel: (i64, i64),
     pub log: Vec<String>,
     pub dies_in: Option<u32>,
+    pub tells_stops: bool,
 }
 
 impl Guest {
@@ -28,7 +29,17 @@ impl Guest {
             motion_gap: Duration::from_millis(1),
         };
         let (held, log) = (CodeSet::EMPTY, Vec::new());
-        Guest { caps, takes: true, takes_motion: true, held, sum: (0, 0), wheel: (0, 0), log, dies_in: None }
+        Guest {
+            caps,
+            takes: true,
+            takes_motion: true,
+            held,
+            sum: (0, 0),
+            wheel: (0, 0),
+            log,
+            dies_in: None,
+            tells_stops: true,
+        }
     }
 }
 
@@ -39,6 +50,10 @@ impl Sink for Guest {
 
     fn caps(&self) -> Caps {
         self.caps
+    }
+
+    fn tells_stops(&self) -> bool {
+        self.tells_stops
     }
 
     fn takes_motion(&self) -> bool {
@@ -108,6 +123,57 @@ fn run_out(pacer: &mut Pacer, guest: &mut Guest, mut now: HostTime) -> HostTime 
         }
     }
     panic!("it never comes to an end");
+}
+
+/// SPICE acknowledges what a stopped machine throws away.
+#[test]
+fn a_release_that_was_lost_with_a_stop_of_which_nobody_tells_is_sent_again_for_a_minute() {
+    for (tells_stops, stands_ms, holds) in [(false, 1_500, false), (false, 60_000, false), (true, 1_500, true)] {
+        let (mut pacer, mut guest) = (pacer(), Guest::new());
+        guest.tells_stops = tells_stops;
+        pacer.push(at(0), key(17, true)).unwrap();
+        pacer.run(at(0), &mut guest).unwrap();
+        pacer.push(at(10), key(17, false)).unwrap();
+        let mut now = at(10);
+        loop {
+            let due = pacer.run(now, &mut guest).unwrap();
+            if now < at(stands_ms) {
+                guest.held.insert(Code::new(17).unwrap());
+            }
+            let Some(due) = due else { break };
+            now = due;
+        }
+        assert_eq!(!guest.held.is_empty(), holds, "{tells_stops} {stands_ms}");
+    }
+}
+
+#[test]
+fn a_press_ends_what_is_released_long_after_and_comes_first() {
+    let (mut pacer, mut guest) = (pacer(), Guest::new());
+    guest.tells_stops = false;
+    for number in 16..40 {
+        for is_down in [true, false] {
+            pacer.push(at(0), key(number, is_down)).unwrap();
+        }
+    }
+    let mut now = at(0);
+    while now < at(4_000) {
+        let Some(due) = pacer.run(now, &mut guest).unwrap() else { break };
+        now = due;
+        if pacer.later == 1 {
+            break;
+        }
+    }
+    guest.log.clear();
+    pacer.push(now, key(50, true)).unwrap();
+    pacer.run(now + Duration::from_millis(1), &mut guest).unwrap();
+    assert_eq!(guest.log.last().map(String::as_str), Some("50+"));
+    pacer.push(now, key(50, false)).unwrap();
+    let mark = guest.log.len();
+    pacer.run(now + Duration::from_millis(20), &mut guest).unwrap();
+    assert_eq!(guest.log[mark..], ["50-"], "the others wait for the next quiet");
+    run_out(&mut pacer, &mut guest, now + Duration::from_millis(20));
+    assert!(guest.log[mark..].iter().filter(|l| *l == "20-").count() >= 3, "{:?}", guest.log);
 }
 
 #[test]

@@ -172,6 +172,12 @@ pub trait Sink: Send {
         true
     }
 
+    /// Whether it says so when the machine stands still. Where it does not, a release may be lost without a word, and is
+    /// sent again for longer.
+    fn tells_stops(&self) -> bool {
+        true
+    }
+
     /// Whether the other side has taken in enough of the motion sent so far.
     fn takes_motion(&self) -> bool {
         true

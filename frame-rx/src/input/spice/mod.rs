@@ -287,6 +287,11 @@ impl Sink for SpiceSink {
         }
     }
 
+    /// The server acknowledges what a stopped machine throws away.
+    fn tells_stops(&self) -> bool {
+        false
+    }
+
     fn takes_motion(&self) -> bool {
         self.outstanding < WINDOW
     }

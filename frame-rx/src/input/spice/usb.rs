@@ -100,6 +100,11 @@ impl Sink for SpiceUsbSink {
         Caps { key_gap, ..if lanes.pointer { device } else { inputs } }
     }
 
+    /// What goes to the device is kept for the guest until the machine runs.
+    fn tells_stops(&self) -> bool {
+        self.plug.lanes().keyboard && self.plug.lanes().pointer
+    }
+
     fn takes_motion(&self) -> bool {
         self.plug.lanes().pointer || self.spice.takes_motion()
     }
