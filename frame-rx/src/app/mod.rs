@@ -17,8 +17,8 @@ mod wayland;
 mod wishes;
 
 use crate::feed::{Tell, Told};
-use crate::gpu::GpuError;
 use crate::gpu::present::Screen;
+use crate::gpu::{GpuError, GpuKind};
 use crate::headless::explain_gpu;
 use crate::home::Home;
 use crate::input::capture::Handle;
@@ -55,6 +55,9 @@ pub use paint::Outcome;
 const FIRST_SIZE: Size = Size::new(1280, 720);
 /// Refresh assumed for a screen that does not tell: 60 Hz.
 const USUAL_REFRESH: Duration = Duration::from_nanos(16_666_667);
+/// After another size, a picture that a software GPU hands over in memory is drawn again: KWin 5.27 takes the first one of
+/// each size for one whose rows have no bytes between them. By then it has shown that one.
+const ONCE_MORE: Duration = Duration::from_millis(250);
 /// When to try again to draw into a window that was not ready.
 const NOT_READY: Duration = Duration::from_millis(10);
 
@@ -144,6 +147,8 @@ struct App {
     /// What the guest of the newest session calls its system.
     guest_name: String,
     not_before: HostTime,
+    /// When to draw once more for a compositor that may have shown the last one awry.
+    once_more: Option<HostTime>,
     /// Where the window belongs while it is full screen.
     home: Home,
     monitors: monitors::Looks,
@@ -182,6 +187,7 @@ impl App {
             title: String::new(),
             guest_name: String::new(),
             not_before: HostTime::ZERO,
+            once_more: None,
             home: Home::default(),
             monitors: monitors::Looks::default(),
             desktop: Desktop::default(),
@@ -256,12 +262,16 @@ impl App {
             return Ok([Some(at), self.ends_at].into_iter().flatten().min());
         }
         self.hear_of_frames(now);
+        if self.once_more.take_if(|at| now >= *at).is_some() {
+            self.pace.note(Cause::Window);
+        }
         let Some(painter) = &mut self.painter else { return Ok(self.ends_at) };
         let overlay = painter.overlay.next().filter(|_| !self.pace.is_hidden());
         if overlay.is_some_and(|at| now >= at) {
             self.pace.note(Cause::Window);
         }
-        let mut wake = [self.ends_at, self.announcer.next(), overlay, attend, memory].into_iter().flatten().min();
+        let mut wake =
+            [self.ends_at, self.announcer.next(), overlay, attend, memory, self.once_more].into_iter().flatten().min();
         let mut until = |at: HostTime| wake = Some(wake.map_or(at, |w| w.min(at)));
         match self.pace.plan(now) {
             Plan::Idle => {}
@@ -323,6 +333,8 @@ impl App {
         let size = self.window.as_ref().map_or(size, |window| self.pixels(window, size));
         if let Some(painter) = &mut self.painter {
             painter.resize(size);
+            let is_software = painter.screen.gpu().info().kind == GpuKind::Software;
+            self.once_more = (is_software && self.wayland.is_some()).then(|| clock::now() + ONCE_MORE);
         }
         if self.show.follow_window {
             self.link.wishes.follow_window(size);
