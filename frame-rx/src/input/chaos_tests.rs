@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -228,6 +228,9 @@ struct Program {
 
 struct Rig {
     choice: InputChoice,
+    /// A file beside the socket. When it comes or goes, whoever waits for a way looks for it at once, as when a server is
+    /// started: a SPICE server that was left is else not asked for a second and longer.
+    hint: PathBuf,
     truth: Shared,
     told: String,
 }
@@ -251,7 +254,15 @@ impl Rig {
     }
 
     fn ready(&self, program: &Program) {
-        self.wait("way to the guest", || program.handle.stats().state() == SinkState::Ready);
+        self.wait("way to the guest", || {
+            let is_ready = program.handle.stats().state() == SinkState::Ready;
+            if !is_ready {
+                std::fs::write(&self.hint, "").unwrap();
+                std::fs::remove_file(&self.hint).unwrap();
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            is_ready
+        });
     }
 
     /// Whatever the guest held it holds no more, now and a moment later.
@@ -335,7 +346,7 @@ fn after_each_of_many_rounds_of_chaos_the_guest_holds_nothing_by_any_way() {
                     Way::UsbHid => InputChoice::UsbHid(Endpoint::Unix(path)),
                     Way::Spice => InputChoice::Spice(Endpoint::Unix(path)),
                 };
-                let mut rig = Rig { choice, truth, told: String::new() };
+                let mut rig = Rig { choice, hint: folder.path().join("hint"), truth, told: String::new() };
                 let (start, mut program) = (clock::now(), rig.start());
                 for seed in first..first + rounds {
                     rig.told = format!("{way:?}, RX_HELD_SEED={seed}");
