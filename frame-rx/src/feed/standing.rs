@@ -7,11 +7,10 @@ use shm_proto::kvmfr;
 
 /// What the viewer says, and of a region without any guest's words in it whether it holds something else.
 pub(super) fn while_waiting(region: &Region, state: &kvmfr::State, was_live: bool) -> GuestState {
-    let state = GuestState::of_viewer(state, was_live);
-    match Content::of(region) {
-        Ok(Content::Unknown(_)) if state == GuestState::Untouched => {
+    match GuestState::of_viewer(state, was_live) {
+        GuestState::Untouched if matches!(Content::of(region), Ok(Content::Unknown(_))) => {
             GuestState::OtherContent { carries: "something unknown".into() }
         }
-        _ => state,
+        state => state,
     }
 }

@@ -149,8 +149,8 @@ impl Chaos {
         }
         let keys: Vec<u16> =
             (0..1 + dice.below(6)).map(|_| dice.one(&[16, 17, 30, 31, 42, 54, 56, 0x111, 0x112])).collect();
-        // QEMU sends changes of buttons only, and takes note of those that it throws away while the machine stands still: a
-        // button that was released then is down until it is pressed anew.
+        // A button that is released while the machine stands still was seen to stay down until it is pressed anew; it seems
+        // that QEMU sends changes of buttons only, and takes note of those that it throws away.
         let are_buttons_lost = (way, end) == (Way::SpiceInputs, End::StoppedMachine);
         for key in keys.iter().filter(|key| !are_buttons_lost || **key < 0x100) {
             client.key(*key, true);
@@ -212,7 +212,9 @@ impl Chaos {
         let choice = self.choice(Way::SpiceInputs);
         let settings = InputSettings { choice, ..InputSettings::default() };
         // The one before may come back so soon, to release what it held, that this one is thrown out while it says hello.
-        drop(capture::open(&settings, &Patience::new(SOON, &Stop::new().unwrap())));
+        if let Err(error) = capture::open(&settings, &Patience::new(SOON, &Stop::new().unwrap())) {
+            println!("the other client was thrown out: {error}");
+        }
     }
 
     /// Takes the device's place away from the machine, and gives it another at the same address.
