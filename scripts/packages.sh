@@ -30,6 +30,8 @@ test   | a software GPU, so that pixels are equal everywhere | vulkan-driver lvp
 test   | a private sound server                        | sound-server                | pulseaudio           | pulseaudio            | pulseaudio
 test   | records what the sound server plays           | command parec               | pulseaudio-utils     | pulseaudio-utils      | libpulse
 test   | a display without a screen                    | command Xvfb                | xvfb                 | xorg-x11-server-Xvfb  | xorg-server-xvfb
+test   | a display with monitors that come and go      | library xorg/modules/drivers/dummy_drv.so | xserver-xorg-core xserver-xorg-video-dummy | xorg-x11-server-Xorg xorg-x11-drv-dummy | xorg-server xf86-video-dummy
+test   | unplugs those monitors                        | command xrandr              | x11-xserver-utils    | xrandr                | xorg-xrandr
 test   | keys and mouse for that display               | command xdotool             | xdotool              | xdotool               | xdotool
 test   | pictures of that display                      | command import              | imagemagick          | ImageMagick           | imagemagick
 test   | a window manager for that display             | command openbox             | openbox              | openbox               | openbox

@@ -80,6 +80,9 @@ pub enum Command {
     /// frame-rx-opener.socket of `make install` starts it for each request; without systemd, `--listen` keeps it running.
     /// Who gets which stands in the list: a user, `active` or `always`, and a rule as for `--evdev`, line by line.
     Opener(OpenerArgs),
+    /// Wait for another frame-rx to be killed, and release what it held in the guest
+    #[command(hide = true)]
+    Heir,
     /// List GPUs, monitors, keyboards and mice
     Devices(DevicesArgs),
     /// Say how much shared memory display modes need
@@ -257,8 +260,9 @@ pub struct ShowArgs {
     /// How the picture fills the window [default: fit, which keeps its shape]
     #[arg(long, value_name = "HOW")]
     pub scale: Option<Scale>,
-    /// How pixels between the guest's are made [default: linear, which is exact wherever no scaling is needed]
-    #[arg(long, value_name = "HOW")]
+    /// How it is scaled: nearest (hard), linear (soft), sharp (enlarged along edges) or area (shrunk without flicker) [default:
+    /// linear, to less than half as area; where nothing is scaled, all are exact]
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
     pub filter: Option<Filter>,
     /// Turn the picture clockwise by so many degrees, whatever the guest says [default: auto, as the guest says]
     #[arg(long, value_name = "DEGREES")]

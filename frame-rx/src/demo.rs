@@ -1,9 +1,10 @@
 //! `frame-rx demo`: the receiver with a simulated guest behind it. No VM, no configuration; the guest is a thread that
-//! writes into shared memory of its own, through the very protocol that a real one speaks.
+//! writes into shared memory of its own, through the very protocol that a real one speaks. What it shows is told in the
+//! window, too.
 
 use crate::app::{self, Beside, Loop};
 use crate::cli::{DemoArgs, DemoMotion, DemoPointer};
-use crate::feed::Tell;
+use crate::feed::{Tell, Told};
 use crate::headless::{Headless, Keeping, explain_gpu};
 use crate::link::{self, ScreenEnd};
 use crate::offscreen::Offscreen;
@@ -12,6 +13,7 @@ use crate::slots::Supply;
 use crate::stats::{self, FeedStats, ScreenStats};
 use crate::turn::Turning;
 use core::time::Duration;
+use crossbeam_channel::bounded;
 use rx_host::clock;
 use rx_host::exit::{self, Exit, Explain, Failure};
 use rx_host::report::Figures;
@@ -21,7 +23,7 @@ use shm_proto::Region;
 use shm_proto::guest_sim::pattern::Motion;
 use shm_proto::guest_sim::picture::{PictureConfig, PictureGuest};
 use shm_proto::guest_sim::pointer::PointerMode;
-use shm_proto::guest_sim::tour::Tour;
+use shm_proto::guest_sim::tour::{STOPS, Stop as TourStop, Tour};
 use shm_proto::kvmfr::wire::features;
 use shm_proto::kvmfr::{PictureSpec, ProducerConfig};
 use std::path::{Path, PathBuf};
@@ -42,6 +44,12 @@ const USUAL_RATE_MILLIHERTZ: u32 = 60_000;
 /// When a tour leaves its start: the window is open and the first picture seen by then.
 const TOUR_BEGINS: Duration = Duration::from_secs(2);
 
+/// Remarks on their way to the window: each stands there for seconds.
+const REMARKS: usize = 4;
+
+/// Takes what a tour has to say.
+type Say = Box<dyn Fn(String) + Send>;
+
 /// What the guest's thread counts.
 #[derive(Debug, Default)]
 struct GuestCount {
@@ -54,6 +62,8 @@ struct Simulated {
     config: PictureConfig,
     /// It goes through everything in turn.
     is_tour: bool,
+    /// Who is told where it is, besides stderr.
+    say: Say,
 }
 
 impl Simulated {
@@ -74,7 +84,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     let end = end_of(args, headless);
     end.check_files()?;
     let signals = Signals::install_without_reload()?;
-    let guest = Simulated { config: config_of(args), is_tour: is_tour(args, headless) };
+    let guest = Simulated { config: config_of(args), is_tour: is_tour(args, headless), say: Box::new(|_| {}) };
     let memory = Memory::new(guest.region_bytes())?;
     let count = Arc::<GuestCount>::default();
     let outcome = if headless {
@@ -126,13 +136,21 @@ fn with_window(
     show: Show,
     end: &End,
     signals: &Signals,
-    guest: (Simulated, Memory),
+    (guest, memory): (Simulated, Memory),
     count: &Arc<GuestCount>,
 ) -> anyhow::Result<Outcome> {
     let event_loop = Loop::new()?;
+    let ((remark, remarks), wake) = (bounded(REMARKS), event_loop.teller());
+    let say: Say = Box::new(move |words| {
+        // A window that hears nothing at the moment misses nothing but words.
+        let _ = remark.try_send(words);
+        wake(Told::Condition);
+    });
+    let guest = (Simulated { say, ..guest }, memory);
     let threads = Threads::start(guest, (Supply::Three, event_loop.teller()), signals.stop(), count)?;
     let feed = threads.link.feed.clone();
-    let done = event_loop.run(threads.link, show, end.clone(), Beside::default(), signals.stop());
+    let beside = Beside { remarks: Some(remarks), ..Beside::default() };
+    let done = event_loop.run(threads.link, show, end.clone(), beside, signals.stop());
     signals.stop().request();
     threads.handles.into_iter().for_each(exit::join);
     Ok(Outcome { feed, screen: done?.stats, figures: Vec::new() })
@@ -166,7 +184,7 @@ impl Threads {
 /// The whole life of the guest's thread.
 fn be_the_guest(
     mut memory: Memory,
-    Simulated { config, is_tour }: Simulated,
+    Simulated { config, is_tour, say }: Simulated,
     stop: &Stop,
     count: &GuestCount,
     feed: &FeedStats,
@@ -181,7 +199,10 @@ fn be_the_guest(
         let now = clock::now();
         let toured = tour.as_mut().map_or(Ok(None), |tour| tour.advance(&mut guest, now));
         match toured.and_then(|stop| guest.advance(now).map(|()| stop)) {
-            Ok(Some(stop)) => tracing::info!("tour: {}", stop.name),
+            Ok(Some(stop)) => {
+                tracing::info!("tour: {}", stop.name);
+                say(remark_on(stop));
+            }
             Ok(None) => {}
             Err(error) => return tracing::error!("the simulated guest ended: {error}"),
         }
@@ -194,6 +215,12 @@ fn be_the_guest(
         let due = guest.next_due(clock::now());
         clock::sleep_until(tour.as_ref().map_or(due, |tour| due.min(tour.next_due())));
     }
+}
+
+/// What stands in the window at a stop of the tour.
+fn remark_on(stop: &TourStop) -> String {
+    let number = STOPS.iter().position(|s| s == stop).map_or(0, |i| i + 1);
+    format!("{number} of {}: {}", STOPS.len(), stop.name)
 }
 
 /// The guest's shared memory: a file that is gone when the demo ends.
@@ -320,6 +347,12 @@ mod tests {
         }
         assert!(!is_tour(&args(""), true));
         assert!(is_tour(&args("--tour --mode 640x360"), true));
+    }
+
+    #[test]
+    fn a_stop_of_the_tour_is_told_with_its_number() {
+        assert_eq!(remark_on(&STOPS[0]), "1 of 18: a pointer in colour, with soft edges");
+        assert_eq!(remark_on(STOPS.last().unwrap()), "18 of 18: LGMP 12 with KVMFR 34");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Running without a window: pictures go to the GPU as they come, states to stderr; drawn is only what a screenshot or
 //! the figures need.
 
+use crate::announcer::Announcer;
 use crate::cursor::Pointer;
 use crate::gpu::GpuError;
 use crate::link::ScreenEnd;
@@ -8,7 +9,7 @@ use crate::offscreen::{Offscreen, ScreenshotError, Taken};
 use crate::record::Recorder;
 use crate::recovery::Recovery;
 use crate::settings::End;
-use crate::state::{Announcer, GuestState};
+use crate::state::GuestState;
 use crate::stats::ScreenStats;
 use core::time::Duration;
 use rx_host::clock;
@@ -149,7 +150,7 @@ impl Headless {
             if condition.session > self.session {
                 self.screen.forget_picture();
                 self.session = condition.session;
-                if let Some(guest) = self.link.feed.guest() {
+                if let Some(guest) = self.link.feed.guest().filter(|_| self.announcer.allows(now)) {
                     tracing::info!("{guest}");
                 }
             }
@@ -171,7 +172,7 @@ impl Headless {
                     self.count(taken);
                     self.keep(taken)?;
                 }
-                Err(error @ GpuError::TooLarge { .. }) => self.refuse(error.to_string(), now),
+                Err(error) if error.is_refusal() => self.refuse(error.to_string(), now),
                 Err(error) => return Err(error),
             }
             if self.end.frames.is_some_and(|frames| self.stats.shown.get() >= frames) {

@@ -109,6 +109,11 @@ impl Home {
         }
     }
 
+    /// Whether the window's monitor is gone.
+    pub fn is_away(&self) -> bool {
+        matches!(self.place, Place::Away { .. })
+    }
+
     /// When to look again though nothing happens.
     pub fn next(&self) -> Option<HostTime> {
         self.differs.map(|since| since + SETTLES)

@@ -7,11 +7,12 @@
 //!
 //! The feed's thread follows the guest ([`mod@feed`]); the main thread shows ([`app`] with a window, [`headless`] without).
 //! Between them slots travel by value ([`slots`]), so neither waits for the other. Deciding is pure: [`view`], [`pace`],
-//! [`damage`], [`cursor`], [`text`], [`tone`], [`state`], [`size`]. wgpu is named in [`gpu`] alone, winit in [`app`] alone, the
+//! [`damage`], [`cursor`], [`text`], [`tone`], [`state`], [`announcer`], [`size`]. wgpu is named in [`gpu`] alone, winit in [`app`] alone, the
 //! protocol in [`mod@feed`] alone (and in the demo, which is the other side).
 // Forbidden, but for one file that ARCHITECTURE.md names: app/wayland/foreign.rs.
 #![deny(unsafe_code)]
 
+pub mod announcer;
 pub mod app;
 pub mod arrivals;
 pub mod asks;

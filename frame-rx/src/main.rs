@@ -6,6 +6,7 @@ use frame_rx::app::{Beside, Loop};
 use frame_rx::cli::{Cli, Command, ConfigArgs, ForwardArgs, KeepArgs, OpenerArgs, RunArgs, ShowArgs, SizeArgs};
 use frame_rx::headless::{Headless, Keeping, explain_gpu};
 use frame_rx::input::capture::{self, Handle, InputSettings};
+use frame_rx::input::heir::{self, Heir};
 use frame_rx::input::own::OwnKeys;
 use frame_rx::input::stats::InputStats;
 use frame_rx::input::{opener, uinput};
@@ -53,6 +54,11 @@ fn main() -> ExitCode {
             Command::Input(args) => forward(&args, false),
             Command::InputProxy(args) => forward(&args, true),
             Command::Opener(args) => serve_opener(&args),
+            Command::Heir => {
+                let hint = "frame-rx starts it by itself";
+                heir::inherit(io::stdin().lock()).or_environment("there is nothing to inherit", hint)?;
+                Ok(Exit::Done)
+            }
             Command::Devices(args) => devices::run(&args),
             Command::Size(args) => print_sizes(&args),
             Command::Config(args) => print_config(&args),
@@ -212,7 +218,7 @@ fn with_window(settings: &Settings, memory: Option<Memory>, signals: &Signals) -
     let input = spawn_input(settings, (&link.wishes, settings.show.keys.own()), event_loop.waker(), signals)?;
     let thread = spawn_feed(feed_end)?;
     let (recorder, recording) = begin_recording(&settings.keep)?;
-    let beside = Beside { input: input.as_ref().map(|input| input.handle.clone()), recorder, memory };
+    let beside = Beside { input: input.as_ref().map(|input| input.handle.clone()), recorder, memory, remarks: None };
     let done = event_loop.run(link, settings.show.clone(), settings.end.clone(), beside, signals.stop());
     signals.stop().request();
     exit::join(thread);
@@ -248,14 +254,18 @@ fn spawn_input(
     let Some(input) = settings.input.open()? else { return Ok(None) };
     let input = InputSettings { own, ..input };
     let (tried, hint) = ("cannot start the input", "end other programs: the system allows no more of them");
-    let (capture, connector, handle) = capture::connect(input, signals.stop(), tell).or_environment(tried, hint)?;
+    // Before any device is opened. It is for a death that may never come: the input works without it.
+    let heir = Heir::start(Path::new("/proc/self/exe"), &input).unwrap_or_else(|error| {
+        tracing::debug!("input: nobody would release what is held after a kill: {error}");
+        None
+    });
+    let (mut capture, connector, handle) = capture::connect(input, signals.stop(), tell).or_environment(tried, hint)?;
+    capture.set_heir(heir);
     wishes.watch_input(handle.stats().clone());
     let mut threads = Vec::new();
-    if let Some(watchdog) = capture.watchdog() {
-        let stop = signals.stop().clone();
-        let thread = thread::Builder::new().name("watchdog".into()).spawn(move || watchdog.run(&stop));
-        threads.push(thread.or_environment(tried, hint)?);
-    }
+    let (watchdog, stop) = (capture.watchdog(), signals.stop().clone());
+    let thread = thread::Builder::new().name("watchdog".into()).spawn(move || watchdog.run(&stop));
+    threads.push(thread.or_environment(tried, hint)?);
     let thread = thread::Builder::new().name("connector".into()).spawn(move || connector.run());
     threads.push(thread.or_environment(tried, hint)?);
     let thread = thread::Builder::new().name("input".into()).spawn(move || capture.run());

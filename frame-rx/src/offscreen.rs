@@ -103,7 +103,7 @@ impl Offscreen {
     /// there.
     ///
     /// # Errors
-    /// [`GpuError`]. After [`GpuError::TooLarge`] the next picture may be taken.
+    /// [`GpuError`]. After a [`GpuError::is_refusal`] the next picture may be taken.
     pub fn take(&mut self, outlet: &Outlet<StagingRows>, session: u64) -> Result<Option<Taken>, GpuError> {
         let Some(slot) = outlet.take() else { return Ok(None) };
         if !slot.rows.is_of(&self.gpu) {

@@ -39,6 +39,8 @@ pub const MAGIC: &[u8; 8] = b"RXFRAMES";
 const VERSION: u32 = 1;
 const FRAME_MAGIC: &[u8; 4] = b"RXF1";
 const HEADER_BYTES: usize = 64;
+/// Before the first picture.
+const START_BYTES: u64 = 16;
 /// The largest side that is read back. Source: the largest texture of today's GPUs.
 const MAX_SIDE: u32 = 16384;
 /// The most that is recorded unless something else is said: about eight seconds of 1080p at 60 Hz.
@@ -78,6 +80,8 @@ pub struct Writer {
     is_over: Arc<AtomicBool>,
     recorded: Arc<Recorded>,
     room_bytes: u64,
+    /// Up to the end of the last picture that is whole.
+    whole_bytes: u64,
 }
 
 /// Begins a recording of at most `limit_bytes` in `folder`, which is made if it is not there. A recording that is there
@@ -107,8 +111,9 @@ pub fn begin(folder: &Path, limit_bytes: u64) -> Result<(Recorder, Writer), Fail
     let recorded = Arc::<Recorded>::default();
     let (grabber, unused) = (Grabber::default(), give_back.clone());
     let recorder = Recorder { grabber, full, empty, unused, is_over: is_over.clone(), recorded: recorded.clone() };
-    let room_bytes = limit_bytes.saturating_sub(16);
-    Ok((recorder, Writer { file, path, full: to_write, empty: give_back, is_over, recorded, room_bytes }))
+    let (room_bytes, whole_bytes) = (limit_bytes.saturating_sub(START_BYTES), START_BYTES);
+    let writer = Writer { file, path, full: to_write, empty: give_back, is_over, recorded, room_bytes, whole_bytes };
+    Ok((recorder, writer))
 }
 
 impl Recorder {
@@ -209,10 +214,16 @@ impl Writer {
             match written {
                 Ok(()) if fits => {
                     self.room_bytes -= len;
+                    self.whole_bytes += len;
                     self.recorded.written.inc();
                 }
                 Ok(()) => self.end("the recording is as large as its limit allows"),
-                Err(e) => self.end(&format!("the recording ends: {}: {e}", self.path.display())),
+                Err(e) => {
+                    // Half a picture is none; where even that cannot be taken away, players say so.
+                    let _ = self.file.set_len(self.whole_bytes);
+                    let (path, written) = (self.path.display(), self.recorded.written.get());
+                    self.end(&format!("the recording ends: {path}: {e}; the first {written} pictures are kept"));
+                }
             }
             // There is room for each.
             let _ = self.empty.try_send(record);

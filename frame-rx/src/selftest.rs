@@ -156,7 +156,12 @@ fn replay(folder: &Path, choice: &GpuChoice) -> Result<String, Failure> {
     let file = File::open(&path).or_environment(told(), hint)?;
     let mut player = Player::open(BufReader::new(file)).or_environment(told(), hint)?;
     let (mut count, mut stage): (u64, Option<Stage>) = (0, None);
-    while let Some(frame) = player.next_frame().or_environment(told(), hint)? {
+    let torn = |count: u64, error| {
+        let told = format!("{} is torn behind picture {count}; those before it are exact", path.display());
+        let hint = "record again, and end frame-rx by Ctrl-C or by closing its window, not by a kill";
+        Failure::environment(told, hint).because(error)
+    };
+    while let Some(frame) = player.next_frame().map_err(|error| torn(count, error))? {
         if stage.as_ref().is_none_or(|s| !s.fits(&frame)) {
             // The old one's memory has the same name.
             drop(stage.take());

@@ -1,8 +1,6 @@
 //! How it stands with the guest: one state, one plain sentence for each with the way to mend it. The same sentence stands
 //! in the window and on stderr. Pure.
 
-use core::time::Duration;
-use shm_proto::HostTime;
 use shm_proto::kvmfr;
 
 /// How it stands with the guest.
@@ -202,51 +200,6 @@ impl GuestState {
     }
 }
 
-/// Says which sentences go to stderr: the first at once, later ones when they have stood for a moment, so that a guest
-/// that starts does not scroll the terminal, and none twice in a row.
-#[derive(Debug, Default)]
-pub struct Announcer {
-    told: Option<String>,
-    waiting: Option<(HostTime, String)>,
-}
-
-/// How long a sentence must stand before it is told.
-const STANDS: Duration = Duration::from_millis(400);
-
-impl Announcer {
-    /// Nothing told yet.
-    pub fn new() -> Self {
-        Announcer::default()
-    }
-
-    /// The state changed. A sentence to tell at once, if there is one.
-    pub fn changed(&mut self, now: HostTime, state: &GuestState) -> Option<String> {
-        let sentence = state.sentence();
-        if self.told.is_none() || (state.is_live() && self.told.as_ref() != Some(&sentence)) {
-            self.waiting = None;
-            return Some(self.tell(sentence));
-        }
-        self.waiting = (self.told.as_ref() != Some(&sentence)).then_some((now + STANDS, sentence));
-        None
-    }
-
-    /// When [`Announcer::due`] should be asked.
-    pub fn next(&self) -> Option<HostTime> {
-        self.waiting.as_ref().map(|(at, _)| *at)
-    }
-
-    /// A sentence that has stood long enough.
-    pub fn due(&mut self, now: HostTime) -> Option<String> {
-        let (_, sentence) = self.waiting.take_if(|(at, _)| now >= *at)?;
-        Some(self.tell(sentence))
-    }
-
-    fn tell(&mut self, sentence: String) -> String {
-        self.told = Some(sentence.clone());
-        sentence
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,37 +270,5 @@ mod tests {
         assert!(s.starts_with("the guest speaks LGMP 12 with KVMFR 35, which is not supported: install"), "{s}");
         let s = GuestState::OtherVersion { lgmp: 9, kvmfr: None }.sentence();
         assert!(s.starts_with("the guest speaks LGMP 9, which"), "{s}");
-    }
-
-    #[test]
-    fn a_sentence_is_told_when_it_has_stood_for_a_moment() {
-        let ms = |ms: u64| HostTime::from_ns(ms * 1_000_000);
-        let mut a = Announcer::new();
-        let told = |s: Option<String>, state: &GuestState| assert_eq!(s, Some(state.sentence()));
-        told(a.changed(ms(0), &GuestState::NotRunning), &GuestState::NotRunning);
-        assert_eq!(a.changed(ms(10), &GuestState::Starting), None);
-        assert_eq!(a.changed(ms(20), &GuestState::FirstPicture), None);
-        assert_eq!(a.due(ms(100)), None);
-        told(a.changed(ms(110), &GuestState::Live), &GuestState::Live);
-        assert_eq!((a.due(ms(2000)), a.next()), (None, None));
-        assert_eq!(a.changed(ms(3000), &GuestState::Paused), None);
-        assert_eq!(a.next(), Some(ms(3400)));
-        told(a.due(ms(3400)), &GuestState::Paused);
-        // Back and forth within the moment: nothing to tell.
-        a.changed(ms(4000), &GuestState::Reconnecting);
-        a.changed(ms(4001), &GuestState::Paused);
-        assert_eq!((a.due(ms(9000)), a.next()), (None, None));
-    }
-
-    #[test]
-    fn a_guest_that_flickers_does_not_fill_the_terminal() {
-        let mut a = Announcer::new();
-        let mut lines = 0;
-        for step in 0..100_000u64 {
-            let now = HostTime::from_ns(step * 5_000_000);
-            let state = if step % 2 == 0 { GuestState::Starting } else { GuestState::NotRunning };
-            lines += u32::from(a.changed(now, &state).is_some()) + u32::from(a.due(now).is_some());
-        }
-        assert_eq!(lines, 1);
     }
 }

@@ -285,3 +285,134 @@ fn the_users_turn_looks_like_the_guests() {
         assert!(guests == users, "{by:?}");
     }
 }
+
+/// Keeps a picture for people to look at, if `FRAME_RX_PICTURES` names a folder.
+fn keep(name: &str, size: Size, rgb: &[u8]) {
+    if let Some(dir) = std::env::var_os("FRAME_RX_PICTURES") {
+        let head = format!("P6 {} {} 255\n", size.width, size.height);
+        std::fs::write(std::path::Path::new(&dir).join(format!("{name}.ppm")), [head.as_bytes(), rgb].concat())
+            .unwrap();
+    }
+}
+
+/// Dark letters on a light ground, with thin lines.
+fn page(width: u32, height: u32) -> Image {
+    let words = "The quick brown fox jumps over the lazy dog. 0123456789 {}[]()<>|/\\ iIl1 mM wW ".repeat(9);
+    let ink = frame_rx::text::paint_small(&words, Size::new(width, height), 1).unwrap();
+    Image::make(width, height, |x, y| {
+        let (x, y) = (x as u32, y as u32);
+        let at = ((y * ink.size.width + x) * 4) as usize;
+        let is_ink = x < ink.size.width && ink.rgba.get(at).is_some_and(|level| *level > 128);
+        if is_ink || y % 24 == 23 || x % 90 == 89 { [0.1, 0.1, 0.2] } else { [0.95, 0.95, 0.9] }
+    })
+}
+
+fn checks(width: u32, height: u32) -> Image {
+    Image::make(width, height, |x, y| if (x as u32 + y as u32).is_multiple_of(2) { [1.0; 3] } else { [0.0; 3] })
+}
+
+fn part_of(size: Size, ratio: f64) -> Size {
+    let side = |side: u32| (f64::from(side) * ratio).round() as u32;
+    Size::new(side(size.width), side(size.height))
+}
+
+#[test]
+fn text_and_a_fine_pattern_shrink_to_their_mean_by_area_and_by_sharp() {
+    let _gpu = gpu_lock();
+    let Some(mut bench) = Bench::new() else { return };
+    for (name, image) in [("page", page(480, 270)), ("checks", checks(480, 270))] {
+        bench.show(&image, Rotation::None);
+        keep(name, image.size, &image.bytes());
+        for ratio in [0.9, 0.75, 0.5, 0.33] {
+            let on = part_of(image.size, ratio);
+            let want = mean(&image, on).bytes();
+            for filter in [Filter::Area, Filter::Sharp, Filter::Linear] {
+                let got = bench.shot(on, &look(image.size, on, filter));
+                // Two pixels blended are not the mean of what lies under one; of more, none may be left out.
+                let is_mean = filter != Filter::Linear || ratio < 0.5;
+                assert!(!is_mean || farthest(&got, &want) <= 1, "{name} by {filter:?} at {ratio}");
+            }
+            keep(&format!("{name}-area-{ratio}"), on, &bench.shot(on, &look(image.size, on, Filter::Area)));
+            keep(&format!("{name}-linear-{ratio}"), on, &bench.shot(on, &look(image.size, on, Filter::Linear)));
+        }
+    }
+}
+
+/// A line that moves by one pixel of the guest's is as bright as before, wherever it stands on the screen's pixels.
+#[test]
+fn a_thin_line_that_moves_over_a_shrunk_picture_does_not_flicker() {
+    let _gpu = gpu_lock();
+    let Some(mut bench) = Bench::new() else { return };
+    let size = Size::new(360, 24);
+    for ratio in [0.9, 0.75, 0.5, 0.33] {
+        let on = part_of(size, ratio);
+        let mut light = |filter| -> Vec<u32> {
+            let row = |at: u32, bench: &mut Bench| {
+                let line =
+                    Image::make(size.width, size.height, |x, _| if x as u32 == at { [1.0; 3] } else { [0.0; 3] });
+                bench.show(&line, Rotation::None);
+                let shot = bench.shot(on, &look(size, on, filter));
+                shot[..on.width as usize * 3].iter().map(|c| u32::from(*c)).sum()
+            };
+            (100..112).map(|at| row(at, &mut bench)).collect()
+        };
+        let spread = |light: &[u32]| light.iter().max().unwrap() - light.iter().min().unwrap();
+        let (area, linear) = (light(Filter::Area), light(Filter::Linear));
+        println!("{ratio}: light of a line, area {area:?}, linear {linear:?}");
+        // Each colour of the two pixels that it may lie on is rounded.
+        assert!(spread(&area) <= 6, "{ratio}: {area:?}");
+        assert!(ratio > 0.5 || spread(&linear) <= 6, "{ratio}: {linear:?}");
+    }
+}
+
+/// How far `got` leaves the colours that the four by four nearest pixels of `from` have.
+fn rings(from: &Image, on: Size, got: &[u8]) -> u8 {
+    let step = (f64::from(from.size.width) / f64::from(on.width), f64::from(from.size.height) / f64::from(on.height));
+    let mut most = 0;
+    for (i, pixel) in got.chunks(3).enumerate() {
+        let (x, y) = ((i as u32 % on.width) as f64, (i as u32 / on.width) as f64);
+        let (bx, by) = (((x + 0.5) * step.0 - 0.5).floor() as i64, ((y + 0.5) * step.1 - 0.5).floor() as i64);
+        for (channel, level) in pixel.iter().enumerate() {
+            let near = (-1..=2).flat_map(|dy| (-1..=2).map(move |dx| (dx, dy)));
+            let (low, high) = near.fold((1.0f32, 0.0f32), |(low, high), (dx, dy)| {
+                let level = from.at(bx + dx, by + dy)[channel];
+                (low.min(level), high.max(level))
+            });
+            let (low, high) = ((low * 255.0).round() as u8, (high * 255.0).round() as u8);
+            most = most.max(low.saturating_sub(*level)).max(level.saturating_sub(high));
+        }
+    }
+    most
+}
+
+#[test]
+fn an_enlarged_edge_has_rings_no_stronger_than_the_sharpening_and_none_at_the_pictures_border() {
+    let _gpu = gpu_lock();
+    let Some(mut bench) = Bench::new() else { return };
+    let (inner, pad) = (Size::new(200, 120), 20);
+    let shapes = Image::drawing(inner.width, inner.height);
+    for (name, image) in [("page", page(inner.width, inner.height)), ("drawing", shapes)] {
+        for (tenths, ratio) in [(11, 1.1), (15, 1.5), (20, 2.0), (30, 3.0)] {
+            let on = part_of(image.size, ratio);
+            bench.show(&image, Rotation::None);
+            let got = bench.shot(on, &look(image.size, on, Filter::Sharp));
+            keep(&format!("{name}-sharp-{ratio}"), on, &got);
+            let rings = rings(&image, on, &got);
+            println!("{name} {ratio}: at most {rings} of 255 beyond the pixels around");
+            assert!(rings <= 40, "{name} {ratio}: {rings}");
+            // The same picture with its border's pixels going on.
+            let wide = Size::new(inner.width + 2 * pad, inner.height + 2 * pad);
+            let at = |x: f32, y: f32| image.at(x as i64 - i64::from(pad), y as i64 - i64::from(pad));
+            let wide = Image::make(wide.width, wide.height, at);
+            bench.show(&wide, Rotation::None);
+            let wide_on = part_of(wide.size, ratio);
+            let goes_on = bench.shot(wide_on, &look(wide.size, wide_on, Filter::Sharp));
+            let skip = (pad * tenths / 10) as usize;
+            let rows = goes_on.chunks(wide_on.width as usize * 3).skip(skip).take(on.height as usize);
+            let cut: Vec<u8> = rows.flat_map(|row| &row[skip * 3..][..on.width as usize * 3]).copied().collect();
+            // Where a direction is undecided, a float's last bit decides.
+            let far = got.iter().zip(&cut).filter(|(a, b)| a.abs_diff(**b) > 3).count();
+            assert!(far * 1000 <= got.len(), "{name} {ratio}: {far} of {} differ at the border", got.len());
+        }
+    }
+}

@@ -200,6 +200,19 @@ fn a_compositor_that_answers_presentation_time_is_believed() {
 }
 
 #[test]
+fn a_compositor_that_goes_away_ends_the_program_with_a_sentence() {
+    let Some((_gpu, sway)) = sway::compositor(320, 180) else { return };
+    let guest = GuestThread::start(config(320, 180, Motion::Bar));
+    let mut program = start(&sway, &guest, "");
+    program.says("showing the guest");
+    // It answers nobody any more.
+    let _ = sway.ask(&["exit"]);
+    assert_eq!(program.ends().code(), Some(2), "{}", program.text());
+    let text = program.text();
+    assert!(text.contains("the display went away\nhint: start frame-rx again when the desktop is back"), "{text}");
+}
+
+#[test]
 fn a_monitor_is_found_by_its_name_and_an_unknown_one_is_told() {
     let Some((_gpu, sway)) = sway::compositor(320, 180) else { return };
     let guest = GuestThread::start(config(320, 180, Motion::Still));
@@ -370,6 +383,33 @@ fn a_full_screen_picture_is_exact_whatever_fraction_the_desktop_is_enlarged_by()
         assert_eq!(program.ends().code(), Some(0), "{}", program.text());
         let stats = stats_in(kwin.dir.path());
         assert!(stats["drawings_direct"].as_u64() >= Some(1), "one to one needs no calculation: {stats}");
+    }
+}
+
+/// In a window, too, one pixel is one pixel, wherever the desktop puts it.
+#[test]
+fn a_window_is_exact_on_a_desktop_that_is_enlarged_by_a_fraction() {
+    for scale in [1.25, 1.5] {
+        let Some(kwin) = KWin::start(1000, 600, scale) else { return };
+        let guest = GuestThread::start(config(300, 180, Motion::Still));
+        let mut command = frame_rx(kwin.dir.path(), None);
+        command.env("WAYLAND_DISPLAY", &kwin.display).arg("-f").arg(&guest.path);
+        let flags = "--borderless --window 300x180 --scale 1:1 --input none";
+        let mut program = Program::start(command.args(flags.split(' ')));
+        program.says("showing the guest");
+        let picture = last_picture(&guest);
+        let (columns, rows) = ((1000.0 * scale) as usize, (600.0 * scale) as usize);
+        let found = || {
+            let desk = kwin.pixels(columns, rows).ok()??;
+            let row = |x: usize, y: usize| &desk[(y * columns + x) * 3..][..300 * 3];
+            let is_at =
+                |x: usize, y: usize| picture.chunks(300 * 3).enumerate().all(|(line, want)| row(x, y + line) == want);
+            (0..rows - 180).find_map(|y| (0..columns - 300).find(|x| is_at(*x, y)).map(|x| (x, y)))
+        };
+        let at = until(&format!("the picture at {scale}"), found, || format!("{}\n{}", program.text(), kwin.log()));
+        println!("at {scale} the window stands at {at:?}");
+        program.signal("TERM");
+        assert_eq!(program.ends().code(), Some(0), "{}", program.text());
     }
 }
 

@@ -43,7 +43,8 @@ fn man(mut command: Command) -> Vec<u8> {
         text = text.replace(&format!("{program}\\-{name}(1)"), &format!("{program} {name}"));
     }
     // `run` is what the program does without a command: its flags stand at the front already.
-    for sub in command.get_subcommands().filter(|sub| !["help", "run"].contains(&sub.get_name())) {
+    let told = |sub: &&Command| !sub.is_hide_set() && !["help", "run"].contains(&sub.get_name());
+    for sub in command.get_subcommands().filter(told) {
         text.push_str(&man_section(command.get_name(), sub));
     }
     text.into_bytes()
@@ -74,6 +75,7 @@ mod tests {
                     .about("Finds what is wrong")
                     .arg(Arg::new("deep").long("deep").value_name("N").help("How far to look")),
             )
+            .subcommand(Command::new("inner").hide(true).about("Is started by ourselves"))
     }
 
     #[test]
@@ -101,5 +103,6 @@ mod tests {
             assert!(text.contains(words), "{words:?} is missing in\n{text}");
         }
         assert!(!text.contains("doctor(1)"), "a page that does not exist:\n{text}");
+        assert!(!text.to_lowercase().contains("inner"), "nobody's command:\n{text}");
     }
 }

@@ -13,7 +13,20 @@ use std::os::unix::net::UnixStream;
 ///
 /// Blocks. Real-time safe: one system call and a few readings of the clock, no allocation. Interrupted waits go on, unless the interruption made a descriptor ready.
 pub fn until<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: HostTime) -> [bool; N] {
-    let mut polled = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    wait(fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)), deadline)
+}
+
+/// Waits until `out` can be written to, `other` can be read, or `deadline` has passed. Whether `out` takes something, or tells
+/// with the next write that it never will.
+///
+/// Blocks. Real-time safe, as [`until`].
+pub fn for_room(out: BorrowedFd<'_>, other: BorrowedFd<'_>, deadline: HostTime) -> bool {
+    let polled = [(out, PollFlags::OUT), (other, PollFlags::IN)];
+    let [room, _] = wait(polled.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)), deadline);
+    room
+}
+
+fn wait<const N: usize>(mut polled: [PollFd<'_>; N], deadline: HostTime) -> [bool; N] {
     loop {
         let left = clock::timespec(deadline.since(clock::now()));
         match poll(&mut polled, Some(&left)) {
@@ -89,6 +102,20 @@ mod tests {
         assert_eq!(until([bell.as_fd()], far), [true]);
         bell.clear();
         assert_eq!(until([bell.as_fd()], clock::now()), [false]);
+    }
+
+    #[test]
+    fn a_full_line_is_waited_for_until_somebody_reads_or_something_else_happens() {
+        let (bell, line) = (Bell::new().unwrap(), Bell::new().unwrap());
+        let far = clock::now() + Duration::from_secs(3600);
+        let room = |until| for_room(line.rung.as_fd(), bell.as_fd(), until);
+        assert!(room(far));
+        while (&line.rung).write(&[0; 4096]).is_ok() {}
+        assert!(!room(clock::now()));
+        bell.ring();
+        assert!(!room(far), "something else");
+        while matches!((&line.heard).read(&mut [0; 4096]), Ok(n) if n > 0) {}
+        assert!(room(far));
     }
 
     #[test]

@@ -97,17 +97,19 @@ impl Concealer {
             self.phase = Phase::Returning { filling, at, back: 0 };
         }
         let fade = self.fade();
+        let mut faded = 0;
         for frame in block.chunks_exact_mut(self.channels) {
-            if let Phase::Returning { filling, at, back } = self.phase {
-                let gain = rising(back, fade);
-                for (channel, x) in frame.iter_mut().enumerate() {
-                    *x = *x * gain + self.made_up(filling, at, channel) * (1.0 - gain);
-                }
-                let back = back + 1;
-                self.phase = if back < fade { Phase::Returning { filling, at: at + 1, back } } else { Phase::Real };
+            let Phase::Returning { filling, at, back } = self.phase else { break };
+            let gain = rising(back, fade);
+            for (channel, x) in frame.iter_mut().enumerate() {
+                *x = *x * gain + self.made_up(filling, at, channel) * (1.0 - gain);
             }
+            let back = back + 1;
+            self.phase = if back < fade { Phase::Returning { filling, at: at + 1, back } } else { Phase::Real };
             self.remember(frame);
+            faded += frame.len();
         }
+        self.remember(block.get(faded..).unwrap_or_default());
     }
 
     /// Over how many frames what is real comes back.
@@ -184,10 +186,17 @@ impl Concealer {
         (filling, 0)
     }
 
-    fn remember(&mut self, frame: &[f32]) {
-        let at = (self.written % self.capacity as u64) as usize * self.channels;
-        self.history[at..at + self.channels].copy_from_slice(frame);
-        self.written += 1;
+    /// The newest of what went out, as much as the past holds.
+    fn remember(&mut self, frames: &[f32]) {
+        let count = frames.len() / self.channels;
+        let newest = count.min(self.capacity);
+        self.written += (count - newest) as u64;
+        let new = &frames[(count - newest) * self.channels..count * self.channels];
+        let at = (self.written % self.capacity as u64) as usize;
+        let (before, after) = new.split_at((self.capacity - at).min(newest) * self.channels);
+        self.history[at * self.channels..][..before.len()].copy_from_slice(before);
+        self.history[..after.len()].copy_from_slice(after);
+        self.written += newest as u64;
     }
 
     /// The sample that went out `back` frames before the gap (1 is the last).
@@ -347,6 +356,23 @@ mod tests {
             out.extend(gap.iter().chain(&back));
             let steepest = largest_step(&tone(hz, 0, 4800));
             assert!(largest_step(&out[960..]) < 1.3 * steepest + 1e-3, "{hz} Hz: {} {steepest}", largest_step(&out));
+        }
+    }
+
+    #[test]
+    fn what_is_made_up_does_not_depend_on_the_pieces_that_came() {
+        let sound = tone(220.0, 0, 9_600);
+        let filling = |piece: usize| {
+            let mut c = Concealer::new(2, RATE_HZ);
+            sound.clone().chunks_mut(2 * piece).for_each(|block| c.real(block));
+            let mut gap = vec![9.0; 2 * 960];
+            c.missing(&mut gap);
+            gap
+        };
+        let one_by_one = filling(1);
+        assert!(one_by_one.iter().any(|x| x.abs() > 0.1));
+        for piece in [7, 180, 480, 4_799, 9_600] {
+            assert_eq!(filling(piece), one_by_one, "{piece}");
         }
     }
 

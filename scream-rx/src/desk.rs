@@ -2,7 +2,8 @@
 //! figures. The caller passes the time.
 
 use crate::counters::Counters;
-use crate::intake::State;
+use crate::intake::socket::ListenError;
+use crate::intake::{News, State};
 use crate::origin::Origin;
 use crate::receiver::Lines;
 use crate::settings::End;
@@ -28,6 +29,9 @@ const SOUND_EVERY: Duration = Duration::from_secs(1);
 const NOTHING_EVERY: Duration = Duration::from_secs(2);
 /// What a guest can make us say: so many lines at once, and one in each of these times.
 const LINES: (u32, Duration) = (16, Duration::from_secs(5));
+/// An intake that did not wake up for so long hangs: it looks once in ten seconds whatever the guest does. Shorter than a
+/// watchdog's usual patience by what lies between two beats.
+const INTAKE_HANGS: Duration = Duration::from_secs(15);
 /// What happened so lately happened just now.
 const JUST_NOW: Duration = Duration::from_secs(4);
 
@@ -43,11 +47,14 @@ pub struct Desk {
     /// Since when there is a region without any stream, until that was told.
     nothing_since: Option<HostTime>,
     format: Option<Format>,
-    /// Where datagrams are awaited, if they are.
+    /// Where datagrams are awaited, if they are; and what is missing before any can come, if something is.
     listens: Option<Origin>,
+    missing: Option<String>,
     begun: HostTime,
     /// When something was last told.
     stirred: HostTime,
+    /// How often the intake had woken up, and when that was more than before.
+    woken: (u64, HostTime),
     instance: String,
     /// The last sentence about the guest, and where the sound goes while that is open.
     situation: String,
@@ -72,8 +79,10 @@ impl Desk {
             nothing_since: None,
             format: None,
             listens: None,
+            missing: None,
             begun,
             stirred: begun,
+            woken: (0, begun),
             instance: String::new(),
             situation: "waiting for the guest".into(),
             sink: String::new(),
@@ -102,6 +111,14 @@ impl Desk {
         self.nothing_since = Some(now);
     }
 
+    /// Datagrams will be awaited as soon as what is missing has come.
+    pub fn misses(&mut self, origin: &Origin, missing: &ListenError) {
+        let sentence = say::not_listening(missing);
+        tracing::warn!("{sentence}");
+        self.situation.clone_from(&sentence);
+        (self.listens, self.missing) = (Some(origin.clone()), Some(sentence));
+    }
+
     /// What was counted.
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.lines.counters)
@@ -109,7 +126,7 @@ impl Desk {
 
     /// Another receiver was put together; what was counted and told goes on.
     pub fn reconnect(&mut self, lines: Lines, file: PathBuf) {
-        (self.lines, self.file, self.listens) = (lines, file, None);
+        (self.lines, self.file, self.listens, self.missing) = (lines, file, None, None);
         self.stirred = HostTime::from_ns(u64::MAX);
         (self.told_region, self.region_bytes) = (None, 0);
     }
@@ -173,7 +190,9 @@ impl Desk {
             self.stirred = now;
             self.sink = match &notice {
                 Notice::Open { name, format } => format!("{name}: {format}"),
-                Notice::Paused { reason } | Notice::Absent { reason } => format!("none: {reason}"),
+                Notice::Full { reason } | Notice::Paused { reason } | Notice::Absent { reason } => {
+                    format!("none: {reason}")
+                }
             };
             tell(say::sink(&notice));
         }
@@ -191,7 +210,10 @@ impl Desk {
             );
             // A simulated guest that has not begun is nothing to wait for.
             let awaited = self.region_bytes > 0 || !matches!(state, State::Waiting(_));
-            if let Some(sentence) = say::guest(state, &self.file).filter(|_| awaited) {
+            if let (State::Listening, Some(missing)) = (state, &self.missing) {
+                service.status(missing);
+                self.situation.clone_from(missing);
+            } else if let Some(sentence) = say::guest(state, &self.file).filter(|_| awaited) {
                 service.status(&sentence);
                 self.situation.clone_from(&sentence);
                 if !pause || self.format_of(before) != self.format_of(state) {
@@ -200,11 +222,17 @@ impl Desk {
             }
         }
         while let Ok(news) = self.lines.news.pop() {
+            if let News::Listening(_) = news {
+                (self.missing, self.nothing_since) = (None, Some(now));
+                self.situation = say::news(&news, &self.file);
+                service.status(&self.situation);
+            }
             self.say(say::news(&news, &self.file), now);
         }
         self.say_unsaid(now);
         let waiting = matches!(self.state, State::Waiting(Waiting::NoStream | Waiting::Stale));
-        let listening = self.listens.is_some() && (waiting || matches!(self.state, State::Listening | State::Detached));
+        let hears = self.listens.is_some() && self.missing.is_none();
+        let listening = hears && (waiting || matches!(self.state, State::Listening | State::Detached));
         if (waiting || listening) && self.nothing_since.is_some_and(|since| now.since(since) >= say::STILL_NOTHING) {
             self.nothing_since = None;
             if waiting {
@@ -218,7 +246,18 @@ impl Desk {
         if playing {
             self.status.update(now, || say::status(&self.lines.counters, true));
         }
-        service.beat(now);
+        if self.intake_lives(now) {
+            service.beat(now);
+        }
+    }
+
+    /// Whether the intake wakes up: that the main thread lives says nothing of it.
+    fn intake_lives(&mut self, now: HostTime) -> bool {
+        let wake_ups = self.lines.counters.intake.wake_ups.get();
+        if wake_ups != self.woken.0 {
+            self.woken = (wake_ups, now);
+        }
+        now.since(self.woken.1) < INTAKE_HANGS
     }
 
     fn format_of(&self, state: State) -> Option<Format> {
@@ -270,4 +309,28 @@ pub enum Time {
 fn tell(sentence: String) -> String {
     tracing::info!("{sentence}");
     sentence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::receiver;
+    use clap::Parser;
+    use rx_host::signals::Stop;
+
+    #[test]
+    fn an_intake_that_hangs_is_no_sign_of_life() {
+        let Some(Command::Demo(args)) = Cli::parse_from(["scream-rx", "demo", "-o", "null"]).command else { panic!() };
+        let play = crate::settings::play_from_flags(&args.play).unwrap();
+        let at = |s: u64| HostTime::from_ns(s * 1_000_000_000);
+        let parts = receiver::build(&play, None, false, &Stop::new().unwrap(), at(100));
+        let counters = Arc::clone(&parts.lines.counters);
+        let mut desk = Desk::new(parts.lines, "x".into(), false, at(100));
+        assert!(desk.intake_lives(at(110)), "it has just begun");
+        assert!(!desk.intake_lives(at(116)));
+        counters.intake.wake_ups.inc();
+        assert!(desk.intake_lives(at(117)) && desk.intake_lives(at(127)), "once in ten seconds is enough");
+        assert!(!desk.intake_lives(at(140)));
+    }
 }

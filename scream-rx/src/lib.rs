@@ -29,6 +29,7 @@ pub mod intake;
 pub mod origin;
 pub mod outputs;
 pub mod playout;
+pub mod prepared;
 pub mod receiver;
 pub mod record;
 pub mod reload;

@@ -13,10 +13,11 @@ use scream_rx::cli::{Cli, Command, ConfigArgs, DemoArgs, DoctorArgs, RunArgs, St
 use scream_rx::counters::Counters;
 use scream_rx::demo::{self, Demo, Simulated};
 use scream_rx::desk::{Desk, Time};
-use scream_rx::intake::socket::Socket;
+use scream_rx::intake::socket::{ListenError, Socket};
 use scream_rx::intake::udp::Network;
 use scream_rx::intake::{self, Intake};
 use scream_rx::origin::{Origin, Ways};
+use scream_rx::prepared::{Before, Prepared};
 use scream_rx::receiver::{self, Lines};
 use scream_rx::record::Record;
 use scream_rx::reload::{Reload, Reloaded};
@@ -24,8 +25,8 @@ use scream_rx::settings::{self, Play, Settings};
 use scream_rx::sink::paced::RealTime;
 use scream_rx::sink::{Control, Sink, SinkError, Source};
 use scream_rx::{doctor, outputs, service, status};
-use shm_proto::Access;
 use shm_proto::scream::wire;
+use shm_proto::{Access, HostTime};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -91,13 +92,16 @@ fn run(args: &RunArgs, wants_status: bool) -> anyhow::Result<Exit> {
     let mut service = Service::from_env();
     let socket = status::open(args.instance.as_deref(), status::MAIN)?;
     let mut watch = Watch::new(&settings.origin);
-    watch.refuse_hopeless()?;
+    // A service that is started with the session comes before its sound server, the VM's network, and rights that a login
+    // gives.
+    let patient = service.is_supervised();
+    if !patient {
+        watch.refuse_hopeless()?;
+    }
     let locked = realtime::ask_for_locked_memory();
     tracing::debug!("{locked}");
 
     let started = clock::now();
-    // A service that is started with the session comes before its sound server.
-    let patient = service.is_supervised();
     let prepared = Prepared::new(&settings, patient, None)?;
     let mut record = settings.end.dump_timing.as_deref().map(Record::create).transpose()?;
     let (session, lines) = Session::start(prepared, settings.end.after, stop, Arc::default(), &mut record)?;
@@ -111,7 +115,9 @@ fn run(args: &RunArgs, wants_status: bool) -> anyhow::Result<Exit> {
     watch.follow(&mut desk);
     let mut reload = Reload::new(args, &settings, clock::now());
     while !stop.is_requested() {
-        let rests = if reload.is_pending() { ROUND } else { desk.rests(clock::now()) };
+        let now = clock::now();
+        let left = session.as_ref().map_or(Duration::MAX, |session| session.heed_end(now, stop));
+        let rests = if reload.is_pending() { ROUND } else { desk.rests(now) }.min(left);
         let asks = socket.as_ref().map_or(signals.as_fd(), AsFd::as_fd);
         if watch.wait(rests, stop, [signals.as_fd(), asks]) {
             watch.follow(&mut desk);
@@ -122,29 +128,20 @@ fn run(args: &RunArgs, wants_status: bool) -> anyhow::Result<Exit> {
             socket.answer(|| desk.figures(clock::now(), Time::Real));
         }
         record.iter_mut().for_each(Record::round);
-        match reload.look(clock::now(), signals.take_reload()) {
-            None => {}
-            Some(Reloaded::Broken(words)) => tracing::warn!("{words}"),
-            Some(Reloaded::Later(why)) => {
-                tracing::info!("the settings changed, which counts from the next start: {why}")
+        let reloaded = reload.look(clock::now(), signals.take_reload());
+        if let Some((new, prepared)) = reloaded.and_then(|reloaded| take_over(reloaded, patient, session.as_ref())) {
+            ended = session.take().map_or(Ok(()), Session::end);
+            if ended.is_err() {
+                break;
             }
-            Some(Reloaded::Changed(new)) => match Prepared::new(&new, patient, session.as_ref()) {
-                Err(e) => tracing::warn!("the settings changed and cannot be used; the old ones stay: {e}"),
-                Ok(prepared) => {
-                    tracing::info!("the settings changed: applied");
-                    ended = session.take().map_or(Ok(()), Session::end);
-                    if ended.is_err() {
-                        break;
-                    }
-                    let left = settings.end.after.map(|after| after.saturating_sub(clock::now().since(started)));
-                    let (next, lines) = Session::start(prepared, left, stop, desk.counters(), &mut record)?;
-                    desk.reconnect(lines, new.origin.label());
-                    next.tell_ways(&mut desk);
-                    session = Some(next);
-                    watch = Watch::new(&new.origin);
-                    watch.follow(&mut desk);
-                }
-            },
+            let left = settings.end.after.map(|after| after.saturating_sub(clock::now().since(started)));
+            let (next, lines) = Session::start(prepared, left, stop, desk.counters(), &mut record)?;
+            desk.reconnect(lines, new.origin.label());
+            next.tell_ways(&mut desk);
+            session = Some(next);
+            watch = Watch::new(&new.origin);
+            watch.follow(&mut desk);
+            reload.applied(new);
         }
     }
     service.stopping();
@@ -152,6 +149,28 @@ fn run(args: &RunArgs, wants_status: bool) -> anyhow::Result<Exit> {
     desk.round(clock::now(), &mut service);
     record.into_iter().for_each(Record::finish);
     Ok(desk.finish(played, &settings.end, clock::now(), Time::Real)?)
+}
+
+/// What a changed settings file gave, if it is to be applied, and what is open for it. Anything else is told.
+fn take_over(reloaded: Reloaded, patient: bool, session: Option<&Session>) -> Option<(Settings, Prepared)> {
+    match reloaded {
+        Reloaded::Broken(words) => tracing::warn!("{words}"),
+        Reloaded::Later(why) => tracing::info!("the settings changed, which counts from the next start: {why}"),
+        Reloaded::Changed(new) => match Prepared::new(&new, patient, session.map(Session::holds)) {
+            Ok(prepared) => {
+                tracing::info!("the settings changed: applied");
+                return Some((*new, prepared));
+            }
+            Err(e) => {
+                let hint = e.hint().unwrap_or_default().to_owned();
+                let why = exit::chain_line(&e.into());
+                tracing::warn!(
+                    "the settings changed and cannot be used; the old ones stay: {why} ({hint}; then: kill -HUP)"
+                );
+            }
+        },
+    }
+    None
 }
 
 /// The watch over the memory's file, if there is one.
@@ -190,43 +209,19 @@ impl Watch {
     }
 }
 
-/// What can fail, done before anything that plays is touched: a sink that is open, a socket that listens.
-struct Prepared {
-    play: Play,
-    sink: Box<dyn Sink + Send>,
-    socket: Option<Socket>,
-    origin: Origin,
-}
-
-impl Prepared {
-    /// `before`: the session that this one will replace. Its socket is kept if it is the right one: an address that is
-    /// not a group's can be had only once.
-    fn new(settings: &Settings, patient: bool, before: Option<&Session>) -> Result<Prepared, Failure> {
-        let origin = settings.origin.clone();
-        let kept = before.and_then(|s| s.socket.as_ref()).filter(|s| *s.listen() == origin.listen);
-        let socket = match (origin.ways, kept.and_then(|socket| socket.try_clone().ok())) {
-            (Ways::Memory, _) => None,
-            (Ways::Network | Ways::Auto, Some(kept)) => Some(kept),
-            (Ways::Network | Ways::Auto, None) => Some(Socket::open(&origin.listen).map_err(|e| {
-                let hint = e.hint();
-                Failure::environment(e.to_string(), hint)
-            })?),
-        };
-        let mut play = settings.play.clone();
-        play.output = outputs::settle(play.output, patient)?;
-        let sink = outputs::open(&play, Box::new(RealTime), patient)?;
-        Ok(Prepared { play, sink, socket, origin })
-    }
-}
-
 /// The two threads that play, until the program ends or the settings change.
 struct Session {
     stop: Stop,
     intake: JoinHandle<()>,
     playout: JoinHandle<Result<(), SinkError>>,
     origin: Origin,
+    play: Play,
     /// The same socket that the intake has, for the next session.
     socket: Option<Socket>,
+    /// What is missing before datagrams can come.
+    missing: Option<ListenError>,
+    /// When it ends at the latest, if that is settled.
+    ends: Option<HostTime>,
 }
 
 impl Session {
@@ -237,9 +232,11 @@ impl Session {
         counters: Arc<Counters>,
         record: &mut Option<Record>,
     ) -> Result<(Session, Lines), Failure> {
-        let Prepared { play, sink, socket, origin } = prepared;
+        let Prepared { play, sink, socket, missing, origin } = prepared;
         let stop = Stop::new().or_environment("cannot start another session", "close some programs")?;
-        let parts = receiver::build_counting(&play, after, false, &stop, clock::now(), counters);
+        let now = clock::now();
+        let parts = receiver::build_counting(&play, after, false, &stop, now, counters);
+        let ends = receiver::ends(&play, after, now);
         let (mut intake, mut engine, mut kept) = (parts.intake, parts.engine, None);
         if let Some(socket) = socket {
             kept = socket.try_clone().ok();
@@ -250,14 +247,30 @@ impl Session {
         }
         let playout = spawn_playout(sink, Box::new(engine), parts.control, program)?;
         let intake = spawn_intake(intake, &stop, program)?;
-        Ok((Session { stop, intake, playout, origin, socket: kept }, parts.lines))
+        Ok((Session { stop, intake, playout, origin, play, socket: kept, missing, ends }, parts.lines))
     }
 
     fn tell_ways(&self, desk: &mut Desk) {
-        if self.origin.ways != Ways::Memory {
-            let joined = self.socket.as_ref().map(Socket::joined).unwrap_or_default();
-            desk.listens(&self.origin, joined, clock::now());
+        let joined = self.socket.as_ref().map(Socket::joined).unwrap_or_default();
+        match &self.missing {
+            _ if self.origin.ways == Ways::Memory => {}
+            Some(missing) => desk.misses(&self.origin, missing),
+            None => desk.listens(&self.origin, joined, clock::now()),
         }
+    }
+
+    fn holds(&self) -> Before<'_> {
+        Before { socket: self.socket.as_ref(), play: &self.play }
+    }
+
+    /// Asks for the end of the program when it is time, whether the sink asks for frames or not: where the device rests or
+    /// has gone none are counted. How long that is still to come.
+    fn heed_end(&self, now: HostTime, program: &Stop) -> Duration {
+        let Some(ends) = self.ends else { return Duration::MAX };
+        if now >= ends {
+            program.request();
+        }
+        ends.since(now)
     }
 
     /// Ends both threads; how the sink ended.

@@ -12,13 +12,13 @@ use std::path::Path;
 pub const FILE_FORMAT: SinkFormat = SinkFormat { rate_hz: 48_000, layout: Layout::STEREO };
 
 /// The output that `auto` means on this machine, now: a sound server, else ALSA. `patient`: if there is neither, a server
-/// is waited for.
+/// is waited for. `held`: what this program plays on now; an ALSA device that it holds is there, and would be busy if asked.
 ///
 /// Blocks while the server and ALSA are asked, some seconds at most.
 ///
 /// # Errors
 /// [`Failure`] if there is neither.
-pub fn settle(output: Output, patient: bool) -> Result<Output, Failure> {
+pub fn settle(output: Output, patient: bool, held: Option<&Play>) -> Result<Output, Failure> {
     if output != Output::Auto {
         return Ok(output);
     }
@@ -28,6 +28,12 @@ pub fn settle(output: Output, patient: bool) -> Result<Output, Failure> {
         Ok(_) => return Ok(Output::Pulse),
         Err(reason) => reasons.push(reason),
     }
+    #[cfg(feature = "alsa")]
+    if held.is_some_and(|held| held.output == Output::Alsa) {
+        return Ok(Output::Alsa);
+    }
+    #[cfg(not(feature = "alsa"))]
+    let _ = held;
     #[cfg(feature = "alsa")]
     match crate::sink::device::check(crate::sink::device::Api::Alsa, crate::sink::device::DEFAULT) {
         Ok(_) => return Ok(Output::Alsa),
@@ -106,7 +112,7 @@ fn open_pulse(play: &Play, patient: bool) -> Result<Box<dyn Sink + Send>, Failur
         device: play.device.clone(),
         name: play.name.clone(),
         buffer: play.buffer().whole,
-        rest_after: pulse::REST_AFTER,
+        rest_after: crate::sink::REST_AFTER,
     }))
 }
 
@@ -118,7 +124,7 @@ fn open_device(play: &Play, api: crate::sink::device::Api, patient: bool) -> Res
         device::check(api, &name)
             .map_err(|reason| explain(SinkError::Device { device: format!("{api} {name}"), reason }))?;
     }
-    Ok(Box::new(device::DeviceSink { api, name, piece: play.buffer().piece, patient }))
+    Ok(Box::new(device::DeviceSink { api, name, piece: play.buffer().piece, patient, rest_after: api.rest_after() }))
 }
 
 #[cfg(not(all(feature = "jack", feature = "pipewire")))]

@@ -49,6 +49,23 @@ pub struct Lines {
     pub counters: Arc<Counters>,
 }
 
+/// A device's clock may be as much slower than ours. Unit: one part of so many.
+const SLOWEST: u32 = 1000;
+/// How much later than by the frames it ends by the clock.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Whether what is to be played `after` begins with the first sound: it is kept, and nobody keeps a wait.
+fn counts_from_sound(play: &Play) -> bool {
+    matches!(play.output, Output::Wav | Output::Raw)
+}
+
+/// When a receiver that started at `now` and plays for `after` ends at the latest, whether its sink asks for frames or not:
+/// one that rests or has gone does not. Nothing for one that is endless or waits for the first sound.
+pub fn ends(play: &Play, after: Option<Duration>, now: HostTime) -> Option<HostTime> {
+    let after = after.filter(|_| !counts_from_sound(play))?;
+    Some(now + after + after / SLOWEST + GRACE)
+}
+
 /// Puts a receiver together that plays as `play` says, until `stop`, for `after` at most.
 pub fn build(play: &Play, after: Option<Duration>, from_sound: bool, stop: &Stop, now: HostTime) -> Receiver {
     build_counting(play, after, from_sound, stop, now, Arc::default())
@@ -65,7 +82,7 @@ pub fn build_counting(
 ) -> Receiver {
     let length = match after.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)) {
         None => Length::Endless,
-        Some(ms) if from_sound || matches!(play.output, Output::Wav | Output::Raw) => Length::FromSound(ms),
+        Some(ms) if from_sound || counts_from_sound(play) => Length::FromSound(ms),
         Some(ms) => Length::FromStart(ms),
     };
     let (engine, streams) = playout::engine(now, play.wishes(), length, Arc::clone(&counters));

@@ -1,6 +1,7 @@
 //! `--dump-timing FILE`: takes what the engine tells from its tap, on the main thread, and writes it. The sound never
 //! waits for the disk: what is not taken in time is counted in the file, and a disk that is full ends the record alone.
 
+use crate::sink;
 use crate::timing::{self, Event, Tap, Writer};
 use rtrb::Consumer;
 use rx_host::exit::Failure;
@@ -22,7 +23,7 @@ impl Record {
     /// # Errors
     /// [`Failure`] if it cannot be written.
     pub fn create(path: &Path) -> Result<Record, Failure> {
-        let writer = File::create(path).and_then(|file| Writer::new(BufWriter::new(file))).map_err(|e| {
+        let writer = sink::create(path).and_then(|file| Writer::new(BufWriter::new(file))).map_err(|e| {
             Failure::environment(format!("cannot write {}", path.display()), "choose another file for --dump-timing")
                 .because(e)
         })?;

@@ -18,7 +18,7 @@ const SETTLED_LOOKS: u32 = 1;
 /// What a look at the file gave.
 #[derive(Debug)]
 pub enum Reloaded {
-    /// These settings hold from now on.
+    /// These settings are to hold from now on; say [`Reload::applied`] once they do.
     Changed(Box<Settings>),
     /// The file makes no sense, in one line with a hint; the old settings stay.
     Broken(String),
@@ -100,8 +100,13 @@ impl Reload {
         if old.end.dump_timing.is_some() {
             return Some(Reloaded::Later("a record of times is of one run"));
         }
-        self.present = new.clone();
         Some(Reloaded::Changed(Box::new(new)))
+    }
+
+    /// What [`Reloaded::Changed`] gave holds now. Until that is said, another look that is asked for gives it again: a device
+    /// that was not there may be by then.
+    pub fn applied(&mut self, new: Settings) {
+        self.present = new;
     }
 }
 
@@ -137,8 +142,13 @@ mod tests {
         /// Looks for three seconds; gives all that came of it.
         fn look(&mut self) -> Vec<Reloaded> {
             let look = |second| self.reload.look(at(second), false);
-            let found = (self.second + 1..=self.second + 3).filter_map(look).collect();
+            let found: Vec<Reloaded> = (self.second + 1..=self.second + 3).filter_map(look).collect();
             self.second += 3;
+            for reloaded in &found {
+                if let Reloaded::Changed(new) = reloaded {
+                    self.reload.applied(new.as_ref().clone());
+                }
+            }
             found
         }
 
@@ -186,5 +196,17 @@ mod tests {
         let mut rig = Rig::new("-o null", "");
         fs::write(&rig.path, "name = \"Other\"\n").unwrap();
         assert!(matches!(rig.reload.look(at(0), true), Some(Reloaded::Changed(_))));
+    }
+
+    #[test]
+    fn settings_that_could_not_be_used_are_tried_again_when_that_is_asked_for() {
+        let mut rig = Rig::new("-o null", "");
+        fs::write(&rig.path, "name = \"Other\"\n").unwrap();
+        for _ in 0..2 {
+            assert!(matches!(rig.reload.look(at(0), true), Some(Reloaded::Changed(_))), "nobody said that they hold");
+        }
+        let Some(Reloaded::Changed(new)) = rig.reload.look(at(0), true) else { panic!("the same again") };
+        rig.reload.applied(*new);
+        assert!(rig.reload.look(at(0), true).is_none(), "they hold");
     }
 }

@@ -2,6 +2,7 @@
 //! Words only; nothing is decided or counted here.
 
 use crate::counters::Counters;
+use crate::intake::socket::ListenError;
 use crate::intake::{News, State};
 use crate::origin::Origin;
 use crate::sink::Notice;
@@ -73,6 +74,16 @@ pub fn listening(origin: &Origin, interfaces: &[Ipv4Addr]) -> String {
     }
 }
 
+/// Datagrams cannot be awaited yet.
+pub fn not_listening(missing: &ListenError) -> String {
+    let because = core::error::Error::source(missing).map_or(String::new(), |cause| format!(" ({cause})"));
+    let then = match missing {
+        ListenError::Socket { .. } => "until then shared memory alone is played",
+        _ => "trying again until that is mended",
+    };
+    format!("{missing}{because}: {}; {then}", missing.hint())
+}
+
 /// What is known to keep datagrams from coming. Source: the wire reference, sections 3.2 and 3.3.
 pub fn still_nothing_sent(origin: &Origin) -> String {
     let port = origin.address().port();
@@ -91,6 +102,7 @@ pub fn still_nothing_sent(origin: &Origin) -> String {
 /// What happened once.
 pub fn news(news: &News, file: &Path) -> String {
     match news {
+        News::Listening(address) => format!("listening on {address} now"),
         News::Sender(sender) => format!("the sound comes from {sender}"),
         News::OtherSender(other) => format!(
             "{other} sends too and is left out: give each guest a port of its own (UnicastPort there, -p here) and a \
@@ -127,6 +139,7 @@ pub fn region(file: &Path, bytes: u64) -> String {
 pub fn sink(notice: &Notice) -> String {
     match notice {
         Notice::Open { name, format } => format!("sound goes to {name}: {format}"),
+        Notice::Full { reason } => format!("{reason}; the sound ends here"),
         Notice::Paused { reason } => format!("{reason}; sound goes on as soon as it does"),
         Notice::Absent { reason } => format!("{reason}; trying again until it is back"),
     }

@@ -78,6 +78,7 @@ pub fn figures(counters: &Counters, now: &Now<'_>) -> Figures {
         .count("frames_made_up", p.frames_made_up.get())
         .count("frames_late", p.frames_late.get())
         .count("moves", p.moves.get())
+        .count("trims", p.trims.get())
         .count("starts", p.starts.get())
         .count("sink_frames", s.frames.get())
         .count("sink_underflows", s.underflows.get())

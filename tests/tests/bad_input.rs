@@ -70,6 +70,16 @@ const CASES: &[Case] = &[
         then: Then::Waits,
         says: &["is not scream's", "something unknown, not a picture"],
     },
+    Case {
+        name: "foreign-behind-zeros",
+        make: |path| {
+            let mut bytes = vec![0; 4 << 20];
+            rx_guest::pattern::fill(3, 0, &mut bytes[64..]);
+            fs::write(path, bytes).unwrap();
+        },
+        then: Then::Waits,
+        says: &["nothing is written", "something without a header (sound that is not playing, perhaps), not a picture"],
+    },
 ];
 
 /// What a receiver is called, and how it is told its file.
@@ -260,6 +270,29 @@ fn a_full_disk_is_told_in_plain_words() {
     let done = run("a full disk", &mut command, SOON);
     check_end(&done, &["no space", "disk is full"], "a full disk");
     assert!(done.err.concat().contains("out.png"), "{:?}", done.err);
+}
+
+/// What was recorded before the disk was full is whole, and said.
+#[test]
+fn a_recording_on_a_full_disk_keeps_what_it_has() {
+    let home = place::folder();
+    let (region, full) = (home.path().join("region"), home.path().join("full"));
+    fs::create_dir(&full).unwrap();
+    let _guest = guest::start("picture", &region, &["--mode", "64x48"]);
+    // The folder is there for this one command only.
+    let Some(mut command) = on_a_full_disk(Path::new("sh"), &full) else { return };
+    programs::clean(&mut command, home.path());
+    if !gpu::software(&mut command) {
+        return;
+    }
+    let script =
+        "\"$0\" --headless --frames 9 -f \"$1\" --record \"$2\" && \"$0\" selftest --gpu software --replay \"$2\"";
+    command.args(["-c", script]).arg(programs::release("frame-rx")).arg(&region).arg(full.join("r"));
+    let done = run("a recording on a full disk", &mut command, SOON);
+    let said = done.err.join("\n");
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    assert!(said.contains("No space left") && said.contains("the first 1 pictures are kept"), "{said}");
+    assert!(done.out.iter().any(|line| line.ends_with("frames.rxr: 1 pictures exact")), "{:?}", done.out);
 }
 
 #[test]

@@ -14,6 +14,12 @@ use std::time::{Duration, Instant};
 #[path = "evdev/bed.rs"]
 mod bed;
 
+#[path = "evdev/chords.rs"]
+mod chords;
+
+#[path = "evdev/input_linux.rs"]
+mod input_linux;
+
 #[path = "evdev/mixes.rs"]
 mod mixes;
 

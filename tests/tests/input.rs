@@ -4,6 +4,7 @@
 use frame_rx::input::address::{Endpoint, InputChoice};
 use frame_rx::input::capture::{self, Handle, InputSettings};
 use frame_rx::input::frame::{Edge, Motion, MouseMode, Position, Wheel};
+use frame_rx::input::heir::Heir;
 use frame_rx::input::keymap;
 use frame_rx::input::pacer::Pacer;
 use frame_rx::input::sink::{Caps, Move, News, Sink, SinkError, Step};
@@ -30,6 +31,9 @@ mod usbhid;
 
 #[path = "input/chaos.rs"]
 mod chaos;
+
+#[path = "input/gone.rs"]
+mod gone;
 
 /// A machine with a SPICE server and a monitor, whose guest tells what arrives.
 struct Machine {
@@ -74,7 +78,43 @@ impl Machine {
         };
         until("the sums", SOON, look, || self.vm.console())
     }
+
+    /// The same for what `act` makes the guest hear. Where the guest's kernel lost events before our program there read them
+    /// (of a machine that stood still and then heard all at once), and says so, it is done again.
+    fn heard_whole(&self, mut act: impl FnMut(), is: impl Fn(&[i64], &[i64]) -> bool) -> Vec<i64> {
+        for _ in 0..5 {
+            let before = self.sums();
+            let mark = self.vm.mark();
+            act();
+            let look = || {
+                let sums = self.sums();
+                (is(&before, &sums) || !self.vm.lines_after(mark, "RIG-DROPPED").is_empty()).then_some(())
+            };
+            until("the sums", SOON, look, || self.vm.console());
+            if self.vm.lines_after(mark, "RIG-DROPPED").is_empty() {
+                return self.sums();
+            }
+            println!("the guest's kernel lost events of its own reader: once more");
+            // What is still on its way belongs to this time.
+            let mut seen = self.vm.mark();
+            while until_or_late(QUIET, || (self.vm.mark() != seen).then_some(())).is_some() {
+                seen = self.vm.mark();
+            }
+        }
+        panic!("the guest's kernel lost events of its own reader five times\n{}", self.vm.console());
+    }
+
+    /// What the guest has counted so far.
+    fn sums(&self) -> Vec<i64> {
+        match self.vm.lines_after(0, "RIG-SUM").pop() {
+            Some(line) => line.split_whitespace().skip(1).map(|n| n.parse().unwrap()).collect(),
+            None => vec![0; 10],
+        }
+    }
 }
+
+/// A guest that says nothing for so long has said all.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// A sink with a pacer before it, as the input's thread drives them.
 struct Driver {
@@ -137,7 +177,12 @@ impl Driver {
 
 /// The program's threads that give the guest keyboard and mouse, here; the input's own is called rx-input.
 fn start_input(settings: InputSettings, stop: &Stop) -> (Handle, JoinHandle<()>) {
-    let (capture, connector, handle) = capture::connect(settings, stop, Box::new(|| {})).unwrap();
+    start_input_with(settings, stop, None)
+}
+
+fn start_input_with(settings: InputSettings, stop: &Stop, heir: Option<Heir>) -> (Handle, JoinHandle<()>) {
+    let (mut capture, connector, handle) = capture::connect(settings, stop, Box::new(|| {})).unwrap();
+    capture.set_heir(heir);
     std::thread::spawn(move || connector.run());
     let thread = std::thread::Builder::new().name("rx-input".into()).spawn(move || capture.run());
     (handle, thread.unwrap())

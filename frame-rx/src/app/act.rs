@@ -38,7 +38,7 @@ impl App {
         self.set_title();
     }
 
-    /// Does and says what the input's thread has for the window.
+    /// Does and says what other threads have for the window.
     pub(super) fn hear_of_input(&mut self, event_loop: &ActiveEventLoop) {
         if self.input.is_grabbed() {
             // What is released now is heard elsewhere.
@@ -47,7 +47,8 @@ impl App {
         for action in self.input.asked() {
             self.act(event_loop, action);
         }
-        if let Some(words) = self.input.told() {
+        let remark = self.remarks.as_ref().and_then(|remarks| remarks.try_iter().last());
+        for words in [self.input.told(), remark].into_iter().flatten() {
             self.say(words);
         }
     }

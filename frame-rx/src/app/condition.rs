@@ -17,7 +17,9 @@ impl App {
             if condition.session > self.session
                 && let Some(guest) = self.link.feed.guest()
             {
-                tracing::info!("{guest}");
+                if self.announcer.allows(now) {
+                    tracing::info!("{guest}");
+                }
                 self.guest_name.clone_from(&guest.os);
             }
             self.session = self.session.max(condition.session);

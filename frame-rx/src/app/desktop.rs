@@ -19,6 +19,8 @@ use x11rb::rust_connection::RustConnection;
 pub(super) struct Desktop {
     patience: Patience,
     held: Option<Held>,
+    /// The user knows that there is no way to keep the screen on.
+    is_told: bool,
 }
 
 /// The screen is kept on as long as this lives.
@@ -43,7 +45,7 @@ impl App {
             Awake::Keep => None,
             Awake::KeepUntil(at) => Some(at),
             Awake::Hold => {
-                self.desktop.held = Some(Held::new(self.wayland.as_mut()));
+                self.desktop.held = Some(Held::new(self.wayland.as_mut(), &mut self.desktop.is_told));
                 None
             }
             Awake::Release => {
@@ -59,7 +61,8 @@ impl App {
 }
 
 impl Held {
-    fn new(wayland: Option<&mut Wayland>) -> Held {
+    /// `is_told`: whether the user knows that there is no way; a guest that asks again and again is no news.
+    fn new(wayland: Option<&mut Wayland>, is_told: &mut bool) -> Held {
         let wayland = wayland.is_some_and(|wayland| wayland.keep_awake(true));
         let x11 = std::env::var_os("DISPLAY").filter(|d| !d.is_empty()).and_then(|_| match suspend() {
             Ok(connection) => Some(connection),
@@ -80,6 +83,7 @@ impl Held {
         let ways = [("the X server", x11.is_some()), ("the compositor", wayland), ("the session bus", bus.is_some())];
         let ways: Vec<&str> = ways.into_iter().filter(|(_, works)| *works).map(|(name, _)| name).collect();
         match ways.as_slice() {
+            [] if core::mem::replace(is_told, true) => {}
             [] => tracing::warn!("the guest keeps its screen on, but this desktop offers no way to do so"),
             ways => tracing::debug!("the screensaver stays away, by {}", ways.join(" and ")),
         }

@@ -9,6 +9,7 @@ mod input;
 pub mod monitors;
 mod paint;
 mod present;
+mod randr;
 mod recovery;
 mod session_bus;
 mod shown;
@@ -16,6 +17,7 @@ mod title;
 mod wayland;
 mod wishes;
 
+use crate::announcer::Announcer;
 use crate::feed::{Tell, Told};
 use crate::gpu::present::Screen;
 use crate::gpu::{GpuError, GpuKind};
@@ -30,8 +32,9 @@ use crate::record::Recorder;
 use crate::recovery::Recovery;
 use crate::remember::Memory;
 use crate::settings::{End, Show};
-use crate::state::{Announcer, GuestState};
+use crate::state::GuestState;
 use core::time::Duration;
+use crossbeam_channel::Receiver;
 use desktop::Desktop;
 use input::WindowInput;
 use paint::{Drawn, Painter};
@@ -44,6 +47,7 @@ use std::sync::Arc;
 use wayland::Wayland;
 use winit::application::ApplicationHandler;
 use winit::dpi::PhysicalSize;
+use winit::error::EventLoopError;
 use winit::event::{DeviceEvent, DeviceId, ElementState, KeyEvent, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop};
 use winit::keyboard::PhysicalKey;
@@ -79,6 +83,8 @@ pub struct Beside {
     pub recorder: Option<Recorder>,
     /// Where it is kept how they are shown.
     pub memory: Option<Memory>,
+    /// What somebody else has to say in the window. Whoever sends wakes the loop, too.
+    pub remarks: Option<Receiver<String>>,
 }
 
 impl Loop {
@@ -112,13 +118,17 @@ impl Loop {
     /// [`Failure`] if no window can be opened or drawn.
     pub fn run(self, link: ScreenEnd, show: Show, end: End, beside: Beside, stop: &Stop) -> Result<Outcome, Failure> {
         let mut app = App::new(link, show, end, WindowInput::new(beside.input), stop.clone());
-        (app.recorder, app.memory) = (beside.recorder, beside.memory);
+        (app.recorder, app.memory, app.remarks) = (beside.recorder, beside.memory, beside.remarks);
         let ran = self.0.run_app(&mut app);
         stop.request();
         if let Some(failure) = app.failure.take() {
             return Err(failure);
         }
-        ran.map_err(|e| Failure::environment("the display ended", "start it again in a desktop session").because(e))?;
+        ran.map_err(|error| {
+            let gone = Failure::environment("the display went away", "start frame-rx again when the desktop is back");
+            // A number of the toolkit's own says nothing; what else it has to say may.
+            if matches!(error, EventLoopError::ExitFailure(_)) { gone } else { gone.because(error) }
+        })?;
         app.finish()
     }
 }
@@ -164,6 +174,7 @@ struct App {
     /// Until the window is there.
     recorder: Option<Recorder>,
     memory: Option<Memory>,
+    remarks: Option<Receiver<String>>,
 }
 
 impl App {
@@ -198,6 +209,7 @@ impl App {
             failure: None,
             recorder: None,
             memory: None,
+            remarks: None,
         }
     }
 
@@ -226,6 +238,7 @@ impl App {
         self.input.opened(&window);
         self.wayland = Wayland::open(window.clone(), event_loop.owned_display_handle());
         self.shown = Shown::open(&window);
+        self.monitors.open(&window);
         self.pace.set_draw(self.show.draw);
         self.window = Some(window);
         let mut painter = Painter::new(screen, &self.show, self.recorder.take());

@@ -2,6 +2,7 @@
 //! a window is open, for they come and go.
 
 use super::App;
+use super::randr::Randr;
 use crate::home::{Seen, Step};
 use core::time::Duration;
 use rx_host::clock;
@@ -15,6 +16,8 @@ use winit::window::{Fullscreen, Window, WindowId};
 
 /// Between two looks at the monitors, however much happens.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Between two looks whether a monitor is back, where the toolkit is not told of any.
+const AWAY_LOOK: Duration = Duration::from_secs(1);
 /// The window system wakes a loop that waits for some time when a monitor comes or goes, and not one that waits for ever.
 const FOR_EVER: Duration = Duration::from_secs(3600);
 
@@ -23,6 +26,15 @@ const FOR_EVER: Duration = Duration::from_secs(3600);
 pub(super) struct Looks {
     last: HostTime,
     on: Option<String>,
+    /// Who knows better than the toolkit.
+    randr: Option<Randr>,
+}
+
+impl Looks {
+    /// The window is there.
+    pub(super) fn open(&mut self, window: &Window) {
+        self.randr = Randr::open(window);
+    }
 }
 
 impl App {
@@ -36,7 +48,10 @@ impl App {
             return due;
         }
         self.monitors.last = now;
-        let names: Vec<String> = event_loop.available_monitors().filter_map(|m| m.name()).collect();
+        let names: Vec<String> = match &mut self.monitors.randr {
+            Some(randr) => randr.names().to_vec(),
+            None => event_loop.available_monitors().filter_map(|m| m.name()).collect(),
+        };
         let on = window.current_monitor().and_then(|m| m.name());
         let is_full = window.fullscreen().is_some() || fills_its_monitor(&window);
         let step = self.home.look(Seen { monitors: &names, on: on.as_deref(), is_full }, now);
@@ -54,7 +69,8 @@ impl App {
             }
             Step::Return { monitor } => self.return_to(event_loop, &window, &monitor),
         }
-        self.home.next().unwrap_or(now + FOR_EVER)
+        let away = self.monitors.randr.as_ref().filter(|_| self.home.is_away()).map(|_| now + AWAY_LOOK);
+        [self.home.next(), away].into_iter().flatten().min().unwrap_or(now + FOR_EVER)
     }
 
     fn return_to(&mut self, event_loop: &ActiveEventLoop, window: &Window, monitor: &str) {

@@ -261,7 +261,7 @@ impl Painter {
                     None => Ok(()),
                 }
             }
-            Err(error @ GpuError::TooLarge { .. }) => {
+            Err(error) if error.is_refusal() => {
                 self.refused = Some(error.to_string());
                 link.feed.refused.inc();
                 Ok(())

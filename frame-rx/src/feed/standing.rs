@@ -8,9 +8,11 @@ use shm_proto::kvmfr;
 /// What the viewer says, and of a region without any guest's words in it whether it holds something else.
 pub(super) fn while_waiting(region: &Region, state: &kvmfr::State, was_live: bool) -> GuestState {
     match GuestState::of_viewer(state, was_live) {
-        GuestState::Untouched if matches!(Content::of(region), Ok(Content::Unknown(_))) => {
-            GuestState::OtherContent { carries: "something unknown".into() }
-        }
+        GuestState::Untouched => match Content::of(region) {
+            Ok(Content::Unknown(_)) => GuestState::OtherContent { carries: "something unknown".into() },
+            Ok(content @ Content::WithoutHeader) => GuestState::OtherContent { carries: content.to_string() },
+            _ => GuestState::Untouched,
+        },
         state => state,
     }
 }

@@ -126,12 +126,25 @@ pub enum GpuError {
         /// The most of either.
         limit: u32,
     },
-    /// The GPU or its driver failed: out of memory, reset, unplugged.
+    /// A picture for which this GPU has no memory left.
+    #[error("a picture of {width}x{height} does not fit into this GPU's memory")]
+    NoMemory {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// The GPU or its driver failed: reset, unplugged, out of memory for what is not the guest's.
     #[error("the GPU failed: {0}")]
     Failed(String),
 }
 
 impl GpuError {
+    /// Whether it is this picture that the GPU cannot hold, while all else goes on.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, GpuError::TooLarge { .. } | GpuError::NoMemory { .. })
+    }
+
     /// What the user can do.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -144,7 +157,9 @@ impl GpuError {
                 "use --headless, or install the Vulkan driver of the GPU that has the monitor"
             }
             GpuError::Open { .. } | GpuError::Surface(_) => "try --gpu software, which is slow but always works",
-            GpuError::TooLarge { .. } => "choose a smaller mode in the guest, or another GPU with --gpu",
+            GpuError::TooLarge { .. } | GpuError::NoMemory { .. } => {
+                "choose a smaller mode in the guest, or another GPU with --gpu"
+            }
             GpuError::Failed(_) => "start again; if it happens again, see the kernel log (dmesg) or try --gpu software",
         }
     }

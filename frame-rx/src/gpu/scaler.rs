@@ -28,8 +28,12 @@ impl Method {
     pub(super) fn of(look: &Look, shown: Size) -> Option<Method> {
         let on = look.place.size;
         let grows = on.width >= shown.width && on.height >= shown.height;
+        // Of more than two pixels in a row, blending four leaves some out: thin lines go.
+        let leaves_out = |of: u32, on: u32| u64::from(of) > 2 * u64::from(on);
+        let is_small = leaves_out(shown.width, on.width) || leaves_out(shown.height, on.height);
         match look.filter {
             _ if on == shown || on.is_empty() => None,
+            Filter::Linear if is_small => Some(Method::Mean),
             Filter::Nearest | Filter::Linear => None,
             Filter::Sharp if grows => Some(Method::Sharp),
             Filter::Sharp | Filter::Area => Some(Method::Mean),

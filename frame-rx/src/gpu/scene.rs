@@ -19,7 +19,7 @@ use crate::view::Place;
 pub enum Filter {
     /// The nearest pixel: hard edges.
     Nearest,
-    /// Four pixels blended: soft edges. Where one pixel is one pixel, the same as nearest.
+    /// Four pixels blended: soft edges. Where one pixel is one pixel, the same as nearest; shrunk to less than half, as area.
     #[default]
     Linear,
     /// Enlarged along edges and sharpened, as FSR 1 does; shrunk as with area.

@@ -95,6 +95,7 @@ impl PictureTexture {
         if width > limit || height > limit {
             return Err(GpuError::TooLarge { width, height, limit });
         }
+        let out_of_memory = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {
             label: Some("picture"),
             size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
@@ -110,6 +111,9 @@ impl PictureTexture {
             usage: wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::COPY_SRC | wgpu::TextureUsages::TEXTURE_BINDING,
             view_formats: &[],
         });
+        if pollster::block_on(out_of_memory.pop()).is_some() {
+            return Err(GpuError::NoMemory { width, height });
+        }
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
         Ok(PictureTexture { texture, view, format })
     }
@@ -137,6 +141,8 @@ pub struct Uploader {
     in_flight: Option<InFlight>,
     /// A slot that was refused, still mapped.
     unused: Option<Slot<StagingRows>>,
+    /// For pictures like this there was no memory. Only what changed comes of the next: they stay refused.
+    refused: Option<PictureFormat>,
 }
 
 #[derive(Debug)]
@@ -168,7 +174,7 @@ impl Uploader {
 
     /// Forgets the picture: its session ended.
     pub fn forget_picture(&mut self) {
-        self.picture = None;
+        (self.picture, self.refused) = (None, None);
         self.generation += 1;
     }
 
@@ -183,11 +189,17 @@ impl Uploader {
     /// Does not wait for the GPU. The slot's memory must be of this GPU: see [`StagingRows::is_of`].
     ///
     /// # Errors
-    /// [`GpuError::TooLarge`]; the picture before is kept, and the slot is collected like any other.
+    /// A [`GpuError::is_refusal`]; the picture before is kept, and the slot is collected like any other.
     pub fn begin(&mut self, gpu: &Gpu, mut slot: Slot<StagingRows>) -> Result<(), GpuError> {
         debug_assert!(!self.is_busy(), "one slot at a time");
         if self.picture.as_ref().is_none_or(|p| p.format != slot.format) {
-            match PictureTexture::new(gpu, slot.format) {
+            let (width, height) = (slot.format.stored.width, slot.format.stored.height);
+            let made = match self.refused {
+                Some(format) if format == slot.format => Err(GpuError::NoMemory { width, height }),
+                _ => PictureTexture::new(gpu, slot.format),
+            };
+            self.refused = matches!(made, Err(GpuError::NoMemory { .. })).then_some(slot.format);
+            match made {
                 Ok(picture) => {
                     self.picture = Some(picture);
                     self.generation += 1;

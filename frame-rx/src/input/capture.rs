@@ -22,6 +22,7 @@ use super::address::InputChoice;
 use super::chord::Chord;
 use super::evdev::rule::Rule;
 use super::frame::MouseMode;
+use super::heir::Heir;
 use super::own::OwnKeys;
 use super::pacer::{Overflow, Pacer};
 use super::router::{Act, Router, SourceId};
@@ -52,6 +53,8 @@ pub use self::ways::{hint, look, open, place};
 const EVENTS: usize = 1024;
 /// Longest sleep, and so the longest delay of the end.
 const SLEEP: Duration = Duration::from_millis(100);
+/// The same while motion waits for the guest to take it, and more of it wakes nobody up.
+const DOZE: Duration = Duration::from_millis(4);
 
 /// How input is to be taken and where it goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,6 +110,7 @@ pub struct Capture {
     waits: Waits,
     desk: Desk,
     window: WindowKeys,
+    heir: Option<Heir>,
 }
 
 impl fmt::Debug for Capture {
@@ -142,7 +146,7 @@ pub fn connect(
     let capture = Capture {
         events,
         heard,
-        window: WindowKeys::new(shared.clone()),
+        window: WindowKeys::new(shared.clone(), desk.beat.clone()),
         shared: shared.clone(),
         stats: stats.clone(),
         stop: stop.clone(),
@@ -162,15 +166,21 @@ pub fn connect(
         sinks: 0,
         waits: Waits::new(),
         desk,
+        heir: None,
         settings,
     };
     Ok((capture, connector, Handle { events: sender, bell, shared, stats }))
 }
 
 impl Capture {
-    /// What ends the process should the thread hang with devices in its hands; nothing without devices.
-    pub fn watchdog(&self) -> Option<Watchdog> {
-        self.desk.has_devices().then(|| Watchdog::new(&self.desk.beat))
+    /// What ends the process should the thread hang with devices or an X server's keyboard in its hands.
+    pub fn watchdog(&self) -> Watchdog {
+        Watchdog::new(&self.desk.beat)
+    }
+
+    /// Who releases what the guest holds if this process is killed.
+    pub fn set_heir(&mut self, heir: Option<Heir>) {
+        self.heir = heir;
     }
 
     /// Works until a stop is asked for; then the guest is told to release everything. So it is after a panic.
@@ -199,16 +209,21 @@ impl Capture {
             self.router.tick(now, &mut self.acts);
             let wake = self.serve(now);
             self.publish();
-            self.wait(wake.min(now + SLEEP));
+            let dozes = self.sink.is_some() && self.is_running && self.pacer.holds_motion() && !self.is_rung;
+            if dozes {
+                self.shared.doze();
+            }
+            self.wait(wake.min(now + if dozes { DOZE } else { SLEEP }));
         }
     }
 
     fn hear(&mut self, now: HostTime) {
-        if !core::mem::take(&mut self.is_rung) {
+        let (dozed, is_rung) = (self.shared.wake(), core::mem::take(&mut self.is_rung));
+        if !(dozed || is_rung) {
             return;
         }
         let mut rings = [0; 64];
-        while matches!((&self.heard).read(&mut rings), Ok(n) if n == rings.len()) {}
+        while is_rung && matches!((&self.heard).read(&mut rings), Ok(n) if n == rings.len()) {}
         for _ in 0..EVENTS {
             let Ok(event) = self.events.try_recv() else { break };
             match event {
@@ -316,6 +331,7 @@ impl Capture {
     }
 
     fn run_pacer(&mut self, now: HostTime) -> Result<Option<HostTime>, SinkError> {
+        self.tell_heir();
         match &mut self.sink {
             Some(sink) if self.is_running => {
                 let due = self.pacer.run(now, sink.as_mut());
@@ -373,6 +389,7 @@ impl Capture {
                 self.set_running(sink.is_heard());
                 self.set_sink(Some(sink));
                 self.stats.connections.inc();
+                self.suspect();
                 let way = self.sink.as_ref().map_or("", |sink| sink.way());
                 self.stats.set_way(way);
                 let place = ways::place(&self.settings.choice, way);
@@ -383,6 +400,15 @@ impl Capture {
             }
             Err(SinkError::Stopped) => {}
             Err(error) => self.lose(clock::now(), &error),
+        }
+    }
+
+    /// Who was there before this program may have been killed with keys down.
+    fn suspect(&mut self) {
+        let keeps_held = self.sink.as_ref().is_some_and(|sink| sink.keeps_held());
+        if keeps_held && self.stats.connections.get() == 1 {
+            let usual = CodeSet::usual_keys();
+            self.pacer.suspect(usual.iter().filter(|code| !self.settings.keep.contains(*code)).collect());
         }
     }
 

@@ -76,6 +76,33 @@ impl CodeSet {
     /// The empty set.
     pub const EMPTY: CodeSet = CodeSet([0; CODES as usize / 64]);
 
+    /// The keys of an ordinary keyboard, but for Print Screen and Menu, whose release alone does something in some guests.
+    pub fn usual_keys() -> CodeSet {
+        (1..=83)
+            .chain(86..=88)
+            .chain([96, 97, 98, 100])
+            .chain(102..=111)
+            .chain(113..=115)
+            .filter_map(Code::new)
+            .collect()
+    }
+
+    /// The set as a bit for each code, from the lowest on.
+    pub(super) fn to_bytes(self) -> [u8; CODES as usize / 8] {
+        let mut bytes = [0; CODES as usize / 8];
+        bytes.as_chunks_mut::<8>().0.iter_mut().zip(self.0).for_each(|(bytes, word)| *bytes = word.to_le_bytes());
+        bytes
+    }
+
+    /// The set that has these bits.
+    pub(super) fn from_bytes(bytes: &[u8; CODES as usize / 8]) -> CodeSet {
+        let mut set = CodeSet::EMPTY;
+        set.0.iter_mut().zip(bytes.as_chunks::<8>().0).for_each(|(word, bytes)| *word = u64::from_le_bytes(*bytes));
+        // Zero is no code.
+        set.0[0] &= !1;
+        set
+    }
+
     fn place(code: Code) -> (usize, u64) {
         (usize::from(code.0 / 64), 1 << (code.0 % 64))
     }

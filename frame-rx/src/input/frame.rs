@@ -87,6 +87,11 @@ impl InputFrame {
         InputFrame { at, ..InputFrame::default() }
     }
 
+    /// Whether it tells of nothing but motion or a place.
+    pub fn is_motion(&self) -> bool {
+        self.edge_count == 0 && self.wheel == Wheel::default()
+    }
+
     /// A frame with one edge.
     pub fn edge(at: HostTime, code: Code, is_down: bool) -> InputFrame {
         let mut edges = [None; EDGES];

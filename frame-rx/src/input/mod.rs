@@ -15,6 +15,7 @@ pub mod chord;
 pub mod codes;
 pub mod evdev;
 pub mod frame;
+pub mod heir;
 pub mod keylist;
 pub mod keymap;
 pub mod opener;

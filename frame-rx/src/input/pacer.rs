@@ -4,6 +4,9 @@
 //! The queue keeps the order of motion and edges, so that a click lands where the pointer was. It is bounded: when it is
 //! full everything is dropped, everything that the guest holds is released, and the caller is told.
 
+mod again;
+
+use self::again::{Again, Next};
 use super::Code;
 use super::CodeSet;
 use super::frame::{Edge, Wheel};
@@ -16,14 +19,6 @@ use std::sync::Arc;
 
 /// Steps that may wait. A person who rolls over the keyboard makes tens.
 pub const QUEUE: usize = 1024;
-/// How long nothing is pressed before everything that was touched is released once more, and then a second time; and how
-/// far those releases are apart. The first round is soon and fast, for a PS/2 keyboard that lost a break code. The second
-/// is slow: a USB keyboard of QEMU gives the guest one of its 16 events every 8 to 10 ms, and drops what does not fit.
-const AGAIN: [(Duration, Duration); 2] =
-    [(Duration::from_millis(30), Duration::from_millis(1)), (Duration::from_millis(300), Duration::from_millis(12))];
-/// The same for what a sink cannot say: that the machine stood still, and all of that was lost. Quiet since the round
-/// before. What is pressed ends such a round, which then begins anew.
-const LATER: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(60)];
 /// How long a remainder of a wheel counts.
 const WHEEL_MEMORY: Duration = Duration::from_millis(500);
 /// A wheel turns by this at most in one report. Unit: 1/120 detent.
@@ -71,17 +66,8 @@ pub struct Pacer {
     queue: VecDeque<Item>,
     /// Pressed in the guest, as far as the sink took it.
     told: CodeSet,
-    /// Pressed or released since the last quiet point.
-    touched: CodeSet,
-    /// Still to be released in this round.
-    again: CodeSet,
-    /// Rounds begun since the last press or release.
-    rounds: usize,
-    /// Pressed or released before, to be released once more after a longer quiet.
-    earlier: CodeSet,
-    /// Later rounds begun since the last press or release.
-    later: usize,
-    last_edge: HostTime,
+    /// What is released once more.
+    again: Again,
     last_key: Option<HostTime>,
     last_motion: Option<HostTime>,
     vertical: Remainder,
@@ -97,12 +83,7 @@ impl Pacer {
         Pacer {
             queue: VecDeque::with_capacity(QUEUE + usize::from(super::codes::CODES)),
             told: CodeSet::EMPTY,
-            touched: CodeSet::EMPTY,
-            again: CodeSet::EMPTY,
-            rounds: 0,
-            earlier: CodeSet::EMPTY,
-            later: 0,
-            last_edge: HostTime::ZERO,
+            again: Again::default(),
             last_key: None,
             last_motion: None,
             vertical: Remainder::default(),
@@ -117,6 +98,25 @@ impl Pacer {
         !self.queue.is_empty()
     }
 
+    /// What the guest may hold when everything that waits was sent, or a part of it.
+    pub fn may_hold(&self) -> CodeSet {
+        let presses = self.queue.iter().filter_map(|item| match item.step {
+            Step::Edge(Edge { code, is_down: true }) => Some(code),
+            _ => None,
+        });
+        self.told.union(&presses.collect())
+    }
+
+    /// The guest holds this: somebody who is gone pressed it.
+    pub fn inherit(&mut self, held: CodeSet) {
+        self.told = self.told.union(&held);
+    }
+
+    /// Whether motion waits, so that more of it would only be added to that.
+    pub fn holds_motion(&self) -> bool {
+        matches!(self.queue.back(), Some(Item { step: Step::Move(_), .. }))
+    }
+
     /// Whether the guest holds something, or something waits to be sent.
     pub fn is_busy(&self) -> bool {
         !self.queue.is_empty() || !self.told.is_empty()
@@ -125,7 +125,7 @@ impl Pacer {
     /// Whether the guest holds nothing, and was told so a second time: QEMU's PS/2 mouse keeps what did not fit into its
     /// queue, a release too, until something else comes.
     pub fn has_settled(&self) -> bool {
-        !self.is_busy() && self.again.is_empty() && (self.touched.is_empty() || self.rounds > 0)
+        !self.is_busy() && self.again.has_settled()
     }
 
     /// Takes a step for the guest, which happened at `at`.
@@ -146,12 +146,7 @@ impl Pacer {
             return Err(Overflow);
         }
         if let Step::Edge(edge) = step {
-            // Whatever is pressed now is released by itself, and the rounds begin anew.
-            self.again.remove(edge.code);
-            if self.later > 0 {
-                self.again = CodeSet::EMPTY;
-            }
-            (self.rounds, self.later) = (0, 0);
+            self.again.edge(edge.code);
         }
         self.queue.push_back(Item { at, step, is_again: false });
         Ok(())
@@ -164,11 +159,17 @@ impl Pacer {
         self.release(now, self.told, false);
     }
 
-    /// A sink is there: whatever a dead client left pressed is released before anything is sent.
+    /// A client before this program may have left `codes` pressed: they are released once it has been quiet for a while,
+    /// since a keyboard that is told all of them at once may lose what is typed.
+    pub fn suspect(&mut self, codes: CodeSet) {
+        self.again.suspect(codes);
+    }
+
+    /// A sink is there: what is known of, modifiers and buttons are released before anything is sent.
     pub fn connected(&mut self, now: HostTime) {
         self.queue.clear();
         let all: CodeSet = Code::MODIFIERS.into_iter().chain(Code::BUTTONS).collect();
-        self.release(now, self.told.union(&self.touched).union(&self.earlier).union(&all), true);
+        self.release(now, self.told.union(&self.again.known()).union(&all), true);
     }
 
     /// The sink is gone. What the guest may hold stays known until the next is there.
@@ -189,10 +190,12 @@ impl Pacer {
     /// [`SinkError`] when the sink is gone.
     pub fn run(&mut self, now: HostTime, sink: &mut dyn Sink) -> Result<Option<HostTime>, SinkError> {
         loop {
-            if self.queue.is_empty()
-                && let Some(due) = self.release_again(now, sink.tells_stops())
-            {
-                return Ok(Some(due));
+            if self.queue.is_empty() && self.told.is_empty() {
+                match self.again.next(now, sink.tells_stops(), &self.stats) {
+                    Next::Release(code) => self.release(now, [code].into_iter().collect(), true),
+                    Next::At(due) => return Ok(Some(due)),
+                    Next::Nothing => {}
+                }
             }
             let Some(item) = self.queue.front().copied() else { return Ok(None) };
             let caps = sink.caps();
@@ -230,64 +233,6 @@ impl Pacer {
         for at in self.sent.drain(..) {
             self.stats.added.record_duration(now.since(at));
         }
-    }
-
-    /// With nothing pressed and nothing to send: queues the next release of a round, or says when it is due.
-    fn release_again(&mut self, now: HostTime, tells_stops: bool) -> Option<HostTime> {
-        if !self.told.is_empty() {
-            return None;
-        }
-        if self.again.is_empty() {
-            if self.touched.is_empty() {
-                return self.release_later(now);
-            }
-            let (quiet, _) = AGAIN[self.rounds.min(AGAIN.len() - 1)];
-            let due = self.last_edge + quiet;
-            if now < due {
-                return Some(due);
-            }
-            self.again = self.touched;
-            self.rounds += 1;
-            self.stats.released_again.inc();
-            if self.rounds == AGAIN.len() {
-                if !tells_stops {
-                    self.earlier = self.earlier.union(&self.touched);
-                }
-                self.touched = CodeSet::EMPTY;
-            }
-        }
-        self.release_next(now)
-    }
-
-    /// The same long after, for a machine that stood still all the while.
-    fn release_later(&mut self, now: HostTime) -> Option<HostTime> {
-        let quiet = LATER.get(self.later).filter(|_| !self.earlier.is_empty())?;
-        let due = self.last_edge + *quiet;
-        if now < due {
-            return Some(due);
-        }
-        self.again = self.earlier;
-        self.later += 1;
-        self.stats.released_again.inc();
-        if self.later == LATER.len() {
-            self.earlier = CodeSet::EMPTY;
-        }
-        self.release_next(now)
-    }
-
-    /// Queues the next release of this round, or says when it is due.
-    fn release_next(&mut self, now: HostTime) -> Option<HostTime> {
-        let (_, gap) = AGAIN[self.rounds.clamp(1, AGAIN.len()) - 1];
-        let due = self.last_edge + gap;
-        if now < due {
-            return Some(due);
-        }
-        let first = self.again.in_release_order().next();
-        if let Some(code) = first {
-            self.again.remove(code);
-            self.queue.push_back(Item { at: now, step: Step::Edge(Edge { code, is_down: false }), is_again: true });
-        }
-        None
     }
 
     /// Whether the first of the queue has to wait, and until when (nothing: for the sink).
@@ -334,7 +279,7 @@ impl Pacer {
         }
         match item.step {
             Step::Edge(Edge { code, is_down }) => {
-                self.last_edge = now;
+                self.again.sent(now);
                 if !code.is_button() {
                     self.last_key = Some(now);
                 }
@@ -344,7 +289,7 @@ impl Pacer {
                     self.told.remove(code);
                 }
                 if !item.is_again && sent == Sent::Taken {
-                    self.touched.insert(code);
+                    self.again.touch(code);
                 }
                 if !item.is_again {
                     self.stats.edges.inc();

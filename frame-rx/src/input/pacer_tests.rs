@@ -147,6 +147,33 @@ fn a_release_that_was_lost_with_a_stop_of_which_nobody_tells_is_sent_again_for_a
     }
 }
 
+/// A monitor's client that was killed released nothing.
+#[test]
+fn what_a_client_before_may_have_left_down_is_released_once_when_it_is_quiet() {
+    for (tells_stops, rounds) in [(true, 1), (false, 3)] {
+        let (mut pacer, mut guest) = (pacer(), Guest::new());
+        guest.tells_stops = tells_stops;
+        let codes: CodeSet = [17, 30, 103].into_iter().filter_map(Code::new).collect();
+        guest.held = codes;
+        pacer.suspect(codes);
+        pacer.connected(at(0));
+        pacer.push(at(0), key(17, true)).unwrap();
+        let mut now = at(0);
+        while let Some(due) = pacer.run(now, &mut guest).unwrap() {
+            now = due;
+        }
+        assert_eq!(guest.log.last().map(String::as_str), Some("17+"));
+        assert_eq!(pacer.run(at(20_000), &mut guest).unwrap(), None, "not while something is held");
+        assert!(guest.held.contains(Code::new(17).unwrap()) && guest.held.len() == 3);
+        pacer.push(at(20_000), key(17, false)).unwrap();
+        guest.log.clear();
+        let end = run_out(&mut pacer, &mut guest, at(20_001));
+        assert!(guest.held.is_empty(), "{:?}", guest.log);
+        assert_eq!(guest.log.iter().filter(|l| *l == "103-").count(), rounds);
+        assert_eq!(pacer.run(end + Duration::from_secs(100), &mut guest).unwrap(), None);
+    }
+}
+
 #[test]
 fn a_press_ends_what_is_released_long_after_and_comes_first() {
     let (mut pacer, mut guest) = (pacer(), Guest::new());
@@ -160,7 +187,7 @@ fn a_press_ends_what_is_released_long_after_and_comes_first() {
     while now < at(4_000) {
         let Some(due) = pacer.run(now, &mut guest).unwrap() else { break };
         now = due;
-        if pacer.later == 1 {
+        if pacer.stats.released_again.get() == 3 {
             break;
         }
     }

@@ -265,6 +265,10 @@ impl Sink for QmpSink {
         }
     }
 
+    fn keeps_held(&self) -> bool {
+        true
+    }
+
     fn takes_motion(&self) -> bool {
         self.outstanding < WINDOW
     }

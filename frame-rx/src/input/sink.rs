@@ -178,6 +178,11 @@ pub trait Sink: Send {
         true
     }
 
+    /// Whether what a client held when it was gone may stay pressed in the guest until the next one releases it.
+    fn keeps_held(&self) -> bool {
+        false
+    }
+
     /// Whether the other side has taken in enough of the motion sent so far.
     fn takes_motion(&self) -> bool {
         true

@@ -7,6 +7,7 @@
  *   d3     the same, and the next three tries to open one fail
  *   s      the surface is lost with the next frame
  *   o      the surface is out of date with the next frame
+ *   m      there is no memory for the next image of at least 640 columns
  *
  * Structures and numbers: the Vulkan specification, and the loader's interface to layers (LoaderLayerInterface.md).
  */
@@ -52,7 +53,7 @@ struct DeviceInfo {
 };
 
 enum { INSTANCE_INFO = 47, DEVICE_INFO = 48 };
-enum { INITIALIZATION_FAILED = -3, DEVICE_LOST = -4, SURFACE_LOST = -1000000000, OUT_OF_DATE = -1000001004 };
+enum { OUT_OF_DEVICE_MEMORY = -2, INITIALIZATION_FAILED = -3, DEVICE_LOST = -4, SURFACE_LOST = -1000000000, OUT_OF_DATE = -1000001004 };
 
 static Handle instance;
 static Lookup next_instance, next_device;
@@ -83,7 +84,10 @@ typedef Result (*Submit)(Handle, uint32_t, const void *, uint64_t);
 typedef Result (*Acquire)(Handle, uint64_t, uint64_t, uint64_t, uint64_t, uint32_t *);
 
 /* One driver at a time, so these are the same for every device. */
+typedef Result (*CreateImage)(Handle, const void *, const void *, uint64_t *);
+
 static Submit next_submit;
+static CreateImage next_create_image;
 static Acquire next_acquire;
 
 static Result submit(Handle queue, uint32_t count, const void *submits, uint64_t fence)
@@ -102,6 +106,19 @@ static Result acquire(Handle device, uint64_t chain, uint64_t timeout, uint64_t 
 		return OUT_OF_DATE;
 	}
 	return next_acquire(device, chain, timeout, semaphore, fence, image);
+}
+
+/* VkImageCreateInfo up to what is looked at. */
+struct ImageInfo {
+	struct Base base;
+	uint32_t flags, type, format, width;
+};
+
+static Result create_image(Handle device, const void *info, const void *allocator, uint64_t *out)
+{
+	if (((const struct ImageInfo *)info)->width >= 640 && order("m"))
+		return OUT_OF_DEVICE_MEMORY;
+	return next_create_image(device, info, allocator, out);
 }
 
 static Result create_instance(const struct Base *info, const void *allocator, Handle *out)
@@ -142,6 +159,7 @@ static Result create_device(Handle physical, const struct Base *info, const void
 		result = ((Next)lookup(instance, "vkCreateDevice"))(physical, info, allocator, out);
 		if (result == 0) {
 			next_submit = (Submit)next_device(*out, "vkQueueSubmit");
+			next_create_image = (CreateImage)next_device(*out, "vkCreateImage");
 			next_acquire = (Acquire)next_device(*out, "vkAcquireNextImageKHR");
 			/* The new one may have its queue where the lost one had it. */
 			lost_queue = NULL;
@@ -157,6 +175,8 @@ __attribute__((visibility("default"))) Any vkGetDeviceProcAddr(Handle device, co
 		return (Any)vkGetDeviceProcAddr;
 	if (!strcmp(name, "vkQueueSubmit"))
 		return (Any)submit;
+	if (!strcmp(name, "vkCreateImage"))
+		return (Any)create_image;
 	if (!strcmp(name, "vkAcquireNextImageKHR"))
 		return next_device(device, name) ? (Any)acquire : NULL;
 	return next_device(device, name);

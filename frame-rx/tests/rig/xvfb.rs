@@ -2,14 +2,14 @@
 
 use super::program::{has_software_gpu, until};
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What the window tests need.
 const PROGRAMS: [&str; 5] = ["Xvfb", "xdotool", "import", "openbox", "wmctrl"];
 
-fn is_there(program: &str) -> bool {
+pub fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
@@ -18,8 +18,18 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A display of this size and the lock on the only GPU; nothing, after saying so, where something is missing.
 pub fn display(width: u32, height: u32) -> Option<(MutexGuard<'static, ()>, Xvfb)> {
+    display_of(|_folder| {
+        let mut server = Command::new("Xvfb");
+        let screen = format!("{width}x{height}x24");
+        server.args(["-displayfd", "1", "-screen", "0", &screen, "-nolisten", "tcp", "-noreset"]);
+        server
+    })
+}
+
+/// The same of another server, which is told to write its display's number to its output and may keep files in the folder.
+pub fn display_of(server: impl FnOnce(&Path) -> Command) -> Option<(MutexGuard<'static, ()>, Xvfb)> {
     let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let x = Xvfb::start(width, height)?;
+    let x = Xvfb::start(server)?;
     has_software_gpu(x.dir.path()).then_some((guard, x))
 }
 
@@ -33,24 +43,21 @@ pub struct Xvfb {
 
 impl Xvfb {
     /// Starts a server and waits until it takes clients; nothing, after saying so, where a program is missing.
-    pub fn start(width: u32, height: u32) -> Option<Xvfb> {
+    fn start(server: impl FnOnce(&Path) -> Command) -> Option<Xvfb> {
         if let Some(missing) = PROGRAMS.iter().find(|p| !is_there(p)) {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing} is missing, and CI=true forbids to skip");
             eprintln!("skipped: {missing} is missing");
             return None;
         }
-        let screen = format!("{width}x{height}x24");
-        let mut server = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-screen", "0", &screen, "-nolisten", "tcp", "-noreset"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("Xvfb starts");
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = server(dir.path());
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut server = command.spawn().expect("the server starts");
         let mut number = String::new();
         BufReader::new(server.stdout.take().expect("stdout")).read_line(&mut number).expect("the display's number");
+        assert!(!number.trim().is_empty(), "the server ends at once");
         let display = format!(":{}", number.trim());
-        Some(Xvfb { server, display, dir: tempfile::tempdir().unwrap(), manager: None })
+        Some(Xvfb { server, display, dir, manager: None })
     }
 
     fn tool(&self, program: &str) -> Command {
@@ -59,7 +66,7 @@ impl Xvfb {
         command
     }
 
-    fn output(&self, program: &str, args: &[&str]) -> Option<Vec<u8>> {
+    pub fn output(&self, program: &str, args: &[&str]) -> Option<Vec<u8>> {
         let done = self.tool(program).args(args).output().expect(program);
         done.status.success().then_some(done.stdout)
     }
@@ -68,8 +75,12 @@ impl Xvfb {
         self.output(program, args).map(|out| String::from_utf8_lossy(&out).trim().to_owned())
     }
 
-    /// A window manager, for what only one can do.
+    /// A window manager, for what only one can do; in place of one that was there.
     pub fn manage(&mut self) {
+        if let Some(mut before) = self.manager.take() {
+            let _ = before.kill();
+            let _ = before.wait();
+        }
         let manager = self
             .tool("openbox")
             .env("HOME", self.dir.path())
@@ -100,6 +111,13 @@ impl Xvfb {
         let text = self.text("xdotool", &["getwindowgeometry", "--shell", window])?;
         let number = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)?.parse().ok());
         Some((number("WIDTH=")?, number("HEIGHT=")?))
+    }
+
+    /// Left and top of a window.
+    pub fn position(&self, window: &str) -> Option<(i32, i32)> {
+        let text = self.text("xdotool", &["getwindowgeometry", "--shell", window])?;
+        let number = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)?.parse().ok());
+        Some((number("X=")?, number("Y=")?))
     }
 
     pub fn wait_for_size(&self, window: &str, size: (u32, u32)) {

@@ -8,6 +8,7 @@ use crate::xvfb::Xvfb;
 use shm_proto::guest_sim::pattern::Motion;
 use shm_proto::guest_sim::picture::PictureConfig;
 use shm_proto::guest_sim::pointer::PointerMode;
+use shm_proto::kvmfr::{PictureSpec, PixelType};
 
 fn config(motion: Motion) -> PictureConfig {
     let mut config = PictureConfig::new(320, 180);
@@ -86,4 +87,25 @@ fn a_surface_that_is_lost_or_out_of_date_is_made_again() {
         until("a later picture", || stamp_now().filter(|s| s.frame > begun), || program.text());
     }
     assert_eq!(end(&x, &mut program)["gpus_reopened"], 0, "{}", program.text());
+}
+
+/// The window stays, says so, and shows the next mode for which there is memory.
+#[test]
+fn a_picture_for_which_the_gpu_has_no_memory_is_told_and_the_next_mode_is_shown() {
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
+    let Some(faults) = Faults::build(x.dir.path()) else { return };
+    let guest = GuestThread::start_in(config(Motion::Bar), 16 << 20);
+    let (mut program, window) = start(&x, &guest, &faults, "--window 320x180 --scale 1:1 --stats s.json");
+    let stamp_now = || x.pixels(&window).and_then(|(w, h, rgb)| guest.stamp_of(&rgb, w, h));
+    x.until("a picture", stamp_now);
+    faults.order("m");
+    guest.with(|g| g.set_picture(PictureSpec::new(PixelType::Bgra, 640, 360), Motion::Bar));
+    program.says("a picture of 640x360 does not fit into this GPU's memory: choose a smaller mode");
+    let is_told = || x.title(&window).contains("no-room").then_some(());
+    until("the title", is_told, || format!("{}\n{}", x.title(&window), program.text()));
+    let begun = guest.with(|g| g.frames_begun());
+    guest.with(|g| g.set_picture(PictureSpec::new(PixelType::Bgra, 320, 180), Motion::Bar));
+    until("the next mode", || stamp_now().filter(|s| s.frame > begun), || program.text());
+    let stats = end(&x, &mut program);
+    assert_eq!(stats["gpus_reopened"], 0, "{stats}");
 }

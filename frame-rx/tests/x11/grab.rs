@@ -165,21 +165,57 @@ fn a_window_that_loses_the_focus_while_it_has_the_keyboard_alone_gives_it_back()
     desk.managers();
 }
 
-/// Stops the window's thread, and it alone, for as long as `act` takes: so it stands behind an X server or a GPU that hangs.
-/// Nothing, after saying so, where a process may not stop its children's threads.
-fn with_a_window_that_hangs<T>(program: &Program, act: impl FnOnce() -> T) -> Option<T> {
-    // The thread has the process's number, and belongs to a child of this one.
-    let window = Pid::from_raw(i32::try_from(program.id()).unwrap());
-    if let Err(error) = ptrace::seize(window, ptrace::Options::empty()) {
+/// Stops a thread of a child of this process, and it alone. Nothing, after saying so, where that is not allowed.
+fn stop_thread(thread: Pid) -> Option<()> {
+    if let Err(error) = ptrace::seize(thread, ptrace::Options::empty()) {
         eprintln!("skipped: a thread cannot be stopped alone here: {error}");
         return None;
     }
-    ptrace::interrupt(window).unwrap();
-    let stopped = waitpid(window, Some(WaitPidFlag::__WALL)).unwrap();
+    ptrace::interrupt(thread).unwrap();
+    let stopped = waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
     assert!(matches!(stopped, WaitStatus::PtraceEvent(..)), "{stopped:?}");
+    Some(())
+}
+
+/// Stops the window's thread for as long as `act` takes: so it stands behind an X server or a GPU that hangs.
+fn with_a_window_that_hangs<T>(program: &Program, act: impl FnOnce() -> T) -> Option<T> {
+    // The thread has the process's number.
+    let window = Pid::from_raw(i32::try_from(program.id()).unwrap());
+    stop_thread(window)?;
     let result = act();
     ptrace::detach(window, None).unwrap();
     Some(result)
+}
+
+/// The thread of this name.
+fn thread_named(program: &Program, name: &str) -> Pid {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", program.id())).unwrap();
+    let is_named = |path: &PathBuf| std::fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name);
+    let path = tasks.flatten().map(|entry| entry.path()).find(is_named).expect("the thread");
+    Pid::from_raw(path.file_name().unwrap().to_string_lossy().parse().unwrap())
+}
+
+/// Nobody looks for the chord then, and the X server gives the keyboard to nobody else.
+#[test]
+fn an_input_that_hangs_with_the_keyboard_is_ended_and_the_window_manager_has_its_keys() {
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
+    let desk = Desk::new(x);
+    let (mut program, _) = desk.start();
+    desk.give(&program);
+    desk.guests(&program);
+    let input = thread_named(&program, "input");
+    let begun = Instant::now();
+    if stop_thread(input).is_none() {
+        return;
+    }
+    // The thread is this one's to bury, or its process would not end.
+    let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
+    let ask = || Some(waitpid(input, Some(flags)).unwrap()).filter(|status| *status != WaitStatus::StillAlive);
+    let end = until("the end of what hangs", ask, || program.text());
+    println!("the input hung: {end:?} after {:?}", begun.elapsed());
+    assert_eq!(program.ends().code(), None, "{}", program.text());
+    assert!(program.text().contains("the input hangs"), "{}", program.text());
+    desk.managers();
 }
 
 #[test]

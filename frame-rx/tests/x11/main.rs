@@ -14,6 +14,7 @@ mod hostile;
 mod keys;
 #[path = "../rig/monitor.rs"]
 mod monitor;
+mod monitors;
 #[path = "../rig/png.rs"]
 mod png;
 #[path = "../rig/program.rs"]
@@ -21,5 +22,7 @@ mod program;
 #[path = "../rig/unhindered.rs"]
 mod unhindered;
 mod window;
+#[path = "../rig/xorg.rs"]
+mod xorg;
 #[path = "../rig/xvfb.rs"]
 mod xvfb;

@@ -441,6 +441,31 @@ fn the_demo_opens_a_window_and_ends_with_a_summary() {
     assert!(x.dir.path().join("a.png").is_file());
 }
 
+/// Each stop of the tour stands in the window for a while, in letters in the upper left corner.
+#[test]
+fn the_demo_says_in_its_window_what_it_shows() {
+    let Some((_gpu, x)) = crate::xvfb::display(1280, 720) else { return };
+    let mut command = frame_rx(x.dir.path(), Some(&x.display));
+    // The guest's own digits are larger than letters, and white; letters are not quite.
+    let mut program = Program::start(command.args("-vv demo --window 1280x720".split(' ')));
+    let window = x.window();
+    let ink = || {
+        let (_, _, rgb) = x.pixels(&window)?;
+        Some(
+            rgb.chunks(1280 * 3).take(40).flat_map(|row| row[..500 * 3].chunks(3)).filter(|p| **p == [0xF2; 3]).count(),
+        )
+    };
+    for stop in
+        ["1 of 18: a pointer in colour, with soft edges", "2 of 18: a pointer of one bit that inverts what is below"]
+    {
+        program.says(stop);
+        x.until("letters in the window", || ink().filter(|dots| *dots > 100));
+    }
+    x.keep(&window, "demo-tour");
+    program.signal("TERM");
+    assert_eq!(program.ends().code(), Some(0), "{}", program.text());
+}
+
 #[test]
 fn a_display_that_cannot_be_reached_is_told() {
     let dir = tempfile::tempdir().unwrap();

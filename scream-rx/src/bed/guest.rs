@@ -26,6 +26,9 @@ pub enum Lateness {
     OneStorm(f64),
 }
 
+/// No quartz is further off, however long it ages.
+const RAMP_MOST_PPM: f64 = 500.0;
+
 /// How the guest's clock errs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Drift {
@@ -33,7 +36,7 @@ pub struct Drift {
     pub ppm: f64,
     /// So much more from this second on.
     pub step: Option<(f64, f64)>,
-    /// So much more each hour. Unit: parts per million.
+    /// So much more each hour, up to 500, then so much less down to -500, and so on. Unit: parts per million.
     pub ramp_ppm_per_h: f64,
     /// Random walk. Unit: parts per million per square root of a second.
     pub walk_ppm: f64,
@@ -228,7 +231,12 @@ impl Guest {
     pub fn rate(&self) -> f64 {
         let d = self.model.drift;
         let step = d.step.filter(|(_, at_s)| self.tick_at_s >= *at_s).map_or(0.0, |(ppm, _)| ppm);
-        1.0 + (d.ppm + step + d.ramp_ppm_per_h * self.tick_at_s / 3600.0 + self.walk_ppm) * 1e-6
+        let ramp = match (d.ramp_ppm_per_h * self.tick_at_s / 3600.0) % (4.0 * RAMP_MOST_PPM) {
+            up if up < RAMP_MOST_PPM => up,
+            down if down < 3.0 * RAMP_MOST_PPM => 2.0 * RAMP_MOST_PPM - down,
+            up => up - 4.0 * RAMP_MOST_PPM,
+        };
+        1.0 + (d.ppm + step + ramp + self.walk_ppm) * 1e-6
     }
 
     /// When the guest really played this frame of its present stream. Only for the last second or so. Unit: seconds.

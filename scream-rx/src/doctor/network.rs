@@ -9,7 +9,7 @@ use rx_host::{clock, wait};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsFd;
 
 /// How long is listened. The rarest stream has 83 datagrams a second.
@@ -54,6 +54,11 @@ pub fn check(listen: &Listen) -> Finding {
 }
 
 fn hear(listen: &Listen) -> Result<Heard, ListenError> {
+    // The last of several sockets that share a port gets what is sent to this host alone: a receiver that listens there would
+    // go without for as long as we look. A group's own address is no such place.
+    if listen.group.is_some() && !listen.local.ip().is_multicast() {
+        UdpSocket::bind(listen.local).map_err(|source| ListenError::Bind { local: listen.local, source })?;
+    }
     let mut socket = Socket::open(listen)?;
     let mut heard = Heard::default();
     let before = cards();

@@ -162,12 +162,14 @@ impl Transport for Intake {
         match self.network.as_ref().and_then(Network::wakes) {
             Some(socket) => {
                 let _ = clock::sleep_until((now + BURST).min(until));
-                wait::until([stop.as_fd(), bell.as_fd(), socket], until);
-                bell.clear();
+                if wait::until([stop.as_fd(), bell.as_fd(), socket], until)[1] {
+                    bell.clear();
+                }
             }
             None if until.since(now) > SHORT => {
-                wait::until([stop.as_fd(), bell.as_fd()], until);
-                bell.clear();
+                if wait::until([stop.as_fd(), bell.as_fd()], until)[1] {
+                    bell.clear();
+                }
             }
             None => {
                 let _ = clock::sleep_until(until);

@@ -1,5 +1,6 @@
 //! Which way the sound is taken from, when two are open: the one that speaks. A guest never uses both at once, so
-//! whoever spoke first is kept until it has been silent for a while and the other one speaks. Pure.
+//! whoever spoke first is kept until it has been silent for a while and the other one speaks. A guest that has used the memory
+//! is the one that this receiver is for: where it speaks again there, whoever was sending meanwhile is another. Pure.
 
 use core::time::Duration;
 use shm_proto::HostTime;
@@ -22,6 +23,8 @@ pub enum Way {
 #[derive(Debug)]
 pub struct Choice {
     present: Option<Way>,
+    /// Whether the memory was the way before.
+    left_memory: bool,
     memory: Option<HostTime>,
     network: Option<HostTime>,
 }
@@ -29,7 +32,7 @@ pub struct Choice {
 impl Choice {
     /// No way yet, or the only one there is.
     pub fn new(only: Option<Way>) -> Choice {
-        Choice { present: only, memory: None, network: None }
+        Choice { present: only, left_memory: false, memory: None, network: None }
     }
 
     /// The way that is taken.
@@ -57,9 +60,10 @@ impl Choice {
             None if memory < SPEAKS_FOR => Way::Memory,
             None if network < SPEAKS_FOR => Way::Network,
             Some(Way::Memory) if memory > LEFT_AFTER && network < SPEAKS_FOR => Way::Network,
-            Some(Way::Network) if network > LEFT_AFTER && memory < SPEAKS_FOR => Way::Memory,
+            Some(Way::Network) if (network > LEFT_AFTER || self.left_memory) && memory < SPEAKS_FOR => Way::Memory,
             _ => return None,
         };
+        self.left_memory = self.present == Some(Way::Memory);
         self.present = Some(to);
         Some(to)
     }
@@ -91,6 +95,23 @@ mod tests {
         assert_eq!(choice.decide(at(60_000)), None, "silence alone changes nothing");
         choice.heard(Way::Network, at(60_000));
         assert_eq!(choice.decide(at(60_000)), Some(Way::Network), "and back again");
+    }
+
+    #[test]
+    fn a_stranger_who_was_heard_in_a_pause_gives_way_when_the_memory_speaks_again() {
+        let mut choice = Choice::new(None);
+        choice.heard(Way::Memory, at(0));
+        assert_eq!(choice.decide(at(0)), Some(Way::Memory));
+        choice.heard(Way::Network, at(2_000));
+        assert_eq!(choice.decide(at(2_000)), Some(Way::Network));
+        for ms in (2_000..3_000).step_by(20) {
+            choice.heard(Way::Network, at(ms));
+            assert_eq!(choice.decide(at(ms)), None);
+        }
+        choice.heard(Way::Memory, at(3_000));
+        assert_eq!(choice.decide(at(3_000)), Some(Way::Memory));
+        choice.heard(Way::Network, at(3_010));
+        assert_eq!(choice.decide(at(3_010)), None);
     }
 
     #[test]

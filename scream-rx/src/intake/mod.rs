@@ -78,6 +78,8 @@ pub enum State {
 /// What happened once and is worth a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
+    /// What was missing to listen there has come.
+    Listening(SocketAddrV4),
     /// The datagrams of this sender are played.
     Sender(SocketAddrV4),
     /// This one sends too, and is not played.

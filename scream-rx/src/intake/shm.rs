@@ -5,14 +5,19 @@ use super::{Look, Rhythm, State};
 use crate::counters::IntakeCounters;
 use core::time::Duration;
 use rtrb::Consumer;
+use rx_host::report::Allowance;
 use shm_proto::scream::{CHUNK_TIME, Layout, MAX_CHUNK_BYTES, Poll, Reader, Waiting, reader};
 use shm_proto::{HostTime, Region};
 
-/// Chunks taken at one look; the rest a moment later.
+/// Chunks taken at one look, and the pause after so many: no guest has written more, so it lies, and is not worth a processor.
 const MAX_CHUNKS: usize = 64;
+/// Streams that begin and headers that are being written are looked at again soon, so many at once and one more in each such
+/// time; a guest whose header changes all the time waits a little.
+const SOON: (u32, Duration) = (200, Duration::from_micros(2_500));
+const LATER: Duration = Duration::from_millis(2);
 /// Between two looks for a stream, at first and later.
 const SEARCH_EVERY: Duration = Duration::from_millis(20);
-const SEARCH_FOR: Duration = Duration::from_secs(5);
+const SEARCH_FOR: Duration = Duration::from_secs(12);
 const IDLE_EVERY: Duration = Duration::from_millis(135);
 /// Without a region there is nothing to look at: whoever brings one rings.
 const DETACHED_EVERY: Duration = Duration::from_secs(10);
@@ -29,6 +34,7 @@ pub struct Memory {
     live: Option<Live>,
     searching_since: HostTime,
     waiting: Waiting,
+    soon: Allowance,
     pcm: Box<[u8]>,
 }
 
@@ -49,6 +55,7 @@ impl Memory {
             live: None,
             searching_since: now,
             waiting: Waiting::NoStream,
+            soon: Allowance::new(SOON.0, SOON.1),
             pcm: vec![0; MAX_CHUNK_BYTES].into(),
         }
     }
@@ -92,7 +99,12 @@ impl Memory {
                 return Look { next: now + DETACHED_EVERY, spoke };
             };
             match reader.poll(now, &mut self.pcm) {
-                Ok(Poll::Started(layout)) => self.start(layout, now, out.as_deref_mut()),
+                Ok(Poll::Started(layout)) => {
+                    self.start(layout, now, out.as_deref_mut());
+                    if !self.soon.take(now) {
+                        return Look { next: now + LATER, spoke };
+                    }
+                }
                 Ok(Poll::Chunk(chunk)) => {
                     spoke = true;
                     let waiting = CHUNK_TIME.saturating_mul(chunk.waiting);
@@ -112,7 +124,7 @@ impl Memory {
                 }
             }
         }
-        Look { next: now, spoke }
+        Look { next: now + CHUNK_TIME, spoke }
     }
 
     fn detach(&mut self, now: HostTime, out: Option<&mut Outlet>) {
@@ -146,7 +158,8 @@ impl Memory {
 
     fn wait(&mut self, waiting: Waiting, now: HostTime, out: Option<&mut Outlet>, eager: bool) -> HostTime {
         match (waiting, &mut self.live) {
-            (Waiting::Settling, _) => now + reader::SETTLE_TIME,
+            (Waiting::Settling, _) if self.soon.take(now) => now + reader::SETTLE_TIME,
+            (Waiting::Settling, _) => now + LATER,
             (Waiting::Standing, Some(live)) => {
                 if live.rhythm.quiet_for(now) > SILENT_AFTER
                     && let Some(out) = out
@@ -176,5 +189,74 @@ impl Memory {
         counters.chunks_lost.add(now.lost.saturating_sub(then.lost));
         counters.headers_corrupt.add(now.corrupt.saturating_sub(then.corrupt));
         self.counted = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use rtrb::RingBuffer;
+    use rx_host::clock;
+    use shm_proto::guest_sim::sound::{Event, Lie, SoundGuest};
+    use shm_proto::scream::writer::Field;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// How often the memory is looked at, and what it counted, while `act` is done to the guest all the time for 0.3 s.
+    fn looks_under(mut act: impl FnMut(&mut SoundGuest) + Send) -> (u64, Arc<Counters>) {
+        let mut guest = SoundGuest::builder().build().unwrap();
+        let (mut regions, regions_out) = RingBuffer::new(1);
+        regions.push(guest.region().clone()).unwrap();
+        let (start, counters) = (clock::now(), Arc::new(Counters::default()));
+        guest.advance(start).unwrap();
+        let mut memory = Memory::new(regions_out, start);
+        // The header settles first.
+        while clock::now().since(start) < Duration::from_millis(30) {
+            memory.look(clock::now(), None, true);
+        }
+        let (over, mut looks) = (AtomicBool::new(false), 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    act(&mut guest);
+                }
+            });
+            let begun = clock::now();
+            while clock::now().since(begun) < Duration::from_millis(300) {
+                looks += 1;
+                let next = memory.look(clock::now(), None, true).next;
+                memory.count(&counters.intake);
+                let _ = clock::sleep_until(next.max(clock::now() + Duration::from_micros(100)));
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        (looks, counters)
+    }
+
+    #[test]
+    fn a_guest_that_counts_without_end_gets_no_more_than_its_share() {
+        let mut at = 0_u16;
+        let (looks, counters) = looks_under(|guest| {
+            // As fast as it is read: a leap would be taken for a new start.
+            at = (at + 1) % 500;
+            let _ = guest.perform(Event::Lie(Lie::Index(at)), clock::now());
+            let next = clock::now() + Duration::from_micros(4);
+            while clock::now() < next {}
+        });
+        let chunks = counters.intake.chunks.get();
+        println!("{looks} looks, {chunks} chunks");
+        assert!(looks < 600, "{looks} looks in 0.3 s, {chunks} chunks");
+    }
+
+    #[test]
+    fn a_header_that_never_settles_is_not_looked_at_all_the_time() {
+        let mut at = 0_u32;
+        let (looks, _) = looks_under(|guest| {
+            at = at.wrapping_add(1);
+            let _ = guest.perform(Event::Lie(Lie::Header(Field::Channels, at % 2 + 1)), clock::now());
+        });
+        println!("{looks} looks");
+        assert!(looks < 600, "{looks} looks in 0.3 s");
     }
 }

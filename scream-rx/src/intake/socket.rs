@@ -3,6 +3,7 @@
 //!
 //! Source of what to ask for: the wire reference of Scream 4.0, section 3.3.
 
+use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::sockopt::{IpAddMembership, IpDropMembership, RcvBuf, ReceiveTimestampns, ReuseAddr};
@@ -44,10 +45,11 @@ impl Listen {
     }
 }
 
-/// Why it cannot be listened.
+/// Why it cannot be listened. All but the last may come right by itself: an interface, an address or a port that is there
+/// later.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// There is no such interface, or it has no IPv4 address. It may come later.
+    /// There is no such interface, or it has no IPv4 address.
     #[error("there is no interface {name} with an IPv4 address")]
     NoInterface {
         /// What was named.
@@ -67,7 +69,7 @@ pub enum ListenError {
         /// The group.
         group: Ipv4Addr,
     },
-    /// The system gives no socket.
+    /// The system gives no socket: a sandbox without network, or too many open files. No waiting helps.
     #[error("cannot make a socket")]
     Socket {
         /// What the system said.
@@ -81,6 +83,13 @@ impl ListenError {
     pub fn hint(&self) -> String {
         match self {
             ListenError::NoInterface { .. } => format!("choose one of these with -i: {}", names().join(", ")),
+            ListenError::Bind { source, .. } if source.kind() == io::ErrorKind::AddrNotAvailable => {
+                let here: Vec<String> = interfaces().iter().map(|(_, address, _)| address.to_string()).collect();
+                format!("choose an address that this host has ({}), or start what brings it", here.join(", "))
+            }
+            ListenError::Bind { local, source } if source.kind() == io::ErrorKind::PermissionDenied => {
+                format!("choose a port above 1023 with -p (not {}), and UnicastPort in the guest", local.port())
+            }
             ListenError::Bind { local, .. } => format!(
                 "see who has the port: ss -ulpn 'sport = :{}'; or choose another with -p, and UnicastPort in the guest",
                 local.port()
@@ -91,7 +100,15 @@ impl ListenError {
                     names().join(", ")
                 )
             }
-            ListenError::Socket { .. } => "close some programs".into(),
+            ListenError::Socket { source } => match Errno::from_raw(source.raw_os_error().unwrap_or(0)) {
+                // What a unit's RestrictAddressFamilies says, and a filter of system calls.
+                Errno::EAFNOSUPPORT | Errno::EPERM | Errno::EACCES => {
+                    "a service has no network unless it is installed with it: scream-rx service install --network (with \
+                     the guest's name, if it has one), then restart it"
+                        .into()
+                }
+                _ => "close some programs".into(),
+            },
         }
     }
 }
@@ -118,70 +135,105 @@ pub struct Received {
 }
 
 impl Socket {
-    /// Opens the socket and joins the group.
+    /// Opens the socket, binds it and joins the group.
     ///
     /// # Errors
     /// [`ListenError`].
     pub fn open(listen: &Listen) -> Result<Socket, ListenError> {
+        match Socket::open_patiently(listen)? {
+            (socket, None) => Ok(socket),
+            (_, Some(missing)) => Err(missing),
+        }
+    }
+
+    /// As [`Socket::open`], but what may come later is waited for: what is missing is told beside the socket, which hears
+    /// nothing until [`Socket::seek`] finds it.
+    ///
+    /// # Errors
+    /// [`ListenError::Socket`] alone.
+    pub fn open_patiently(listen: &Listen) -> Result<(Socket, Option<ListenError>), ListenError> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(AddressFamily::Inet, SockType::Datagram, flags, None).map_err(io::Error::from)?;
-        let mut local = listen.local;
         if listen.group.is_some() {
             // Several receivers of one group all get all of it. Without a group the last one would take it from the first.
             setsockopt(&fd, ReuseAddr, &true).map_err(io::Error::from)?;
-        } else if let Some(name) = &listen.interface
-            && local.ip().is_unspecified()
-        {
-            local.set_ip(address_of(name).ok_or_else(|| ListenError::NoInterface { name: name.clone() })?);
         }
         // Both are wishes: less room and no stamps still make sound.
         let _ = setsockopt(&fd, RcvBuf, &ROOM_BYTES);
         let _ = setsockopt(&fd, ReceiveTimestampns, &true);
-        bind(fd.as_raw_fd(), &SockaddrIn::from(local)).map_err(|e| ListenError::Bind { local, source: e.into() })?;
         let control = nix::cmsg_space!(nix::sys::time::TimeSpec);
         let mut socket = Socket { udp: UdpSocket::from(fd), listen: listen.clone(), control, joined: Vec::new() };
-        if let Some(group) = listen.group {
-            if let Some(name) = &listen.interface
-                && address_of(name).is_none()
-            {
-                return Err(ListenError::NoInterface { name: name.clone() });
-            }
-            if socket.join_new() == 0 {
-                return Err(ListenError::Join { group });
-            }
-        }
-        Ok(socket)
+        let missing = socket.seek().err();
+        Ok((socket, missing))
     }
 
-    /// Joins the group on interfaces that have come since; returns on how many.
+    /// Binds the socket if that is still to be done, and joins the group on interfaces that have come since.
     ///
     /// Allocates: for the times when nothing comes.
-    pub fn join_new(&mut self) -> usize {
-        let Some(group) = self.listen.group else { return 0 };
-        let wanted = match &self.listen.interface {
+    ///
+    /// # Errors
+    /// What is missing, if it hears nothing yet.
+    pub fn seek(&mut self) -> Result<(), ListenError> {
+        if !self.is_bound() {
+            self.bind()?;
+        }
+        let Some(group) = self.listen.group else { return Ok(()) };
+        self.join(group);
+        match &self.listen.interface {
+            _ if !self.joined.is_empty() => Ok(()),
+            Some(name) if address_of(name).is_none() => Err(ListenError::NoInterface { name: name.clone() }),
+            _ => Err(ListenError::Join { group }),
+        }
+    }
+
+    /// Whether anything can come: it has its address, and the group on one interface at least.
+    pub fn hears(&self) -> bool {
+        self.is_bound() && (self.listen.group.is_none() || !self.joined.is_empty())
+    }
+
+    /// As the kernel has it: a copy of this socket may have been bound.
+    fn is_bound(&self) -> bool {
+        self.local().is_ok_and(|local| local.port() != 0)
+    }
+
+    fn bind(&self) -> Result<(), ListenError> {
+        let mut local = self.listen.local;
+        if let Some(name) = self.listen.interface.as_ref().filter(|_| self.listen.group.is_none())
+            && local.ip().is_unspecified()
+        {
+            local.set_ip(address_of(name).ok_or_else(|| ListenError::NoInterface { name: name.clone() })?);
+        }
+        let address = SockaddrIn::from(local);
+        bind(self.udp.as_raw_fd(), &address).map_err(|e| ListenError::Bind { local, source: e.into() })
+    }
+
+    /// Joins the group wherever it is not joined. Whether it is, only the kernel knows: a bridge that was made anew has the
+    /// old one's name and address, and no members.
+    fn join(&mut self, group: Ipv4Addr) {
+        let wanted: Vec<Ipv4Addr> = match &self.listen.interface {
             Some(name) => address_of(name).into_iter().collect(),
             None => group_interfaces(),
         };
-        let mut new = 0;
+        // Those of interfaces that have gone would fill the kernel's list.
+        for address in self.joined.extract_if(.., |address| !wanted.contains(address)) {
+            let _ = setsockopt(&self.udp, IpDropMembership, &IpMembershipRequest::new(group, Some(address)));
+        }
         for address in wanted {
             let request = IpMembershipRequest::new(group, Some(address));
-            if !self.joined.contains(&address) && setsockopt(&self.udp, IpAddMembership, &request).is_ok() {
+            let is_member = matches!(setsockopt(&self.udp, IpAddMembership, &request), Ok(()) | Err(Errno::EADDRINUSE));
+            if is_member && !self.joined.contains(&address) {
                 self.joined.push(address);
-                new += 1;
             }
         }
-        new
     }
 
-    /// Leaves the group and joins it again: switches forget members that they were not told of for some minutes.
-    ///
-    /// Allocates: for the times when nothing comes.
-    pub fn join_again(&mut self) {
+    /// Leaves the group; [`Socket::seek`] joins it again: switches forget members that they were not told of for some
+    /// minutes.
+    pub fn leave(&mut self) {
         let Some(group) = self.listen.group else { return };
         for address in self.joined.drain(..) {
             let _ = setsockopt(&self.udp, IpDropMembership, &IpMembershipRequest::new(group, Some(address)));
         }
-        self.join_new();
     }
 
     /// Takes the next datagram into `buffer`, if there is one.
@@ -340,9 +392,12 @@ mod tests {
             sender.send_to(b"sound", (group, port)).unwrap();
             assert_eq!(receive(&mut first, &mut buffer).bytes, 5);
             assert_eq!(receive(&mut second, &mut buffer).bytes, 5);
-            first.join_again();
+            first.leave();
+            assert!(!first.hears());
+            first.seek().unwrap();
         }
-        assert_eq!(first.join_new(), 0, "nothing new");
+        first.seek().unwrap();
+        assert_eq!(first.joined(), [Ipv4Addr::LOCALHOST], "joined once, however often it is sought");
     }
 
     #[test]
@@ -358,7 +413,44 @@ mod tests {
         }
         let nobodys =
             Listen { local: SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 250), 0), group: None, interface: None };
-        assert!(matches!(Socket::open(&nobodys), Err(ListenError::Bind { .. })));
+        let e = Socket::open(&nobodys).unwrap_err();
+        assert!(matches!(e, ListenError::Bind { .. }) && e.hint().contains("an address that this host has"), "{e:?}");
+    }
+
+    #[test]
+    fn a_sandbox_without_network_is_told_from_a_lack_of_descriptors() {
+        for (errno, words) in
+            [(Errno::EAFNOSUPPORT, "--network"), (Errno::EPERM, "--network"), (Errno::EMFILE, "close")]
+        {
+            let e = ListenError::from(io::Error::from(errno));
+            assert!(e.hint().contains(words), "{errno}: {}", e.hint());
+        }
+    }
+
+    #[test]
+    fn an_address_or_interface_that_is_not_there_yet_is_waited_for() {
+        // Another program has the port, until it ends.
+        let taken = Socket::open(&loopback(None, 0)).unwrap();
+        let (mut socket, missing) = Socket::open_patiently(&loopback(None, port(&taken))).unwrap();
+        assert!(matches!(missing, Some(ListenError::Bind { .. })) && !socket.hears(), "{missing:?}");
+        let mut buffer = [0; 64];
+        assert!(socket.seek().is_err() && socket.receive(&mut buffer).is_none());
+        let port = port(&taken);
+        let mut copy = socket.try_clone().unwrap();
+        drop(taken);
+        socket.seek().unwrap();
+        copy.seek().unwrap();
+        assert!(socket.hears() && copy.hears(), "a copy is the same socket");
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        sender.send_to(b"sound", ("127.0.0.1", port)).unwrap();
+        assert_eq!(receive(&mut socket, &mut buffer).bytes, 5);
+        for group in [None, Some(Ipv4Addr::new(239, 255, 77, 77))] {
+            let local = SocketAddrV4::new(group.unwrap_or(Ipv4Addr::UNSPECIFIED), 0);
+            let listen = Listen { local, group, interface: Some("no-such0".into()) };
+            let (mut socket, missing) = Socket::open_patiently(&listen).unwrap();
+            assert!(matches!(missing, Some(ListenError::NoInterface { .. })) && !socket.hears(), "{missing:?}");
+            assert!(matches!(socket.seek(), Err(ListenError::NoInterface { .. })));
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Sound out of a socket: takes what is there, with the kernel's receive stamps, and joins the group again when nothing
-//! comes. What becomes of a datagram is in `datagrams`.
+//! Sound out of a socket: takes what is there, with the kernel's receive stamps, and joins the group again, and looks for an
+//! address that was not there, when nothing comes. What becomes of a datagram is in `datagrams`.
 
 use super::datagrams::{Arrived, Datagrams};
 use super::outlet::Outlet;
@@ -100,7 +100,8 @@ impl Network {
         if spoke {
             self.heard = Some(now);
         }
-        Look { next: self.rest(now, spoke, out), spoke }
+        let next = self.rest(now, spoke, out, news);
+        Look { next, spoke }
     }
 
     /// Throws away what came before anybody could play it: it would only be late.
@@ -114,7 +115,7 @@ impl Network {
     }
 
     /// What is to be done when nothing comes, and when to look again.
-    fn rest(&mut self, now: HostTime, spoke: bool, out: Option<&mut Outlet>) -> HostTime {
+    fn rest(&mut self, now: HostTime, spoke: bool, out: Option<&mut Outlet>, news: &mut dyn FnMut(News)) -> HostTime {
         if self.flooded {
             return now + FLOOD_PAUSE;
         }
@@ -124,13 +125,16 @@ impl Network {
         {
             out.rest();
         }
-        if quiet.is_none_or(|quiet| quiet >= LOOK_FOR_INTERFACES) {
+        if quiet.is_none_or(|quiet| quiet >= LOOK_FOR_INTERFACES) && now.since(self.searched) >= LOOK_FOR_INTERFACES {
+            self.searched = now;
+            let heard = self.socket.hears();
             if now.since(self.joined) >= JOIN_AGAIN {
-                (self.joined, self.searched) = (now, now);
-                self.socket.join_again();
-            } else if now.since(self.searched) >= LOOK_FOR_INTERFACES {
-                self.searched = now;
-                self.socket.join_new();
+                self.joined = now;
+                self.socket.leave();
+            }
+            // What is missing was told at the start.
+            if self.socket.seek().is_ok() && !heard {
+                news(News::Listening(self.socket.listen().address()));
             }
         }
         now + if quiet.is_some_and(|quiet| quiet <= SILENT_AFTER) { PLAYING_EVERY } else { IDLE_EVERY }

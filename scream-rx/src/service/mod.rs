@@ -16,8 +16,14 @@ const PLAIN: &str = include_str!("../../../packaging/systemd/scream-rx.service")
 const TEMPLATE: &str = include_str!("../../../packaging/systemd/scream-rx@.service");
 /// The program as the units in `packaging` name it.
 const PACKAGED_PROGRAM: &str = "/usr/bin/scream-rx";
-const UNIX_ONLY: &str = "RestrictAddressFamilies=AF_UNIX\n";
-const NETWORK: &str = "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\n";
+/// What `--network` puts beside a unit. Instances share one unit file, and each has its own of these: what one needs is
+/// neither given to the others nor taken away by them.
+const NETWORK: &str = "\
+# Lets it use the network: for Scream over UDP, or a sound server on another machine.
+
+[Service]
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+";
 
 /// What a settings file says before anybody wrote into it.
 const SETTINGS: &str = "\
@@ -39,6 +45,11 @@ struct Places {
 }
 
 impl Places {
+    /// Where a unit's own leave to use the network is.
+    fn network(&self, enabled: &str) -> PathBuf {
+        self.units.join(format!("{enabled}.d/network.conf"))
+    }
+
     fn of_user() -> Result<Places, Failure> {
         let none = || Failure::environment("the environment names no home for settings", "set HOME");
         let settings = rx_host::settings::default_path("scream-rx").ok_or_else(none)?;
@@ -56,7 +67,7 @@ impl Places {
 /// [`Failure`] with what to do. Nothing was changed then, but for a `systemctl` that failed after the files were written.
 pub fn run(args: &ServiceArgs) -> Result<String, Failure> {
     match &args.action {
-        ServiceAction::Print(unit) => text(unit),
+        ServiceAction::Print(unit) => print(unit),
         ServiceAction::Install { unit, force, now } => install(unit, *force, *now),
         ServiceAction::Uninstall { name, force, now } => uninstall(name.as_deref(), *force, *now),
     }
@@ -72,6 +83,13 @@ pub fn check_name(name: &str) -> Result<(), Failure> {
         format!("{name:?} cannot be the name of a guest"),
         format!("use letters, digits, `-`, `_` and `.`, at most {MAX_NAME}: scream-rx service install win10"),
     ))
+}
+
+/// All that would be installed, without marks, and as `systemctl cat` shows it.
+fn print(unit: &UnitArgs) -> Result<String, Failure> {
+    let (_, enabled) = unit_names(unit.name.as_deref());
+    let text = text(unit)?;
+    Ok(if unit.network { format!("{text}\n# {enabled}.d/network.conf\n{NETWORK}") } else { text })
 }
 
 /// The unit as it would be installed, without a mark.
@@ -94,8 +112,7 @@ fn text(unit: &UnitArgs) -> Result<String, Failure> {
         program = format!("\"{program}\"");
     }
     let packaged = if unit.name.is_some() { TEMPLATE } else { PLAIN };
-    let text = packaged.replace(&format!("ExecStart={PACKAGED_PROGRAM} "), &format!("ExecStart={program} "));
-    Ok(if unit.network { text.replace(UNIX_ONLY, NETWORK) } else { text })
+    Ok(packaged.replace(&format!("ExecStart={PACKAGED_PROGRAM} "), &format!("ExecStart={program} ")))
 }
 
 /// The name of the unit's file, and of the unit that is enabled.
@@ -130,6 +147,7 @@ fn install(unit: &UnitArgs, force: bool, now: bool) -> Result<String, Failure> {
         write(&path, &marked)?;
         let _ = writeln!(said, "wrote {}", path.display());
     }
+    open_network(&places.network(&enabled), unit, force, &mut said)?;
     if let Some(name) = &unit.name {
         let settings = places.settings.join(format!("{name}.toml"));
         // Whatever is there already is the user's.
@@ -148,6 +166,29 @@ fn install(unit: &UnitArgs, force: bool, now: bool) -> Result<String, Failure> {
     Ok(said)
 }
 
+/// Gives the unit the network, if that is wanted. What was given stays: its settings may need it.
+fn open_network(path: &Path, unit: &UnitArgs, force: bool, said: &mut String) -> Result<(), Failure> {
+    let shown = path.display();
+    let name = unit.name.as_deref().unwrap_or_default();
+    match (State::of(path).map_err(|e| unreadable(path, e))?, unit.network) {
+        (State::Absent, false) => {}
+        (State::Edited, true) if !force => {
+            let _ = writeln!(said, "{shown} stays: it was edited (--force replaces it)");
+        }
+        (_, true) => {
+            write(path, &marked::mark(NETWORK))?;
+            let _ = writeln!(said, "wrote {shown}: this one may use the network");
+        }
+        (_, false) => {
+            let _ = writeln!(
+                said,
+                "{shown} stays: this one may use the network (scream-rx service uninstall {name} ends that)"
+            );
+        }
+    }
+    Ok(())
+}
+
 fn uninstall(name: Option<&str>, force: bool, now: bool) -> Result<String, Failure> {
     if let Some(name) = name {
         check_name(name)?;
@@ -161,6 +202,12 @@ fn uninstall(name: Option<&str>, force: bool, now: bool) -> Result<String, Failu
     }
     if let Some(name) = name {
         remove(&places.settings.join(format!("{name}.toml")), force, &mut said)?;
+    }
+    let network = places.network(&enabled);
+    if State::of(&network).map_err(|e| unreadable(&network, e))? != State::Absent {
+        remove(&network, force, &mut said)?;
+        // If nobody put anything else there.
+        let _ = network.parent().map(std::fs::remove_dir);
     }
     match name.and_then(|name| other_instance(&places.units, name)) {
         Some(other) => {
@@ -231,28 +278,32 @@ fn systemctl(words: &[&str]) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
-    fn unit(name: Option<&str>, program: &str, network: bool) -> Result<String, Failure> {
-        text(&UnitArgs { name: name.map(Into::into), program: Some(program.into()), network })
+    fn unit(name: Option<&str>, program: &str) -> Result<String, Failure> {
+        text(&UnitArgs { name: name.map(Into::into), program: Some(program.into()), network: false })
     }
 
     #[test]
     fn the_unit_is_the_packaged_one_but_for_the_programs_path() {
-        assert_eq!(unit(None, "/usr/bin/scream-rx", false).unwrap(), PLAIN);
-        assert_eq!(unit(Some("win10"), "/usr/bin/scream-rx", false).unwrap(), TEMPLATE);
-        let elsewhere = unit(Some("a"), "/home/x y/100%/scream-rx", false).unwrap();
+        assert_eq!(unit(None, "/usr/bin/scream-rx").unwrap(), PLAIN);
+        assert_eq!(unit(Some("win10"), "/usr/bin/scream-rx").unwrap(), TEMPLATE);
+        let elsewhere = unit(Some("a"), "/home/x y/100%/scream-rx").unwrap();
         assert!(elsewhere.contains("\nExecStart=\"/home/x y/100%%/scream-rx\" run --instance %i "), "{elsewhere}");
         for bad in ["scream-rx", "/a\"b", "/a\nb", "/$HOME/x"] {
-            assert!(unit(None, bad, false).is_err(), "{bad:?}");
+            assert!(unit(None, bad).is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn there_is_no_network_unless_it_is_asked_for() {
-        for name in [None, Some("x")] {
-            let closed = unit(name, "/p", false).unwrap();
-            assert!(closed.contains(UNIX_ONLY) && !closed.contains(NETWORK));
-            let open = unit(name, "/p", true).unwrap();
-            assert!(open.contains(NETWORK) && !open.contains(UNIX_ONLY));
+        for (name, unit_name) in [(None, "scream-rx"), (Some("x"), "scream-rx@x")] {
+            let printed =
+                |network| print(&UnitArgs { name: name.map(Into::into), program: Some("/p".into()), network });
+            let closed = printed(false).unwrap();
+            let families = |text: &str| text.lines().filter(|l| l.starts_with("RestrictAddressFamilies=")).count();
+            assert!(closed.contains("\nRestrictAddressFamilies=AF_UNIX\n") && families(&closed) == 1);
+            let open = printed(true).unwrap();
+            assert_eq!(open, format!("{closed}\n# {unit_name}.service.d/network.conf\n{NETWORK}"));
+            assert_eq!(families(&open), 2, "systemd adds up what several lines allow");
         }
     }
 

@@ -19,11 +19,18 @@ use crate::handover::Alarm;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use rustix::fs::OFlags;
 use rx_host::signals::Stop;
 use shm_proto::HostTime;
-use std::path::PathBuf;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+
+/// How long a guest is silent before the device may sleep. Pauses within a film or between two songs are shorter.
+pub const REST_AFTER: Duration = Duration::from_secs(10);
 
 /// What a sink plays: float frames at its own rate, in its own order of channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +134,11 @@ pub enum Notice {
         /// What holds it up.
         reason: String,
     },
+    /// It can take no more, which is the end.
+    Full {
+        /// What is full, and why.
+        reason: String,
+    },
     /// There is no device or server; it is looked for again and again.
     Absent {
         /// What was tried and what happened.
@@ -153,6 +165,12 @@ pub enum SinkError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+/// Makes a file, or empties it. Never waits: a pipe that nobody reads is an error (`ENXIO`).
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path)
 }
 
 /// A float sample as a 16-bit integer, as [`convert`](crate::convert) would read it.

@@ -1,11 +1,15 @@
 //! Writes frames without a header to a file, a pipe or stdout: little-endian, 32-bit float or 16-bit. A reader that goes
-//! away is a clean end. What the reader of a pipe has not taken yet counts as delay.
+//! away is a clean end; one that has not come yet, or takes nothing any more, is waited for, and a stop ends that wait.
+//! What the reader of a pipe has not taken yet counts as delay.
 
 use super::paced::{self, Going, Manner, Pacer, Taker};
-use super::{Control, Notice, Sink, SinkError, SinkFormat, Source, to_i16};
+use super::{Control, Notice, Sink, SinkError, SinkFormat, Source, create, to_i16};
 use core::time::Duration;
-use std::fs::{File, Metadata};
-use std::io::{self, Write};
+use rustix::io::Errno;
+use rx_host::signals::Stop;
+use rx_host::{clock, wait};
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -16,10 +20,32 @@ pub struct RawSink {
     float: bool,
     pacer: Box<dyn Pacer + Send>,
     name: PathBuf,
+    way: Way,
+}
+
+/// Where the frames go.
+enum Way {
+    /// There.
+    Open(Open),
+    /// A pipe with a name that nobody reads yet: to open it for writing would wait without end.
+    Unread,
+}
+
+struct Open {
     out: File,
     manner: Manner,
+    /// What was not read yet can be asked for.
     is_pipe: bool,
+    /// Whoever takes it may let us wait.
+    waits: bool,
 }
+
+/// A pipe with a name is looked at this often until somebody reads it.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The longest wait for a reader at a time; a stop ends it at once.
+const LONGEST: Duration = Duration::from_secs(10);
+/// As much as a pipe that can be written to takes without waiting. Unit: bytes. Source: pipe(7), PIPE_BUF.
+const AT_ONCE: usize = 4096;
 
 /// Whether what is written to `path`, or to stdout, is kept for later: a file, there or not yet.
 ///
@@ -48,28 +74,55 @@ impl RawSink {
         pacer: Box<dyn Pacer + Send>,
     ) -> Result<RawSink, SinkError> {
         let name = path.map_or_else(|| "stdout".into(), Path::to_owned);
-        let opened = path.map_or_else(stdout, File::create);
-        let (out, about): (File, Metadata) = opened
-            .and_then(|out| out.metadata().map(|about| (out, about)))
-            .map_err(|source| SinkError::File { path: name.clone(), source })?;
+        let way = match path.map_or_else(stdout, create).and_then(Open::new) {
+            Ok(open) => Way::Open(open),
+            Err(e) if is_unread(&e) => Way::Unread,
+            Err(source) => return Err(SinkError::File { path: name, source }),
+        };
+        Ok(RawSink { format, float, pacer, name, way })
+    }
+
+    /// Waits until somebody reads the pipe. Nothing if a stop was asked for.
+    fn wait_for_reader(&self, source: &mut dyn Source, control: &Control) -> Result<Option<Open>, SinkError> {
+        control.tell(Notice::Absent { reason: format!("nobody reads {}", self.name.display()) });
+        while !control.stop.wait(LOOK_EVERY) {
+            source.keep_up(self.pacer.now());
+            match create(&self.name).and_then(Open::new) {
+                Ok(open) => return Ok(Some(open)),
+                Err(e) if is_unread(&e) => {}
+                Err(source) => return Err(SinkError::File { path: self.name.clone(), source }),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether a pipe could not be opened for want of a reader.
+fn is_unread(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(Errno::NXIO.raw_os_error())
+}
+
+impl Open {
+    fn new(out: File) -> io::Result<Open> {
+        let about = out.metadata()?;
         let manner = if about.is_file() { Manner::FILE } else { Manner::READ };
-        Ok(RawSink { format, float, pacer, name, out, manner, is_pipe: about.file_type().is_fifo() })
+        Ok(Open { out, manner, is_pipe: about.file_type().is_fifo(), waits: !about.is_file() })
     }
 }
 
 /// What takes the frames: the way out, with what it needs for it.
 struct Out<'a> {
-    sink: &'a File,
+    open: &'a Open,
     name: &'a Path,
+    stop: &'a Stop,
     float: bool,
-    is_pipe: bool,
     bytes_per_s: f64,
     bytes: Vec<u8>,
 }
 
 impl Taker for Out<'_> {
     fn left(&mut self) -> Duration {
-        let left = if self.is_pipe { rustix::io::ioctl_fionread(self.sink).unwrap_or(0) } else { 0 };
+        let left = if self.open.is_pipe { rustix::io::ioctl_fionread(&self.open.out).unwrap_or(0) } else { 0 };
         Duration::from_secs_f64(left as f64 / self.bytes_per_s)
     }
 
@@ -80,29 +133,56 @@ impl Taker for Out<'_> {
         } else {
             self.bytes.extend(frames.iter().flat_map(|x| to_i16(*x).to_le_bytes()));
         }
-        match self.sink.write_all(&self.bytes) {
-            Ok(()) => Ok(Going::On),
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(Going::Done),
+        match self.write_all() {
+            Ok(going) => Ok(going),
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(Going::Done),
             Err(source) => Err(SinkError::File { path: self.name.to_owned(), source }),
         }
     }
 }
 
+impl Out<'_> {
+    /// Writes all bytes, as the reader takes them. A stop ends it where the reader takes nothing.
+    fn write_all(&self) -> io::Result<Going> {
+        let mut out = &self.open.out;
+        let mut rest = &self.bytes[..];
+        while !rest.is_empty() {
+            while self.open.waits && !wait::for_room(out.as_fd(), self.stop.as_fd(), clock::now() + LONGEST) {
+                if self.stop.is_requested() {
+                    return Ok(Going::Done);
+                }
+            }
+            match out.write(&rest[..rest.len().min(AT_ONCE)]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(taken) => rest = rest.get(taken..).unwrap_or_default(),
+                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(Going::On)
+    }
+}
+
 impl Sink for RawSink {
     fn run(&mut self, mut source: Box<dyn Source>, control: &Control) -> Result<(), SinkError> {
+        if let Way::Unread = self.way {
+            let Some(open) = self.wait_for_reader(&mut *source, control)? else { return Ok(()) };
+            self.way = Way::Open(open);
+        }
+        let Way::Open(open) = &self.way else { return Ok(()) };
         let width = if self.float { "32-bit float" } else { "16-bit" };
         let name = format!("{} ({width}, little-endian, no header)", self.name.display());
         control.tell(Notice::Open { name, format: self.format });
         let bytes_per_frame = self.format.layout.channels() * if self.float { 4 } else { 2 };
         let mut out = Out {
-            sink: &self.out,
+            open,
             name: &self.name,
+            stop: &control.stop,
             float: self.float,
-            is_pipe: self.is_pipe,
             bytes_per_s: f64::from(self.format.rate_hz) * bytes_per_frame as f64,
             bytes: Vec::new(),
         };
-        paced::run(&mut *source, self.format, self.manner, &mut *self.pacer, control, &mut out)
+        paced::run(&mut *source, self.format, open.manner, &mut *self.pacer, control, &mut out)
     }
 }
 

@@ -2,7 +2,7 @@
 //! ends, the header says how much there is.
 
 use super::paced::{self, Going, Manner, Pacer};
-use super::{Control, Notice, Sink, SinkError, SinkFormat, Source, to_i16};
+use super::{Control, Notice, Sink, SinkError, SinkFormat, Source, create, to_i16};
 use hound::{SampleFormat, WavSpec, WavWriter};
 use std::fs::File;
 use std::io::{self, BufWriter};
@@ -21,6 +21,7 @@ pub struct WavSink {
     pacer: Box<dyn Pacer + Send>,
     path: PathBuf,
     state: State,
+    most_bytes: u64,
 }
 
 enum State {
@@ -48,8 +49,8 @@ impl WavSink {
         bits: Option<u8>,
         pacer: Box<dyn Pacer + Send>,
     ) -> Result<WavSink, SinkError> {
-        let file = File::create(path).map_err(|source| SinkError::File { path: path.to_owned(), source })?;
-        Ok(WavSink { format, bits, pacer, path: path.to_owned(), state: State::Empty(file) })
+        let file = create(path).map_err(|source| SinkError::File { path: path.to_owned(), source })?;
+        Ok(WavSink { format, bits, pacer, path: path.to_owned(), state: State::Empty(file), most_bytes: MAX_BYTES })
     }
 }
 
@@ -66,7 +67,7 @@ impl Recording {
         Ok(Recording { wav: WavWriter::new(BufWriter::new(file), spec)?, float, periods: 0, bytes: 0 })
     }
 
-    fn write(&mut self, frames: &[f32]) -> Result<Going, hound::Error> {
+    fn write(&mut self, frames: &[f32], most_bytes: u64) -> Result<Going, hound::Error> {
         for x in frames {
             if self.float {
                 self.wav.write_sample(*x)?;
@@ -79,7 +80,7 @@ impl Recording {
         if self.periods.is_multiple_of(PERIODS_PER_HEADER) {
             self.wav.flush()?;
         }
-        Ok(if self.bytes < MAX_BYTES { Going::On } else { Going::Done })
+        Ok(if self.bytes < most_bytes { Going::On } else { Going::Done })
     }
 }
 
@@ -90,6 +91,7 @@ impl State {
         sounding: bool,
         format: SinkFormat,
         bits: Option<u8>,
+        most_bytes: u64,
     ) -> Result<Going, hound::Error> {
         if let State::Empty(_) = self {
             if !sounding {
@@ -99,7 +101,7 @@ impl State {
             *self = State::Recording(Recording::begin(file, format, bits.unwrap_or(32))?);
         }
         match self {
-            State::Recording(recording) => recording.write(frames),
+            State::Recording(recording) => recording.write(frames, most_bytes),
             _ => Ok(Going::Done),
         }
     }
@@ -116,10 +118,15 @@ impl State {
 impl Sink for WavSink {
     fn run(&mut self, mut source: Box<dyn Source>, control: &Control) -> Result<(), SinkError> {
         control.tell(Notice::Open { name: self.path.display().to_string(), format: self.format });
-        let WavSink { format, bits, pacer, path, state } = self;
+        let WavSink { format, bits, pacer, path, state, most_bytes } = self;
         let failed = |e: hound::Error| SinkError::File { path: path.clone(), source: into_io(e) };
         let mut write = |frames: &[f32], sounding, guest_bits: Option<u8>| {
-            state.write(frames, sounding, *format, bits.or(guest_bits)).map_err(&failed)
+            let going = state.write(frames, sounding, *format, bits.or(guest_bits), *most_bytes).map_err(&failed)?;
+            if going == Going::Done {
+                let reason = format!("{} is full: a WAV file ends at 4 GiB", path.display());
+                control.tell(Notice::Full { reason });
+            }
+            Ok(going)
         };
         let ran = paced::run(&mut *source, *format, Manner::FILE, &mut **pacer, control, &mut write);
         // Also after an error: what was written before it can be heard then.
@@ -138,5 +145,56 @@ fn into_io(e: hound::Error) -> io::Error {
 impl core::fmt::Debug for WavSink {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("WavSink").field("path", &self.path).field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channels::Layout;
+    use crate::sink::Filled;
+    use crate::sink::paced::RealTime;
+    use core::time::Duration;
+    use rx_host::signals::Stop;
+    use shm_proto::HostTime;
+    use std::sync::{Arc, mpsc};
+
+    /// Sounds without end.
+    struct Endless;
+
+    impl Source for Endless {
+        fn open(&mut self, _: SinkFormat) {}
+
+        fn fill(&mut self, out: &mut [f32], _: HostTime, _: Duration) -> Filled {
+            out.fill(0.5);
+            Filled { frames: out.len() / 2, sounding: true }
+        }
+
+        fn keep_up(&mut self, _: HostTime) -> bool {
+            false
+        }
+
+        fn finish(&mut self) {}
+
+        fn guest_bits(&self) -> Option<u8> {
+            Some(16)
+        }
+    }
+
+    #[test]
+    fn a_file_that_can_grow_no_more_is_the_end_and_that_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("full.wav");
+        let format = SinkFormat { rate_hz: 48_000, layout: Layout::STEREO };
+        let mut sink = WavSink::open(&path, format, None, Box::new(RealTime)).unwrap();
+        sink.most_bytes = 5_000;
+        let (notices, told) = mpsc::channel();
+        let control = Control { stop: Stop::new().unwrap(), counters: Arc::default(), notices };
+        sink.run(Box::new(Endless), &control).unwrap();
+        drop(control);
+        let told: Vec<Notice> = told.iter().collect();
+        assert!(matches!(&told[1], Notice::Full { reason } if reason.contains("4 GiB")), "{told:?}");
+        let wav = hound::WavReader::open(&path).unwrap();
+        assert_eq!(wav.duration(), 3 * 480, "what was written can be heard");
     }
 }

@@ -70,6 +70,8 @@ pub fn people(report: &Report) -> String {
         count("chunks_lost"),
         count("sink_underflows")
     );
+    let (moves, trims) = (count("moves"), count("trims"));
+    let _ = writeln!(text, "moved     {moves} times, since the delay was far off, and {trims} times in silence");
     let _ = writeln!(text, "up        {}", up(n("run_time_ms").unwrap_or(0.0)));
     term::printable(&text).into_owned()
 }
@@ -150,7 +152,7 @@ mod tests {
             r#"{"app":"scream-rx","schema":1,"instance":"win\"10","state":"the guest plays \u001b[31m","source":"/dev/shm/x",
             "sink":"Null","format":"48000 Hz","delay_now_ms":40.12,"target_ms":40.2,"delay_ms_p1":39.9,"delay_ms_p50":40.1,
             "delay_ms_p99":40.4,"part_chunk_ms":20.0,"part_lateness_ms":6.0,"part_sink_ms":12.5,"part_resampler_ms":0.7,
-            "part_margin_ms":1.0,"drift_ppm":-12.34,"gaps":3,"chunks_lost":0,"sink_underflows":1,"run_time_ms":3723000.0}"#,
+            "part_margin_ms":1.0,"drift_ppm":-12.34,"gaps":3,"moves":2,"trims":5,"chunks_lost":0,"sink_underflows":1,"run_time_ms":3723000.0}"#,
         )
         .unwrap()
     }
@@ -161,6 +163,7 @@ mod tests {
         for words in ["40.1 ms now, 40.2 ms wanted", "from 39.9 to 40.4", "20.0 a chunk + 6.0 reserve", "-12.3 ppm"] {
             assert!(text.contains(words), "{words}: {text}");
         }
+        assert!(text.contains("2 times, since the delay was far off, and 5 times in silence"), "{text}");
         assert!(text.contains("3 hidden, 0 chunks lost") && text.contains("1 h 2 min") && !text.contains('\u{1b}'));
         let line = line(&report());
         assert!(line.contains("delay 40.1 ms") && !line.contains(['\n', '\u{1b}']), "{line}");

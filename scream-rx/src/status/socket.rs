@@ -124,11 +124,12 @@ impl Drop for Socket {
     }
 }
 
-/// The names of the instances that may be running, sorted.
+/// The names of the instances that run, sorted. What a crash left does not answer, and is left out.
 pub fn instances(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let names = entries.flatten().filter_map(|e| Some(e.file_name().to_str()?.strip_suffix(".sock")?.to_owned()));
-    let mut names: Vec<String> = names.collect();
+    let runs = |name: &String| UnixStream::connect(folder.join(format!("{name}.sock"))).is_ok();
+    let mut names: Vec<String> = names.filter(runs).collect();
     names.sort();
     names
 }
@@ -187,6 +188,7 @@ mod tests {
         drop(UnixListener::bind(dir.path().join("main.sock")).unwrap());
         std::fs::write(dir.path().join("main.lock"), "").unwrap();
         assert!(ask(dir.path(), "main").is_err(), "nobody answers there");
+        assert!(instances(dir.path()).is_empty(), "so nobody runs");
         assert_eq!(Socket::open(dir.path(), "main", true).unwrap().name(), "main");
     }
 

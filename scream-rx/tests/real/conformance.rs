@@ -170,7 +170,7 @@ fn sinks_without_a_device_keep_the_contract() {
 #[cfg(feature = "pulse")]
 #[test]
 fn the_sound_server_keeps_the_contract() {
-    use scream_rx::sink::pulse::{self, PulseSink};
+    use scream_rx::sink::pulse::PulseSink;
     let _alone = alone();
     let Some(rig) = PulseRig::start() else { return };
     let pulse: Make<'_> = &mut || {
@@ -179,7 +179,7 @@ fn the_sound_server_keeps_the_contract() {
             device: None,
             name: "conformance".into(),
             buffer: Duration::from_millis(20),
-            rest_after: pulse::REST_AFTER,
+            rest_after: scream_rx::sink::REST_AFTER,
         })
     };
     check("pulse", pulse);
@@ -211,7 +211,7 @@ fn alsa_keeps_the_contract_even_without_a_clock() {
 
 /// alsa-lib's settings for a device that is a sound server: with a clock, back-pressure and a true delay.
 #[cfg(all(feature = "alsa", feature = "pulse"))]
-fn through_pulse(rig: &PulseRig) -> Option<String> {
+pub(crate) fn through_pulse(rig: &PulseRig) -> Option<String> {
     let plugin = "libasound_module_pcm_pulse.so";
     let places = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
     let there = places.iter().any(|p| std::path::Path::new(p).join("alsa-lib").join(plugin).exists());
@@ -283,6 +283,12 @@ fn alsa_in_a_process_of_its_own() {
         return;
     }
     check("alsa", &mut || {
-        Box::new(DeviceSink { api: Api::Alsa, name: DEFAULT.into(), piece: Duration::from_millis(5), patient: false })
+        Box::new(DeviceSink {
+            api: Api::Alsa,
+            name: DEFAULT.into(),
+            piece: Duration::from_millis(5),
+            patient: false,
+            rest_after: Api::Alsa.rest_after(),
+        })
     });
 }

@@ -1,6 +1,6 @@
 //! The doctor names the cause: each trouble is made for real, and its own words are looked for.
 
-use crate::rig::{FileGuest, SOON, alone, has, scream_rx};
+use crate::rig::{FileGuest, Running, SOON, alone, has, scream_rx};
 use shm_proto::Region;
 use shm_proto::guest_sim::sound::SoundGuest;
 use std::net::UdpSocket;
@@ -180,6 +180,16 @@ fn what_the_settings_name_is_what_is_examined() {
     let [region, network] = examine(&format!("auto = true\nport = {port}\nfile = \"/dev/shm/nosuch\"\n"));
     assert!(region.unwrap().1.contains("nosuch"));
     assert!(network.unwrap().1.contains(&format!("nothing came to 239.255.77.77:{port}")));
+    // A receiver that takes whichever speaks: what is sent to this host alone stays its own.
+    let mut command = scream_rx(home.path());
+    command.args(["--auto", "-o", "null", "-p", &port.to_string(), "/dev/shm/nosuch"]);
+    let mut receiver = Running::start(&mut command, &home.path().join("receiver.log"));
+    receiver.wait_for_line("listening to");
+    let [_, network] = examine(&format!("auto = true\nport = {port}\nfile = \"/dev/shm/nosuch\"\n"));
+    let (health, found, _) = network.unwrap();
+    assert!(health == "ok" && found.contains(&format!("a receiver listens on port {port}")), "{found}");
+    receiver.signal("TERM");
+    assert_eq!(receiver.end().code(), Some(0), "{}", receiver.err());
     let [_, network] = examine("udp = true\ninterface = \"nosuch0\"\n");
     let (health, found, fix) = network.unwrap();
     assert!(health == "bad" && found.contains("no interface nosuch0") && fix.contains("lo"), "{found} {fix}");

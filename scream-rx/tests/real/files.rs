@@ -124,6 +124,43 @@ fn raw_sound_is_as_late_as_is_told_and_as_was_wished() {
 }
 
 #[test]
+fn a_pipe_that_nobody_reads_holds_up_no_end() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let (file, fifo) = (folder.path().join("region"), folder.path().join("fifo"));
+    let _guest = FileGuest::start(&file, SoundGuest::builder());
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let start = |arguments: &[&str], log: &str| {
+        let mut command = scream_rx(folder.path());
+        command.args(arguments).args(["-o", "raw", "--bits", "16"]).stdout(Stdio::piped());
+        Running::start(&mut command, &folder.path().join(log))
+    };
+    let (memory, named) = (file.to_str().unwrap(), fifo.to_str().unwrap());
+    // A named pipe without a reader is waited for; a stop ends that.
+    let mut unread = start(&["-m", memory, "-d", named], "unread.log");
+    unread.wait_for_line("nobody reads");
+    unread.signal("TERM");
+    assert_eq!(unread.end().code(), Some(0), "{}", unread.err());
+    // One that is read later gets sound, and its reader's end is a clean one.
+    let mut late = start(&["-m", memory, "-d", named], "late.log");
+    late.wait_for_line("nobody reads");
+    let mut heard = vec![0; 2 * 48_000];
+    std::fs::File::open(&fifo).unwrap().read_exact(&mut heard).unwrap();
+    assert!(left_of(&heard).iter().any(|x| x.abs() > 0.3), "{}", late.err());
+    assert_eq!(late.end().code(), Some(0), "{}", late.err());
+    // A reader that takes nothing any more: the real thing, and the demo's simulated time.
+    for arguments in [&["-m", memory][..], &["demo", "--seconds", "3600"]] {
+        let mut stuck = start(arguments, "stuck.log");
+        let pipe = stuck.stdout();
+        // Its pages are not all full.
+        until("a full pipe", || (rustix::io::ioctl_fionread(&pipe).unwrap() > 50_000).then_some(()));
+        stuck.signal("TERM");
+        assert_eq!(stuck.end().code(), Some(0), "{arguments:?}: {}", stuck.err());
+        drop(pipe);
+    }
+}
+
+#[test]
 fn a_live_run_ends_after_its_seconds_and_leaves_figures() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();

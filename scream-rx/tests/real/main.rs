@@ -12,6 +12,8 @@ mod native;
 mod pulse;
 #[cfg(feature = "pulse")]
 mod pulse_trouble;
+#[cfg(feature = "alsa")]
+mod reload;
 #[cfg(feature = "pulse")]
 mod rest;
 mod rig;

@@ -46,7 +46,9 @@ fn player(folder: &Path, arguments: &[&str]) -> Command {
 fn check(api: Api, word: &str, folder: &Path, start: &dyn Fn() -> Vec<Running>, record: &dyn Fn(&Path) -> Command) {
     let mut servers = start();
     let piece = Duration::from_millis(5);
-    conformance::check(word, &mut || Box::new(DeviceSink { api, name: DEFAULT.into(), piece, patient: false }));
+    conformance::check(word, &mut || {
+        Box::new(DeviceSink { api, name: DEFAULT.into(), piece, patient: false, rest_after: api.rest_after() })
+    });
     let file = folder.join("region");
     let _guest = FileGuest::start(&file, SoundGuest::builder());
     let mut player = Running::start(

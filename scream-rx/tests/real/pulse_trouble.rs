@@ -164,3 +164,62 @@ fn a_device_is_found_by_its_description_and_a_miss_names_the_nearest() {
     assert_eq!(demo.end().code(), Some(2), "{}", demo.err());
     assert!(demo.err().contains("choose one of these with -d: usb_focus"), "{}", demo.err());
 }
+
+#[test]
+fn where_the_server_remembers_the_stream_is_where_sound_is_said_to_go() {
+    let _alone = alone();
+    for (channels, layout) in [("channels=2", "stereo"), ("channels=1", "mono")] {
+        let Some(rig) = PulseRig::start() else { return };
+        rig.pactl(&["load-module", "module-stream-restore"]);
+        let description = "sink_properties=device.description=Remembered";
+        rig.pactl(&["load-module", "module-null-sink", "sink_name=other", channels, "norewinds=1", description]);
+        let home = rig.folder.path();
+        let play = |log: &str| {
+            let mut command = scream_rx(home);
+            rig.serve(&mut command).arg(home.join("region")).args(["-o", "pulse"]);
+            let player = Running::start(&mut command, &home.join(log));
+            player.wait_for_line("sound goes to");
+            player
+        };
+        let mut first = play("first.log");
+        rig.pactl(&["move-sink-input", &rig.stream(), "other"]);
+        first.wait_for_line("sound goes to Remembered");
+        first.signal("TERM");
+        assert_eq!(first.end().code(), Some(0), "{}", first.err());
+        let mut second = play("second.log");
+        let there = rig.pactl(&["list", "short", "sinks"]);
+        let number = there.lines().find(|l| l.contains("\tother\t")).unwrap().split('\t').next().unwrap();
+        let stream = rig.pactl(&["list", "short", "sink-inputs"]);
+        assert_eq!(stream.split('\t').nth(1), Some(number), "the server put it there: {stream} {there}");
+        assert!(second.err().contains("sound goes to Remembered") && second.err().contains(layout), "{}", second.err());
+        second.signal("TERM");
+        assert_eq!(second.end().code(), Some(0), "{}", second.err());
+        assert_eq!(second.err().matches("sound goes to").count(), 1, "one sentence, a true one: {}", second.err());
+    }
+}
+
+#[test]
+fn a_server_that_came_late_is_missed_in_words_when_it_goes_again() {
+    let _alone = alone();
+    let Some(mut rig) = PulseRig::start() else { return };
+    rig.kill();
+    let home = rig.folder.path().to_owned();
+    let mut command = scream_rx(&home);
+    // As a service, which is started before its server.
+    rig.serve(&mut command).arg(home.join("region")).args(["-o", "pulse"]).env("NOTIFY_SOCKET", home.join("nobody"));
+    let mut player = Running::start(&mut command, &home.join("player.log"));
+    let said = |player: &Running, words: &str| player.err().matches(words).count();
+    until("the first absence", || (said(&player, "trying again") == 1).then_some(()));
+    rig.start_server();
+    until("the server", || (said(&player, "sound goes to") == 1).then_some(()));
+    let modules = rig.pactl(&["list", "short", "modules"]);
+    let sink = modules.lines().find(|l| l.contains("module-null-sink")).unwrap().split('\t').next().unwrap();
+    // The device goes, and there is no other: the stream is ended first, and then none can be opened.
+    rig.pactl(&["unload-module", sink]);
+    until("the second absence", || (said(&player, "trying again") == 2).then_some(()));
+    let status = scream_rx(&home).arg("status").output().unwrap();
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.contains("sink      none: "), "{status}");
+    player.signal("TERM");
+    assert_eq!(player.end().code(), Some(0), "{}", player.err());
+}

@@ -3,6 +3,7 @@
 
 use crate::rig::{FileGuest, PulseRig, Running, alone, has, scream_rx, until};
 use shm_proto::guest_sim::sound::SoundGuest;
+use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -67,17 +68,44 @@ fn what_was_installed_is_removed_and_what_was_edited_stays() {
     assert!(done(home, &["uninstall", "win10"]).contains("stays"));
     assert_eq!(files(home).len(), 2);
     done(home, &["install", "win10", "--network", "--force"]);
-    assert!(std::fs::read_to_string(&unit).unwrap().contains("AF_UNIX AF_INET"));
+    let network = home.join("config/systemd/user/scream-rx@win10.service.d/network.conf");
+    assert!(std::fs::read_to_string(&network).unwrap().contains("\nRestrictAddressFamilies=AF_UNIX AF_INET "));
     assert!(std::fs::read_to_string(&settings).unwrap().contains("/dev/shm/win10"), "settings are the user's");
     // Another guest's instance is enabled: the template is still needed.
     let wants = unit.with_file_name("default.target.wants");
     std::fs::create_dir(&wants).unwrap();
     std::os::unix::fs::symlink(&unit, wants.join("scream-rx@linux.service")).unwrap();
     assert!(done(home, &["uninstall", "win10", "--force"]).contains("scream-rx@linux.service uses it"));
-    assert!(unit.exists() && !settings.exists());
+    assert!(unit.exists() && !settings.exists() && !network.parent().unwrap().exists());
     for bad in ["../x", "a b", ""] {
         assert_eq!(service(home, &["install", bad]).status.code(), Some(1), "{bad:?}");
     }
+}
+
+#[test]
+fn a_guest_that_needs_the_network_keeps_it_when_another_one_is_installed() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let folder = home.join("config/systemd/user");
+    let may = |name: &str| folder.join(format!("{name}.service.d/network.conf")).exists();
+    done(home, &["install", "work", "--network"]);
+    done(home, &["install", "games"]);
+    assert!(may("scream-rx@work") && !may("scream-rx@games"), "each has its own");
+    let said = done(home, &["install", "work"]);
+    assert!(
+        said.contains("may use the network") && may("scream-rx@work"),
+        "a newer program takes nothing away: {said}"
+    );
+    // Something of the user's beside it.
+    std::fs::write(folder.join("scream-rx@work.service.d/mine.conf"), "[Service]\nNice=-5\n").unwrap();
+    done(home, &["uninstall", "work"]);
+    assert!(!may("scream-rx@work") && folder.join("scream-rx@work.service.d/mine.conf").exists());
+    done(home, &["install", "--network"]);
+    assert!(may("scream-rx"));
+    done(home, &["install"]);
+    assert!(may("scream-rx"));
+    done(home, &["uninstall"]);
+    assert!(!folder.join("scream-rx.service.d").exists());
 }
 
 #[test]
@@ -197,4 +225,70 @@ fn a_service_whose_settings_are_wrong_ends_with_the_code_that_is_not_started_aga
     assert!(said.contains("win10.toml:2:1") && said.contains("did you mean `profile`"), "{said}");
     let unit = done(home.path(), &["print", "win10"]);
     assert!(unit.contains("RestartPreventExitStatus=1\n"), "{unit}");
+}
+
+/// Runs the unit's command line for `name` with these settings, under a notify socket.
+fn supervised(home: &Path, name: &str, settings: &str) -> (Running, UnixDatagram) {
+    done(home, &["install", name]);
+    std::fs::write(home.join(format!("config/scream-rx/{name}.toml")), settings).unwrap();
+    let address = home.join("notify");
+    let socket = UnixDatagram::bind(&address).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let mut command = command_line(home, name);
+    command.env("NOTIFY_SOCKET", &address);
+    (Running::start(&mut command, &home.join("player.log")), socket)
+}
+
+#[test]
+fn a_service_that_comes_before_its_address_waits_for_it_and_then_plays() {
+    let _alone = alone();
+    let home = tempfile::tempdir().unwrap();
+    // Another program has the port: as good as an address of a bridge that is not there yet, and needs no rights.
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let settings = format!("output = \"null\"\nudp = \"{address}\"\n");
+    let (mut player, socket) = supervised(home.path(), "net", &settings);
+    let mut heard = Vec::new();
+    hear(&socket, &mut heard, "READY=1");
+    player.wait_for_line(&format!("cannot listen on {address} (Address already in use"));
+    hear(&socket, &mut heard, "STATUS=cannot listen");
+    drop(taken);
+    player.wait_for_line(&format!("listening on {address} now"));
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut datagram = vec![1u8; 5 + 1152];
+    datagram[..5].copy_from_slice(&[1, 16, 2, 3, 0]);
+    until("sound from the network", || {
+        sender.send_to(&datagram, address).unwrap();
+        player.err().contains("the guest plays").then_some(())
+    });
+    hear(&socket, &mut heard, "STATUS=the guest plays");
+    player.signal("TERM");
+    assert_eq!(player.end().code(), Some(0), "{}", player.err());
+    assert_eq!(player.err().matches("cannot listen").count(), 1, "once: {}", player.err());
+    // One that a user starts says at once what is wrong.
+    let refused = scream_rx(home.path()).args(["-o", "null", "--udp", "192.0.2.250:4011"]).output().unwrap();
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("Cannot assign requested address") && said.contains("an address that this host has"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_service_waits_for_memory_that_it_may_not_open_yet() {
+    let _alone = alone();
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("region");
+    // Root may open any file, but no folder as one.
+    std::fs::create_dir(&file).unwrap();
+    let settings = format!("output = \"null\"\nfile = \"{}\"\n", file.display());
+    let (mut player, socket) = supervised(home.path(), "early", &settings);
+    hear(&socket, &mut Vec::new(), "READY=1");
+    player.wait_for_line("directory");
+    std::fs::remove_dir(&file).unwrap();
+    let _guest = FileGuest::start(&file, SoundGuest::builder());
+    player.wait_for_line("the guest plays");
+    player.signal("TERM");
+    assert_eq!(player.end().code(), Some(0), "{}", player.err());
 }

@@ -28,7 +28,7 @@ impl Dice {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub(crate) enum Way {
     OwnSocket,
     SpiceUsb,
     SpiceInputs,
@@ -72,37 +72,46 @@ impl End {
 }
 
 /// A client in this process.
-struct Client {
-    handle: Handle,
-    stop: Stop,
-    thread: JoinHandle<()>,
+pub(crate) struct Client {
+    pub handle: Handle,
+    pub stop: Stop,
+    pub thread: JoinHandle<()>,
 }
 
 impl Client {
-    fn start(choice: InputChoice) -> Client {
+    pub fn start(choice: InputChoice) -> Client {
         let stop = Stop::new().unwrap();
         let settings = InputSettings { choice, ..InputSettings::default() };
         let (handle, thread) = start_input(settings, &stop);
         Client { handle, stop, thread }
     }
 
-    fn wait(&self, what: &str, is: impl Fn(&Handle) -> bool) {
+    pub fn wait(&self, what: &str, is: impl Fn(&Handle) -> bool) {
         until(what, SOON, || is(&self.handle).then_some(()), || format!("{:?}", self.handle));
     }
 
-    fn key(&self, number: u16, is_down: bool) {
+    pub fn key(&self, number: u16, is_down: bool) {
         self.handle.frame(InputFrame::edge(clock::now(), Code::new(number).unwrap(), is_down));
     }
 
-    fn end(self) {
+    pub fn end(self) {
         self.stop.request();
         self.thread.join().unwrap();
     }
 }
 
-struct Chaos {
-    hid: Hid,
-    control: Monitor,
+/// A client of the SPICE server that was thrown out by another one before it was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loser {
+    /// Ours: the other one took the server, and went.
+    Ours,
+    /// The other one: ours lost the server to it, came back, and threw it out in the middle of its hello.
+    Other,
+}
+
+pub(crate) struct Chaos {
+    pub hid: Hid,
+    pub control: Monitor,
     _folder: tempfile::TempDir,
     /// Numbers of the places for the device that there have been.
     places: usize,
@@ -110,15 +119,20 @@ struct Chaos {
 
 impl Chaos {
     fn boot() -> Chaos {
+        Chaos::boot_for("sums")
+    }
+
+    /// As it is booted for tests that look at each key, or at sums only.
+    pub fn boot_for(what: &str) -> Chaos {
         let folder = place::folder();
         let path = folder.path().join("control");
         let monitor = format!("-qmp unix:{},server=on,wait=off", path.display());
-        let hid = Hid::boot("sums", &[&monitor]);
+        let hid = Hid::boot(what, &[&monitor]);
         let control = Monitor::connect(&path);
         Chaos { hid, control, _folder: folder, places: 0 }
     }
 
-    fn choice(&self, way: Way) -> InputChoice {
+    pub fn choice(&self, way: Way) -> InputChoice {
         match way {
             Way::OwnSocket => self.hid.own(),
             Way::SpiceUsb => self.hid.spice(),
@@ -128,7 +142,7 @@ impl Chaos {
     }
 
     /// What the guest held when it told it last.
-    fn held(&self) -> i64 {
+    pub fn held(&self) -> i64 {
         self.hid.sums()[9]
     }
 
@@ -171,7 +185,7 @@ impl Chaos {
             End::GivenBack => client.handle.give_back(),
             End::FocusLost => client.handle.focus_lost(),
             End::Chord => [29, 97].into_iter().for_each(|key| client.key(key, true)),
-            End::OtherClient => self.take_spice_away(),
+            End::OtherClient => println!("lost the server in the end: {:?}", self.take_spice_away(&client)),
             End::StoppedMachine => {
                 self.control.execute("stop");
                 client.handle.focus_lost();
@@ -207,13 +221,24 @@ impl Chaos {
         self.wait_for_neutral(start, way, End::Killed)
     }
 
-    /// A SPICE server has one client: the next one ends the one before, who comes back when that has gone.
-    fn take_spice_away(&self) {
+    /// A SPICE server has one client: the next one ends the one before, who comes back when that has gone. Or sooner, to
+    /// release what it held: then it throws the other one out, which may still be saying hello.
+    fn take_spice_away(&self, client: &Client) -> Loser {
         let choice = self.choice(Way::SpiceInputs);
         let settings = InputSettings { choice, ..InputSettings::default() };
-        // The one before may come back so soon, to release what it held, that this one is thrown out while it says hello.
-        if let Err(error) = capture::open(&settings, &Patience::new(SOON, &Stop::new().unwrap())) {
-            println!("the other client was thrown out: {error}");
+        let stats = client.handle.stats();
+        let (losses, connections) = (stats.losses.get(), stats.connections.get());
+        let other = capture::open(&settings, &Patience::new(SOON, &Stop::new().unwrap()));
+        // Whoever wins, the other one took the server first.
+        client.wait("the loss of the server", |h| h.stats().losses.get() > losses);
+        match other {
+            Ok(_) => Loser::Ours,
+            Err(error) => {
+                // By nobody but ours, which has the server now.
+                assert!(matches!(error, SinkError::Closed | SinkError::Refused(_) | SinkError::Io(_)), "{error}");
+                client.wait("the server again", |h| h.stats().connections.get() > connections);
+                Loser::Other
+            }
         }
     }
 

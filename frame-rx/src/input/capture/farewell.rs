@@ -2,6 +2,7 @@
 //! stays until it has heard that, for a second at most.
 
 use super::Capture;
+use crate::input::CodeSet;
 use core::time::Duration;
 use rx_host::clock;
 use shm_proto::HostTime;
@@ -12,6 +13,8 @@ const FAREWELL: Duration = Duration::from_millis(1000);
 impl Capture {
     /// The guest releases everything before the connection ends.
     pub(super) fn farewell(&mut self) {
+        // A machine that goes on now gets releases, and nothing else.
+        self.wants_guest = false;
         self.router.give_back_at_once(clock::now(), &mut self.acts);
         self.act();
         if !self.release_to_the_end() && (self.pacer.is_busy() || !self.has_delivered()) && self.is_running {
@@ -25,7 +28,30 @@ impl Capture {
                 self.release_to_the_end();
             }
         }
+        if self.waits_for_machine() {
+            tracing::warn!(
+                "input: the machine stands still with keys or buttons down: they stay so until frame-rx connects to it again"
+            );
+        }
+        self.tell_heir();
         self.publish();
+    }
+
+    /// Whether the guest has to be told something that it hears only when its machine runs again.
+    fn waits_for_machine(&self) -> bool {
+        let keeps_held = self.sink.as_ref().is_some_and(|sink| sink.keeps_held());
+        keeps_held && !self.is_running && !self.pacer.has_settled()
+    }
+
+    /// What may be held, before it is. A way that lifts everything by itself leaves nothing to the heir; one that is lost leaves it
+    /// what it was told last.
+    pub(super) fn tell_heir(&mut self) {
+        let (Some(heir), Some(sink)) = (&mut self.heir, &self.sink) else { return };
+        let held = if sink.keeps_held() { self.pacer.may_hold() } else { CodeSet::EMPTY };
+        if !heir.note(held) {
+            tracing::debug!("input: whoever would release what is held after a kill is gone");
+            self.heir = None;
+        }
     }
 
     fn has_delivered(&self) -> bool {
@@ -38,7 +64,10 @@ impl Capture {
         let mut is_asked = false;
         loop {
             let Ok(due) = self.run_pacer(clock::now()) else { return false };
-            if self.pump(clock::now()).is_err() || self.sink.is_none() || !self.is_running {
+            if self.pump(clock::now()).is_err() || self.sink.is_none() {
+                return false;
+            }
+            if !self.is_running && !self.waits_for_machine() {
                 return false;
             }
             if self.pacer.has_settled() && !core::mem::replace(&mut is_asked, true) {

@@ -4,7 +4,7 @@ use crate::input::InputFrame;
 use crate::input::stats::InputStats;
 use crate::picture::Rotation;
 use crate::turn::Turned;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering, fence};
 use crossbeam_channel::Sender;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -27,6 +27,8 @@ pub(super) struct Shared {
     pub(super) grabbed: AtomicBool,
     pub(super) places: AtomicBool,
     pub(super) overflow: AtomicBool,
+    /// Motion waits to be sent, and the thread comes back soon: for more of it nobody need ring.
+    dozes: AtomicBool,
     /// Keys and motion are heard from the X server, and what the toolkit says of them and of the focus does not count.
     pub(super) held: AtomicBool,
     /// Words for whoever looks at the window.
@@ -38,6 +40,19 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// The thread is about to wait a short while, with motion that cannot be sent yet.
+    pub(super) fn doze(&self) {
+        self.dozes.store(true, Ordering::Relaxed);
+    }
+
+    /// The thread is back. Whether events may have come without a ring.
+    pub(super) fn wake(&self) -> bool {
+        let dozed = self.dozes.swap(false, Ordering::Relaxed);
+        // With the one in `Handle::frame`: whoever saw the doze has told its event before this, or rings.
+        fence(Ordering::SeqCst);
+        dozed
+    }
+
     /// The window shall do the action of this number.
     pub(super) fn ask(&self, number: u8) {
         self.asked.fetch_or(1u32.checked_shl(number.into()).unwrap_or(0), Ordering::Relaxed);
@@ -85,7 +100,11 @@ pub struct Handle {
 impl Handle {
     /// A report of the window. Never blocks.
     pub fn frame(&self, frame: InputFrame) {
-        self.tell(Event::Frame(frame));
+        self.send(Event::Frame(frame));
+        fence(Ordering::SeqCst);
+        if !(frame.is_motion() && self.shared.dozes.load(Ordering::Relaxed)) {
+            self.bell.ring();
+        }
     }
 
     /// The user wants the guest to have the input.
@@ -149,10 +168,14 @@ impl Handle {
     }
 
     fn tell(&self, event: Event) {
+        self.send(event);
+        self.bell.ring();
+    }
+
+    fn send(&self, event: Event) {
         if self.events.try_send(event).is_err() {
             // The thread releases everything: a lost release must not leave a key down.
             self.shared.overflow.store(true, Ordering::Relaxed);
         }
-        self.bell.ring();
     }
 }

@@ -1,8 +1,9 @@
-//! The dead man's switch: should the input's thread hang while it has the host's devices, nobody could use keyboard and
-//! mouse any more. So another thread looks whether it still turns, and ends the process if it does not: the kernel gives
-//! the devices back. The decision is pure; a process that is stopped as a whole is beyond its reach.
+//! The dead man's switch: should the input's thread hang while it has the host's devices, or an X server's keyboard, nobody
+//! could use keyboard and mouse any more. So another thread looks whether it still turns, and ends the process if it does
+//! not: the kernel gives the devices back, the server the keyboard. The decision is pure; a process that is stopped as a
+//! whole is beyond its reach.
 
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 use rustix::process::{Signal, getpid, kill_process};
 use rx_host::clock;
@@ -10,16 +11,19 @@ use rx_host::signals::Stop;
 use shm_proto::HostTime;
 use std::sync::{Arc, Weak};
 
-/// How long the thread may not turn while it has devices.
+/// How long the thread may not turn while it has something.
 pub const SILENCE: Duration = Duration::from_secs(2);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
+/// The same while the thread has nothing.
+const IDLE_LOOK: Duration = Duration::from_secs(1);
 
 /// What the thread tells with each turn of its loop.
 #[derive(Debug, Default)]
 pub(super) struct Beat {
     turns: AtomicU64,
     held: AtomicUsize,
+    has_keyboard: AtomicBool,
 }
 
 impl Beat {
@@ -29,6 +33,15 @@ impl Beat {
 
     pub(super) fn set_held(&self, devices: usize) {
         self.held.store(devices, Ordering::Relaxed);
+    }
+
+    /// An X server's keyboard is the guest's alone, or not any more.
+    pub(super) fn set_keyboard(&self, is_held: bool) {
+        self.has_keyboard.store(is_held, Ordering::Relaxed);
+    }
+
+    fn holds(&self) -> bool {
+        self.held.load(Ordering::Relaxed) > 0 || self.has_keyboard.load(Ordering::Relaxed)
     }
 }
 
@@ -46,19 +59,19 @@ impl Watchdog {
 
     /// Watches until the input's thread has ended, which may be a moment after the stop that was asked for.
     ///
-    /// Blocks. Kills the process if the thread hangs with devices in its hands.
+    /// Blocks. Kills the process if the thread hangs with devices or a keyboard in its hands.
     pub fn run(mut self, stop: &Stop) {
         while let Some(beat) = self.beat.upgrade() {
-            let (turns, held) = (beat.turns.load(Ordering::Relaxed), beat.held.load(Ordering::Relaxed));
+            let (turns, holds) = (beat.turns.load(Ordering::Relaxed), beat.holds());
             drop(beat);
-            if self.judge.is_dead(clock::now(), turns, held > 0) {
+            if self.judge.is_dead(clock::now(), turns, holds) {
                 rx_host::term::write_lines("frame-rx: the input hangs: ended, so that you have keyboard and mouse\n");
                 let _ = kill_process(getpid(), Signal::KILL);
             }
             if stop.is_requested() {
                 clock::sleep_until(clock::now() + LOOK / 10);
             } else {
-                stop.wait(LOOK);
+                stop.wait(if holds { LOOK } else { IDLE_LOOK });
             }
         }
     }

@@ -3,6 +3,7 @@
 //! it comes from the window.
 
 use super::handle::Shared;
+use super::watchdog::Beat;
 use crate::input::InputFrame;
 use crate::input::frame::Motion;
 use crate::input::router::{Act, Router, SourceId};
@@ -26,6 +27,7 @@ const MOTION_MAX: f64 = 1e6;
 #[derive(Debug)]
 pub(super) struct WindowKeys {
     shared: Arc<Shared>,
+    beat: Arc<Beat>,
     keyboard: Option<Keyboard>,
     /// When to try again, and how many attempts are left.
     again: Option<(HostTime, u32)>,
@@ -39,8 +41,8 @@ pub(super) struct WindowKeys {
 
 impl WindowKeys {
     /// Without a window.
-    pub(super) fn new(shared: Arc<Shared>) -> WindowKeys {
-        WindowKeys { shared, keyboard: None, again: None, is_told: false, rest: [0.0; 2], changes: 0 }
+    pub(super) fn new(shared: Arc<Shared>, beat: Arc<Beat>) -> WindowKeys {
+        WindowKeys { shared, beat, keyboard: None, again: None, is_told: false, rest: [0.0; 2], changes: 0 }
     }
 
     /// The window has this number on its X server.
@@ -66,6 +68,7 @@ impl WindowKeys {
         if let Some(keyboard) = self.keyboard.as_mut().filter(|_| self.shared.held.load(Ordering::Relaxed)) {
             let released = keyboard.release();
             self.shared.held.store(false, Ordering::Relaxed);
+            self.beat.set_keyboard(false);
             self.is_told = true;
             if let Err(error) = released {
                 self.lose(&error);
@@ -88,6 +91,7 @@ impl WindowKeys {
         match tried {
             Ok(Grab::Held) => {
                 self.rest = [0.0; 2];
+                self.beat.set_keyboard(true);
                 tracing::debug!("input: the guest has the X server's keyboard alone");
             }
             Ok(Grab::Busy) if left > 1 => self.again = Some((clock::now() + AGAIN, left - 1)),
@@ -103,6 +107,7 @@ impl WindowKeys {
         (self.keyboard, self.again) = (None, None);
         self.changes += 1;
         self.shared.held.store(false, Ordering::Relaxed);
+        self.beat.set_keyboard(false);
     }
 
     /// Hears what has come. Whether the window lost the keyboard's focus.

@@ -35,6 +35,11 @@ impl Password {
     pub fn new(text: &str) -> Option<Password> {
         (text.len() <= PASSWORD_MAX && !text.contains('\0')).then(|| Password(text.to_owned()))
     }
+
+    /// As it was typed: for a process of our own, and nobody else.
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Debug for Password {
@@ -290,6 +295,11 @@ impl Sink for SpiceSink {
     /// The server acknowledges what a stopped machine throws away.
     fn tells_stops(&self) -> bool {
         false
+    }
+
+    /// The server lifts keys of a client that goes, but not buttons, and with a machine that stands still nothing.
+    fn keeps_held(&self) -> bool {
+        true
     }
 
     fn takes_motion(&self) -> bool {

@@ -2,8 +2,9 @@
 
 use super::MAX_FRAMES;
 use crate::channels::{Layout, MAX_CHANNELS};
-use crate::sink::SinkFormat;
+use crate::sink::{REST_AFTER, SinkFormat};
 use core::fmt;
+use core::time::Duration;
 use cpal::traits::{DeviceTrait, HostTrait};
 use cpal::{BufferSize, HostId, SampleFormat, StreamConfig};
 
@@ -50,6 +51,18 @@ impl Api {
             Api::Jack => "no JACK server answers",
             #[cfg(feature = "pipewire")]
             Api::PipeWire => "no PipeWire server answers",
+        }
+    }
+
+    /// When a device on which nothing sounds is closed. A client of JACK is not: its user has connected it, perhaps by hand,
+    /// and the server runs anyway.
+    pub const fn rest_after(self) -> Duration {
+        match self {
+            Api::Alsa => REST_AFTER,
+            #[cfg(feature = "jack")]
+            Api::Jack => Duration::MAX,
+            #[cfg(feature = "pipewire")]
+            Api::PipeWire => REST_AFTER,
         }
     }
 

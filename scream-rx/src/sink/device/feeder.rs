@@ -9,8 +9,27 @@ use rx_host::clock;
 use shm_proto::HostTime;
 use std::sync::mpsc::SyncSender;
 
-/// A device that swallows more than this ahead of the clock has no clock of its own (a file, say), and gets ours.
+/// A device that swallows more than this ahead of our clock, so soon after its start, has no clock of its own (a file, say),
+/// and gets ours. Later only a card is so far ahead: one whose clock is 20 ppm faster is after seven hours.
 const MAX_AHEAD: Duration = Duration::from_millis(500);
+const JUDGED_FOR: Duration = Duration::from_secs(10);
+
+/// Gives a device without a clock ours. Pure.
+#[derive(Debug, Default)]
+struct Pace {
+    started: Option<HostTime>,
+    has_none: bool,
+}
+
+impl Pace {
+    /// How long to wait at `now`, before the piece that follows what was `played` so far.
+    fn wait(&mut self, now: HostTime, played: Duration) -> Duration {
+        let since = now.since(*self.started.get_or_insert(now));
+        let ahead = played.saturating_sub(since).saturating_sub(MAX_AHEAD);
+        self.has_none |= ahead > Duration::ZERO && since < JUDGED_FOR;
+        if self.has_none { ahead } else { Duration::ZERO }
+    }
+}
 
 /// The source, while the device's thread has it. Comes back when that drops it.
 struct Lent {
@@ -32,9 +51,14 @@ pub(super) struct Feeder {
     format: SinkFormat,
     control: Control,
     tell: SyncSender<Told>,
-    started: Option<HostTime>,
+    pace: Pace,
     played: u64,
     ended: bool,
+    /// How often the device had run empty when it was last looked at.
+    underflows: u64,
+    /// When it is told that nothing sounds, and since when that is so.
+    rest_after: Duration,
+    quiet_since: Option<HostTime>,
 }
 
 impl Feeder {
@@ -45,10 +69,13 @@ impl Feeder {
         format: SinkFormat,
         control: Control,
         tell: SyncSender<Told>,
+        rest_after: Duration,
     ) -> Feeder {
         source.open(format);
         let lent = Lent { source: Some(source), give_back };
-        Feeder { lent, format, control, tell, started: None, played: 0, ended: false }
+        let underflows = control.counters.sink.underflows.get();
+        let (pace, played, ended, quiet_since) = (Pace::default(), 0, false, None);
+        Feeder { lent, format, control, tell, pace, played, ended, underflows, rest_after, quiet_since }
     }
 
     fn fill(&mut self, frames: &mut [f32], delay: Duration) {
@@ -57,6 +84,10 @@ impl Feeder {
         let Some(source) = self.lent.source.as_mut().filter(|_| !self.ended) else { return frames.fill(0.0) };
         if self.control.stop.is_requested() {
             source.finish();
+        }
+        let underflows = self.control.counters.sink.underflows.get();
+        if core::mem::replace(&mut self.underflows, underflows) != underflows {
+            source.stumbled(now);
         }
         let filled = source.fill(frames, now, delay);
         if let Some(beyond) = frames.get_mut(filled.frames * channels..) {
@@ -68,17 +99,28 @@ impl Feeder {
             self.ended = true;
             let _ = self.tell.try_send(Told::Ended);
         }
+        self.note_quiet(now, filled.sounding);
     }
 
-    /// Waits if the device runs ahead of the clock, which none with a clock of its own does.
+    fn note_quiet(&mut self, now: HostTime, sounding: bool) {
+        if sounding {
+            self.quiet_since = None;
+        } else if now.since(*self.quiet_since.get_or_insert(now)) > self.rest_after {
+            // Not again before as much time: whoever is told takes the source away.
+            self.quiet_since = Some(now);
+            let _ = self.tell.try_send(Told::Quiet);
+        }
+    }
+
+    /// Waits if the device has no clock and runs ahead of ours. The time after that.
     fn keep_pace(&mut self) -> HostTime {
         let now = clock::now();
-        let started = *self.started.get_or_insert(now);
         let played = Duration::from_secs_f64(self.played as f64 / f64::from(self.format.rate_hz.max(1)));
-        let ahead = played.saturating_sub(now.since(started));
-        if ahead > MAX_AHEAD {
-            let _ = clock::sleep_until(now + (ahead - MAX_AHEAD));
+        let wait = self.pace.wait(now, played);
+        if wait.is_zero() {
+            return now;
         }
+        let _ = clock::sleep_until(now + wait);
         clock::now()
     }
 }
@@ -114,4 +156,40 @@ pub(super) fn build<T: SizedSample + Send + 'static>(
         _ => control.counters.sink.disturbances.inc(),
     };
     device.build_output_stream(config, data, error, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PIECE: Duration = Duration::from_micros(3_750);
+
+    /// The longest wait for a device that takes a piece each `PIECE`, `ppm` faster than our clock, for `seconds`.
+    fn longest_wait(ppm: f64, seconds: u64) -> Duration {
+        let (start, mut pace) = (HostTime::from_ns(1_000_000_000), Pace::default());
+        let pieces = seconds * 1_000_000 / PIECE.as_micros() as u64;
+        let every = PIECE.div_f64(1.0 + ppm * 1e-6).as_nanos() as u64;
+        let wait = |n: u64| pace.wait(start + Duration::from_nanos(every * n), Duration::from_nanos(3_750_000 * n));
+        (0..pieces).map(wait).max().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_card_whose_clock_is_faster_is_never_held_up_however_long_it_plays() {
+        for ppm in [-1000.0, 0.0, 20.0, 100.0, 1000.0] {
+            assert_eq!(longest_wait(ppm, 10 * 3600), Duration::ZERO, "{ppm} ppm");
+        }
+    }
+
+    #[test]
+    fn a_device_without_a_clock_gets_ours_from_the_first_moment_on() {
+        let mut pace = Pace::default();
+        let (start, mut now, mut played) = (HostTime::from_ns(7), HostTime::from_ns(7), Duration::ZERO);
+        for _ in 0..100_000 {
+            // It takes everything at once.
+            now = now + pace.wait(now, played);
+            played += PIECE;
+            assert!(played.saturating_sub(now.since(start)) <= MAX_AHEAD + PIECE);
+        }
+        assert!(now.since(start) > Duration::from_secs(370));
+    }
 }

@@ -13,7 +13,8 @@ use core::time::Duration;
 use cpal::SampleFormat;
 use cpal::traits::StreamTrait;
 use feeder::{Feeder, build};
-use rx_host::clock;
+use rx_host::{clock, wait};
+use std::os::fd::AsFd;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 
 /// Between two attempts to open a device that has gone.
@@ -23,6 +24,10 @@ const LAST_RETRY: Duration = Duration::from_secs(8);
 const BRIEF: Duration = Duration::from_secs(5);
 /// How often the thread that waits for the device heeds a stop.
 const TURN: Duration = Duration::from_millis(50);
+/// How often old sound is dropped while there is no device.
+const ABSENT_TURN: Duration = Duration::from_millis(250);
+/// How often one that rests looks by itself, if nobody wakes it.
+const REST_TURN: Duration = Duration::from_secs(10);
 /// How long a device may take to ask for the end of the sound.
 const FAREWELL: Duration = Duration::from_millis(300);
 /// A device that asks for nothing for so long has gone, whatever its library makes of that.
@@ -41,6 +46,9 @@ pub struct DeviceSink {
     pub piece: Duration,
     /// A device that is not there yet is waited for, as one is that goes away.
     pub patient: bool,
+    /// After so much time in which nothing sounds the device is closed, so that it can sleep and others can have it, and
+    /// opened when something does. [`Duration::MAX`]: never.
+    pub rest_after: Duration,
 }
 
 /// What the device's thread tells.
@@ -49,26 +57,39 @@ enum Told {
     Lost(String),
     /// The sound is over.
     Ended,
+    /// Nothing has sounded for as long as a device is kept for.
+    Quiet,
+}
+
+/// Why a device is not played on any more.
+enum Why {
+    /// It has gone, or cannot be had.
+    Gone(String),
+    /// The sound is over.
+    Over,
+    /// It may sleep.
+    Quiet,
 }
 
 impl Sink for DeviceSink {
     fn run(&mut self, mut source: Box<dyn Source>, control: &Control) -> Result<(), SinkError> {
-        let mut opened = false;
-        let mut told = false;
+        let (mut opened, mut told, mut rested) = (false, false, false);
         let mut pause = RETRY;
         loop {
             let begun = clock::now();
-            let reason = match self.open(source, control) {
-                Ok(Opened { stream, told: told_in, back, format }) => {
-                    if core::mem::replace(&mut opened, true) {
+            let why = match self.open(source, control) {
+                Ok(Opened { stream, told: told_in, back, format, frames }) => {
+                    let after_rest = core::mem::take(&mut rested);
+                    if core::mem::replace(&mut opened, true) && !after_rest {
                         control.counters.sink.reopened.inc();
                     }
-                    let reason = wait(&told_in, control, || {
-                        told = false;
-                        control.tell(Notice::Open { name: format!("{} {}", self.api, self.name), format });
+                    let why = wait_for_end(&told_in, control, frames, || {
+                        if core::mem::take(&mut told) || !after_rest {
+                            control.tell(Notice::Open { name: format!("{} {}", self.api, self.name), format });
+                        }
                     });
                     // What the device holds is still to be heard.
-                    if reason.is_none() {
+                    if matches!(why, Why::Over) {
                         let _ = clock::sleep_until(clock::now() + 2 * self.piece);
                     }
                     // Dropping the stream ends its thread, which gives the source back.
@@ -77,27 +98,64 @@ impl Sink for DeviceSink {
                     // One that comes and goes is not worth a line twice a second.
                     let brief = clock::now().since(begun) < BRIEF;
                     pause = if brief { (2 * pause).min(LAST_RETRY) } else { RETRY };
-                    reason
+                    why
                 }
                 Err((Some(back), reason)) if opened || self.patient => {
                     source = back;
                     pause = RETRY;
-                    Some(reason)
+                    Why::Gone(reason)
                 }
                 // A device that could never be opened will not be there by itself.
                 Err((_, reason)) => return Err(self.error(reason)),
             };
-            let Some(reason) = reason else { return Ok(()) };
-            if !core::mem::replace(&mut told, true) {
-                control.tell(Notice::Absent { reason: format!("cannot play on {} {}: {reason}", self.api, self.name) });
-            }
-            let again = clock::now() + pause;
-            while clock::now() < again {
-                if control.stop.wait(TURN) {
-                    return Ok(());
+            let on = match why {
+                Why::Over => false,
+                Why::Quiet => {
+                    rested = true;
+                    rest(&mut *source, control)
                 }
-                source.keep_up(clock::now());
+                Why::Gone(reason) => {
+                    if !core::mem::replace(&mut told, true) {
+                        let device = format!("{} {}", self.api, self.name);
+                        control.tell(Notice::Absent { reason: format!("cannot play on {device}: {reason}") });
+                    }
+                    keep_up(&mut *source, control, pause)
+                }
+            };
+            if !on {
+                return Ok(());
             }
+        }
+    }
+}
+
+/// Passes the time until a device is tried again. Whether to go on.
+fn keep_up(source: &mut dyn Source, control: &Control, pause: Duration) -> bool {
+    let again = clock::now() + pause;
+    while clock::now() < again {
+        if control.stop.wait(ABSENT_TURN) {
+            return false;
+        }
+        source.keep_up(clock::now());
+    }
+    true
+}
+
+/// Waits, without a device, until there is something to play. Whether to go on.
+fn rest(source: &mut dyn Source, control: &Control) -> bool {
+    let alarm = source.alarm();
+    loop {
+        alarm.iter().for_each(|alarm| alarm.set());
+        if source.keep_up(clock::now()) {
+            alarm.iter().for_each(|alarm| alarm.end());
+            return true;
+        }
+        if control.stop.is_requested() {
+            return false;
+        }
+        match &alarm {
+            Some(alarm) => _ = wait::until([control.stop.as_fd(), alarm.as_fd()], clock::now() + REST_TURN),
+            None => _ = control.stop.wait(TURN),
         }
     }
 }
@@ -108,6 +166,8 @@ struct Opened {
     told: Receiver<Told>,
     back: Receiver<Box<dyn Source>>,
     format: SinkFormat,
+    /// Frames that were asked for before this device was there.
+    frames: u64,
 }
 
 impl DeviceSink {
@@ -127,7 +187,8 @@ impl DeviceSink {
         config.buffer_size = self.api.period(frames);
         let (tell, told) = mpsc::sync_channel(8);
         let (give_back, back) = mpsc::sync_channel(1);
-        let feeder = Feeder::new(source, give_back, format, control.clone(), tell);
+        let feeder = Feeder::new(source, give_back, format, control.clone(), tell, self.rest_after);
+        let before = control.counters.sink.frames.get();
         let built = match sample {
             SampleFormat::I16 => build(&device, config, feeder, to_i16),
             SampleFormat::I32 => build(&device, config, feeder, to_i32),
@@ -135,20 +196,20 @@ impl DeviceSink {
         };
         // A feeder that was not used gives the source back when it is dropped.
         match built.and_then(|stream| stream.play().map(|()| stream)) {
-            Ok(stream) => Ok(Opened { stream, told, back, format }),
+            Ok(stream) => Ok(Opened { stream, told, back, format, frames: before }),
             Err(e) => Err((back.recv().ok(), e.to_string())),
         }
     }
 }
 
-/// Waits until the device goes (the reason) or the sound is over (nothing). `open` is called once, when it has asked for
+/// Waits until the device goes, the sound is over, or nothing has sounded for long. `open` is called once, when it has asked for
 /// sound: one that was opened and asks for nothing does not count as open. After a stop the sound is over soon; a device that
-/// does not even ask for that is not waited for.
-fn wait(told: &Receiver<Told>, control: &Control, open: impl FnOnce()) -> Option<String> {
+/// does not even ask for that is not waited for. `frames`: what was asked for before it was opened.
+fn wait_for_end(told: &Receiver<Told>, control: &Control, mut frames: u64, open: impl FnOnce()) -> Why {
     let mut patience = FAREWELL;
     let mut open = Some(open);
     let asked = || control.counters.sink.frames.get();
-    let (mut frames, mut moved) = (asked(), clock::now());
+    let mut moved = clock::now();
     loop {
         let news = told.recv_timeout(TURN);
         let now = clock::now();
@@ -159,15 +220,16 @@ fn wait(told: &Receiver<Told>, control: &Control, open: impl FnOnce()) -> Option
             }
         }
         match news {
-            Ok(Told::Lost(reason)) => return Some(reason),
-            Ok(Told::Ended) => return None,
+            Ok(Told::Lost(reason)) => return Why::Gone(reason),
+            Ok(Told::Ended) => return Why::Over,
+            Ok(Told::Quiet) => return Why::Quiet,
             Err(RecvTimeoutError::Timeout) if !control.stop.is_requested() => {
                 if now.since(moved) > STALLED {
-                    return Some("it asks for no more sound".into());
+                    return Why::Gone("it asks for no more sound".into());
                 }
             }
             Err(RecvTimeoutError::Timeout) if patience > Duration::ZERO => patience = patience.saturating_sub(TURN),
-            Err(_) => return None,
+            Err(_) => return Why::Over,
         }
     }
 }

@@ -38,9 +38,6 @@ pub struct PulseSink {
     pub rest_after: Duration,
 }
 
-/// How long a guest is silent before the device may sleep. Pauses within a film or between two songs are shorter.
-pub const REST_AFTER: Duration = Duration::from_secs(10);
-
 /// Why a session with the server ended.
 enum Lost {
     /// The server cannot be reached, refuses, or has gone; why.
@@ -55,6 +52,14 @@ impl Lost {
     fn gone() -> Lost {
         Lost::Gone("the sound server has gone".into())
     }
+
+    /// In words.
+    fn reason(self) -> String {
+        match self {
+            Lost::Gone(reason) | Lost::Moved(reason) => reason,
+            Lost::Taken => "the sound server took the device away".into(),
+        }
+    }
 }
 
 /// Called while the server is waited for; whether to give up.
@@ -62,13 +67,16 @@ type Idle<'a> = &'a mut dyn FnMut() -> bool;
 
 impl Sink for PulseSink {
     fn run(&mut self, mut source: Box<dyn Source>, control: &Control) -> Result<(), SinkError> {
+        // The absence was told, and nothing was played since.
         let mut told = false;
         let mut sessions = 0u64;
         let mut device = self.device.clone();
         let mut pause = FIRST_RETRY;
         loop {
             let before = sessions;
-            match self.session(device.as_deref(), &mut *source, control, &mut sessions) {
+            let ended = self.session(device.as_deref(), &mut *source, control, &mut sessions);
+            told &= sessions == before;
+            match ended {
                 Ok(()) => return Ok(()),
                 Err(Lost::Moved(to)) => {
                     device = Some(to);
@@ -79,12 +87,10 @@ impl Sink for PulseSink {
                     device = self.device.clone();
                     continue;
                 }
-                Err(Lost::Taken) => device = self.device.clone(),
-                Err(Lost::Gone(reason)) => {
+                Err(lost) => {
                     // One line for each absence, whatever the reasons are later.
-                    if sessions > before || !told {
-                        control.tell(Notice::Absent { reason });
-                        told = true;
+                    if !core::mem::replace(&mut told, true) {
+                        control.tell(Notice::Absent { reason: lost.reason() });
                     }
                     device = self.device.clone();
                 }
@@ -116,8 +122,19 @@ impl PulseSink {
             control.stop.is_requested()
         };
         let Some(mut server) = Server::connect(self.server.as_deref(), idle)? else { return Ok(()) };
-        let Some(target) = server.find_sink(device, idle)? else { return Ok(()) };
-        let Some(mut playing) = server.open_stream(self, &target, device.is_some(), idle)? else { return Ok(()) };
+        let Some(mut target) = server.find_sink(device, idle)? else { return Ok(()) };
+        let opened = server.open_stream(self, &target, device.is_some(), idle)?;
+        let Some((mut playing, place)) = opened else { return Ok(()) };
+        if place != target.name {
+            // Where the user last moved it, for one.
+            let Some(found) = server.find_sink(Some(&place), idle)? else { return Ok(()) };
+            if found.format != target.format && device.is_none() {
+                return Err(Lost::Moved(place));
+            }
+            let format = target.format;
+            target = found;
+            target.format = format;
+        }
         control.tell(target.notice(&self.name));
         if *sessions > 0 {
             control.counters.sink.reopened.inc();

@@ -103,6 +103,8 @@ impl Playing {
         let mut sounded = clock::now();
         let mut filled = sounded;
         let mut stopped = None;
+        // How long what was written last plays.
+        let mut last = Duration::ZERO;
         loop {
             server.turn(TURN)?;
             let now = clock::now();
@@ -136,6 +138,9 @@ impl Playing {
             if room >= self.least && now.since(filled) > STALLED {
                 self.go_on(source, control, &device);
             }
+            if room >= self.least {
+                last = Duration::from_secs_f64(room as f64 / self.bytes_per_s);
+            }
             // All at once: each write is a system call here, and one more on the server's side.
             while room >= self.least {
                 let bytes = room.min(self.block.len() * WIDTH) / self.frame_bytes * self.frame_bytes;
@@ -149,8 +154,9 @@ impl Playing {
             if now.since(filled) > WORTH_TELLING && !core::mem::replace(&mut self.told_paused, true) {
                 control.tell(Notice::Paused { reason: self.hindrance(&device) });
             }
-            if now.since(filled) > TURN && !source.keep_up(now) {
-                sounded = sounded.min(now);
+            // A device with long periods asks no more often.
+            if now.since(filled) > TURN.max(2 * last) {
+                source.keep_up(now);
             }
             if now.since(sounded) > rest_after && !self.told_paused {
                 if !self.sleep(server, source, control)? {
@@ -245,8 +251,8 @@ impl Playing {
         if t.read_index_corrupt != 0 || t.playing == 0 {
             return false;
         }
-        // The age is told by the wall clock; a step of that would show once, and is kept small.
-        let age = Duration::from_micros(t.timestamp.age().0).min(ASK_EVERY);
+        // The age is told by the wall clock; a step of that shows once, and is no more than the time since it was asked for.
+        let age = Duration::from_micros(t.timestamp.age().0).min(now.since(self.asked));
         let heard = t.read_index as f64 - t.sink_usec.0 as f64 * 1e-6 * self.bytes_per_s;
         self.place = Some(Place { at: now - age, heard });
         true

@@ -21,6 +21,7 @@ use pa::sample::{Format, Spec};
 use pa::stream::{self, FlagSet, Stream};
 use pa::time::MicroSeconds;
 use rx_host::clock;
+use std::borrow::Cow;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::rc::Rc;
 
@@ -167,13 +168,14 @@ impl Server {
         self.context.get_state().is_good()
     }
 
+    /// Opens a stream for `target`. The server may have put it elsewhere: where it is, by name, is given beside it.
     pub(super) fn open_stream(
         &mut self,
         wish: &PulseSink,
         target: &Device,
         by_name: bool,
         idle: Idle<'_>,
-    ) -> Result<Option<Playing>, Lost> {
+    ) -> Result<Option<(Playing, String)>, Lost> {
         let format = target.format;
         let refused = |e: pa::error::PAErr| Lost::Gone(format!("the sound server refuses a stream ({e})"));
         let spec = Spec { format: Format::F32le, channels: format.layout.channels() as u8, rate: format.rate_hz };
@@ -195,7 +197,8 @@ impl Server {
             state if state.is_good() && s.context.get_state().is_good() => None,
             _ => Some(Err(Lost::Gone(format!("the sound server refuses a stream ({})", s.context.errno())))),
         })?;
-        Ok(ready.map(|()| Playing::new(stream, seen, format, wish)))
+        let place = stream.get_device_name().map_or_else(|| target.name.clone(), Cow::into_owned);
+        Ok(ready.map(|()| (Playing::new(stream, seen, format, wish), place)))
     }
 }
 
@@ -251,10 +254,7 @@ pub fn devices(server: Option<&str>) -> Result<Vec<Device>, String> {
         devices.iter_mut().for_each(|d| d.is_default = default.as_ref().is_some_and(|x| x.name == d.name));
         Ok(devices)
     };
-    ask().map_err(|lost| match lost {
-        Lost::Gone(reason) | Lost::Moved(reason) => reason,
-        Lost::Taken => "the sound server took the device away".into(),
-    })
+    ask().map_err(Lost::reason)
 }
 
 /// The place of the sink that `wanted` means.
@@ -274,7 +274,7 @@ impl Device {
     }
 
     fn new(info: &SinkInfo<'_>) -> Device {
-        let text = |t: &Option<std::borrow::Cow<'_, str>>| t.as_deref().unwrap_or("?").to_owned();
+        let text = |t: &Option<Cow<'_, str>>| t.as_deref().unwrap_or("?").to_owned();
         let positions = info.channel_map.get();
         let known = (1..=MAX_CHANNELS).contains(&positions.len());
         let speakers: Vec<Speaker> = positions.iter().map(|p| speaker(*p)).collect();
