@@ -1,27 +1,27 @@
 //! The whole way by the host's clock: a guest that writes a position code, the real `scream-rx` in a process of its own, a
 //! private PulseAudio with a null sink, and a recorder behind it. A monitor hears what the server mixes, which is some
 //! milliseconds before a listener would; the receiver's own word is about the listener. The guest notes how late it was
-//! itself: a machine on which that is much is not fit to be measured on, and nothing is claimed.
+//! itself: a machine on which that is much is not fit to be measured on, and nothing is claimed. A plain player of a fixed
+//! buffer has its turn between the profiles, on the same server.
 
 use super::Task;
+use super::guest::Guest;
+use super::plain::{self, Plain};
 use super::recorded::{self, Heard};
 use crate::figure::{Better, Figure, Table};
 use crate::report::CaseReport;
 use anyhow::{Context, ensure};
 use rustix::process::Signal;
-use rx_host::{clock, realtime};
+use rx_host::clock;
 use rx_tests::process::{Running, until_or_late};
 use rx_tests::pulse::{PulseRig, RATE_HZ, Recording};
-use shm_proto::guest_sim::sound::SoundGuest;
-use shm_proto::guest_sim::tone::Tone;
-use shm_proto::{HostTime, Region};
+use shm_proto::HostTime;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What is measured.
-const PROFILES: [&str; 2] = ["low", "balanced"];
+/// Who plays, in this order: what they are measured beside stands between them.
+const PLAYERS: [Player; 4] =
+    [Player::Ours("low"), Player::Plain, Player::Ours("balanced"), Player::OverNetwork("balanced")];
 /// How long one takes, without its first seconds, in which the receiver learns the guest's clock.
 const LENGTH: Duration = Duration::from_secs(12);
 const QUICK_LENGTH: Duration = Duration::from_secs(6);
@@ -30,8 +30,6 @@ const SETTLES: Duration = Duration::from_secs(4);
 const SOON: Duration = Duration::from_secs(20);
 /// What the guest's clock is off by. Unit: parts per million.
 const GUEST_PPM: f64 = 100.0;
-/// The guest's bytes of shared memory.
-const REGION_BYTES: u64 = 2 << 20;
 /// A machine on which the guest itself is later than this, 99 times of 100 or ever, is not measured on. Source: the
 /// project's notes on testing sound, section 3.4.
 const FIT_P99: Duration = Duration::from_micros(500);
@@ -40,7 +38,37 @@ const FIT_MAX: Duration = Duration::from_millis(5);
 /// guest need not be late there. Source: ours, twice what was found at a load of five, of which nothing was heard. Unit: percent.
 const FIT_WAITED_PERCENT: f64 = 1.0;
 
-/// What one profile came to.
+/// A player.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Player {
+    /// The real receiver with this profile.
+    Ours(&'static str),
+    /// The same, and the guest sends datagrams to an address of this machine.
+    OverNetwork(&'static str),
+    /// [`Plain`].
+    Plain,
+}
+
+impl Player {
+    fn name(self) -> String {
+        match self {
+            Player::Ours(profile) => profile.to_owned(),
+            Player::OverNetwork(profile) => format!("{profile}, UDP"),
+            Player::Plain => format!("plain, {} ms", plain::BUFFER_MS),
+        }
+    }
+}
+
+/// One that plays.
+struct Playing {
+    program: Running,
+    /// Its figures are found here when it ended.
+    stats: Option<PathBuf>,
+    plain: Option<Plain>,
+}
+
+/// What one player came to.
+#[derive(Clone)]
 struct Measured {
     heard: Heard,
     /// By the receiver's own word. Unit: ms.
@@ -70,27 +98,40 @@ pub(super) fn measure(report: &mut CaseReport, task: &Task<'_>) -> anyhow::Resul
         }
     };
     let length = if task.is_quick { QUICK_LENGTH } else { LENGTH };
+    let names: Vec<String> = PLAYERS.map(Player::name).into();
+    let head: Vec<&str> = std::iter::once("").chain(names.iter().map(String::as_str)).collect();
     let mut table = Table::new(
         format!(
-            "Measured: guest at {GUEST_PPM:+} ppm, shared memory, scream-rx, private {:?} ({}), recorded at its monitor",
+            "Measured: guest at {GUEST_PPM:+} ppm, private {:?} ({}), recorded at its monitor",
             rig.kind(),
             if rig.is_realtime() { "with real-time priority" } else { "without real-time priority" }
         ),
-        &["", "low", "balanced"],
-    );
-    let mut columns = Vec::new();
-    for (n, profile) in PROFILES.into_iter().enumerate() {
-        if !task.effort.progress.step(n as u64, PROFILES.len() as u64) {
+        &head,
+    )
+    .legend(format!(
+        "low, balanced: scream-rx, shared memory if not said otherwise. plain: looks into shared memory every millisecond \
+             and hands each chunk to pacat, whose buffer is {} ms.",
+        plain::BUFFER_MS
+    ));
+    let mut all = Vec::new();
+    for (n, player) in PLAYERS.into_iter().enumerate() {
+        if !task.effort.progress.step(n as u64, PLAYERS.len() as u64) {
             return Ok(());
         }
-        let measured = one(&rig, &program, profile, length).with_context(|| format!("profile {profile}"))?;
-        columns.push(rows(&measured));
-        figures(report, profile, &measured);
+        let measured = one(&rig, &program, player, length);
+        all.push((player, measured.with_context(|| format!("player: {}", player.name()))?));
     }
+    let Some(plain) = all.iter().find(|(player, _)| *player == Player::Plain).map(|(_, plain)| plain.clone()) else {
+        return Ok(());
+    };
+    let columns: Vec<Vec<(&str, String)>> = all.iter().map(|(_, measured)| rows(measured, &plain)).collect();
     for place in 0..columns.first().map_or(0, Vec::len) {
         let name = columns.first().and_then(|column| column.get(place)).map(|row| row.0.to_owned());
         let cells = columns.iter().filter_map(|column| column.get(place)).map(|row| row.1.clone());
         table.rows.push(name.into_iter().chain(cells).collect());
+    }
+    for (player, measured) in &all {
+        figures(report, &player.name(), measured, (*player != Player::Plain).then_some(&plain));
     }
     report.tables.push(table.headline());
     Ok(())
@@ -102,39 +143,68 @@ fn beside_us(name: &str) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-fn one(rig: &PulseRig, program: &Path, profile: &str, length: Duration) -> anyhow::Result<Measured> {
+impl Playing {
+    /// Starts one that plays what the guest gives, on the server of `rig`.
+    fn start(player: Player, rig: &PulseRig, program: &Path, guest: &Guest, folder: &Path) -> anyhow::Result<Playing> {
+        let stats = folder.join("stats.json");
+        let mut command = rx_tests::process::tied(program);
+        rig.serve(&mut command);
+        let profile = match player {
+            Player::Ours(profile) => {
+                command.arg(guest.file());
+                profile
+            }
+            Player::OverNetwork(profile) => {
+                command.arg("--udp").arg(guest.address());
+                profile
+            }
+            Player::Plain => {
+                let (program, plain) = Plain::start(rig, guest.file(), folder)?;
+                return Ok(Playing { program, stats: None, plain: Some(plain) });
+            }
+        };
+        command.args(["-o", "pulse", "--profile", profile, "--stats"]).arg(&stats);
+        Ok(Playing { program: Running::start("scream-rx", &mut command), stats: Some(stats), plain: None })
+    }
+
+    /// Every thread of it.
+    fn threads(&self) -> Vec<PathBuf> {
+        let of_plain = self.plain.iter().map(|plain| threads(std::process::id()).join(plain.thread_id().to_string()));
+        every_thread(self.program.pid()).into_iter().chain(of_plain).collect()
+    }
+
+    /// Ends it. What it said of itself, if it says anything.
+    fn end(mut self) -> anyhow::Result<serde_json::Value> {
+        let Some(stats) = self.stats else { return Ok(serde_json::Value::Null) };
+        self.program.signal(Signal::TERM);
+        let ended = until_or_late(SOON, || (!self.program.is_alive()).then_some(()));
+        ensure!(ended.is_some(), "scream-rx does not end\n{}", self.program.tail());
+        Ok(serde_json::from_slice(&std::fs::read(&stats).context("no figures")?)?)
+    }
+}
+
+fn one(rig: &PulseRig, program: &Path, player: Player, length: Duration) -> anyhow::Result<Measured> {
     let folder = tempfile::tempdir()?;
-    let (file, stats) = (folder.path().join("region"), folder.path().join("stats.json"));
-    let region = Region::create(&file, REGION_BYTES)?;
+    let guest = Guest::new(folder.path(), GUEST_PPM)?;
     let recording = rig.record();
-    let mut command = rx_tests::process::tied(program);
-    rig.serve(&mut command);
-    command.arg(&file).args(["-o", "pulse", "--profile", profile, "--stats"]).arg(&stats);
-    let mut player = Running::start("scream-rx", &mut command);
-    let (over, diary) = (AtomicBool::new(false), Mutex::new(Vec::new()));
+    let playing = Playing::start(player, rig, program, &guest, folder.path())?;
     until_or_late(SOON, || (recording.frames() > 0).then_some(())).context("the recorder heard nothing")?;
-    let began = clock::now();
-    let (stamp, costs) = std::thread::scope(|scope| {
-        let _over = SetOnDrop(&over);
-        scope.spawn(|| play(region, began, &over, &diary));
-        let settled = began + SETTLES;
-        let stamp = stamp(&recording, began, settled);
-        let before = Costs::of(&player, rig);
-        let end = settled + length;
-        while !clock::sleep_until(end) {}
-        (stamp, Costs::of(&player, rig).since(&before, length))
-    });
-    let memory_mib = peak_mib(player.pid());
-    player.signal(Signal::TERM);
-    let ended = until_or_late(SOON, || (!player.is_alive()).then_some(()));
-    ensure!(ended.is_some(), "scream-rx does not end\n{}", player.tail());
+    let (began, guest) = guest.play(matches!(player, Player::OverNetwork(_)))?;
+    let settled = began + SETTLES;
+    let stamp = stamp(&recording, began, settled);
+    let before = Costs::of(&playing, rig);
+    let end = settled + length;
+    while !clock::sleep_until(end) {}
+    let costs = Costs::of(&playing, rig).since(&before, length);
+    let memory_mib = peak_mib(playing.program.pid());
+    let tail = playing.program.tail();
+    let told = playing.end()?;
     let samples = recording.stop();
     let judged_s = SETTLES.as_secs_f64()..(SETTLES + length).as_secs_f64();
     let heard = recorded::judge(&samples, f64::from(RATE_HZ), stamp, judged_s, GUEST_PPM);
-    let heard = heard.with_context(|| format!("no sound was heard\n{}", player.tail()))?;
-    let told: serde_json::Value = serde_json::from_slice(&std::fs::read(&stats).context("no figures")?)?;
+    let heard = heard.with_context(|| format!("no sound was heard\n{tail}"))?;
     let number = |name: &str| told.get(name).and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
-    let diary = diary.into_inner().unwrap_or_default();
+    let late = guest.end();
     Ok(Measured {
         heard,
         told_ms: ["delay_ms_p1", "delay_ms_p50", "delay_ms_p99"].map(number),
@@ -144,39 +214,9 @@ fn one(rig: &PulseRig, program: &Path, profile: &str, length: Duration) -> anyho
         server_percent: costs.server_percent,
         wake_ups_per_s: costs.switches_per_s,
         memory_mib,
-        late: lateness(diary),
+        late,
         waited_percent: costs.waited_percent,
     })
-}
-
-struct SetOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for SetOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// The guest's life. Notes how late each of its wake-ups was.
-fn play(region: Region, began: HostTime, over: &AtomicBool, diary: &Mutex<Vec<Duration>>) {
-    realtime::ask_for_thread("guest", 25);
-    let guest = SoundGuest::builder().drift_ppm(GUEST_PPM).tone(Tone::PositionCoded).build_in(region);
-    let Ok(mut guest) = guest else { return };
-    let mut late = Vec::with_capacity(4096);
-    // From the first instant on, whatever this thread took to start.
-    let mut due = began;
-    while !over.load(Ordering::Relaxed) {
-        let now = clock::now();
-        late.push(now.since(due));
-        if guest.advance(if now < due { due } else { now.max(began) }).is_err() {
-            break;
-        }
-        due = guest.next_due().unwrap_or(now + Duration::from_millis(20));
-        clock::sleep_until(due);
-    }
-    if let Ok(mut diary) = diary.lock() {
-        *diary = late;
-    }
 }
 
 /// When the first recorded frame was at the monitor, in seconds since `began`: of all instants up to `until` at which
@@ -194,15 +234,6 @@ fn stamp(recording: &Recording, began: HostTime, until: HostTime) -> f64 {
     earliest_s
 }
 
-/// The 99th percentile, and the most.
-fn lateness(mut late: Vec<Duration>) -> [Duration; 2] {
-    // The first is how long the thread took to start.
-    let mut late = late.split_off(1.min(late.len()));
-    late.sort_unstable();
-    let p99 = late.get(late.len() * 99 / 100).copied();
-    [p99.unwrap_or(Duration::MAX), late.last().copied().unwrap_or(Duration::MAX)]
-}
-
 /// Nanoseconds on a processor, and switches, so far.
 #[derive(Default)]
 struct Costs {
@@ -217,10 +248,12 @@ struct Costs {
 }
 
 impl Costs {
-    fn of(player: &Running, rig: &PulseRig) -> Costs {
-        let server_ns = rig.pids().into_iter().map(busy_ns).sum();
-        let waited_ns = rig.pids().into_iter().chain([player.pid()]).map(waited_ns).sum();
-        let (receiver_ns, switches) = (busy_ns(player.pid()), switches(player.pid()));
+    fn of(playing: &Playing, rig: &PulseRig) -> Costs {
+        let of_server: Vec<PathBuf> = rig.pids().into_iter().flat_map(every_thread).collect();
+        let of_player = playing.threads();
+        let waited_ns = sum(&of_server, "schedstat", waited_ns) + sum(&of_player, "schedstat", waited_ns);
+        let (receiver_ns, server_ns) = (sum(&of_player, "schedstat", busy_ns), sum(&of_server, "schedstat", busy_ns));
+        let switches = sum(&of_player, "status", switches);
         Costs { receiver_ns, server_ns, waited_ns, switches, ..Costs::default() }
     }
 
@@ -236,27 +269,33 @@ impl Costs {
     }
 }
 
-/// What `read` finds in a file of every thread of a process, summed up.
-fn of_threads(pid: u32, file: &str, read: fn(&str) -> f64) -> f64 {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    threads.filter_map(|thread| std::fs::read_to_string(thread.path().join(file)).ok()).map(|text| read(&text)).sum()
+/// Where the threads of a process are.
+fn threads(pid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/task"))
 }
 
-fn busy_ns(pid: u32) -> f64 {
-    of_threads(pid, "schedstat", |text| text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0.0))
+fn every_thread(pid: u32) -> Vec<PathBuf> {
+    std::fs::read_dir(threads(pid)).into_iter().flatten().flatten().map(|thread| thread.path()).collect()
 }
 
-/// How long threads stood in a queue for a processor.
-fn waited_ns(pid: u32) -> f64 {
-    of_threads(pid, "schedstat", |text| text.split(' ').nth(1).and_then(|ns| ns.parse().ok()).unwrap_or(0.0))
+/// What `read` finds in this file of each of these threads, summed up.
+fn sum(threads: &[PathBuf], file: &str, read: fn(&str) -> f64) -> f64 {
+    threads.iter().filter_map(|thread| std::fs::read_to_string(thread.join(file)).ok()).map(|text| read(&text)).sum()
+}
+
+fn busy_ns(schedstat: &str) -> f64 {
+    schedstat.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0.0)
+}
+
+/// How long a thread stood in a queue for a processor.
+fn waited_ns(schedstat: &str) -> f64 {
+    schedstat.split(' ').nth(1).and_then(|ns| ns.parse().ok()).unwrap_or(0.0)
 }
 
 /// Times that a thread went to sleep, or was put to sleep.
-fn switches(pid: u32) -> f64 {
-    of_threads(pid, "status", |text| {
-        let lines = text.lines().filter(|line| line.contains("ctxt_switches"));
-        lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).sum()
-    })
+fn switches(status: &str) -> f64 {
+    let lines = status.lines().filter(|line| line.contains("ctxt_switches"));
+    lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).sum()
 }
 
 fn peak_mib(pid: u32) -> f64 {
@@ -267,19 +306,24 @@ fn peak_mib(pid: u32) -> f64 {
 }
 
 /// For people: names and cells.
-fn rows(m: &Measured) -> Vec<(&'static str, String)> {
+fn rows(m: &Measured, plain: &Measured) -> Vec<(&'static str, String)> {
     let [p1, p50, p99] = m.heard.delay_ms;
     let [told_p1, told_p50, told_p99] = m.told_ms;
     let g = &m.heard.glitches;
+    let told = |text: String| if told_p50.is_finite() { text } else { "–".to_owned() };
     vec![
         (
             "heard at the monitor (before the sink's buffer), p1 / p50 / p99 ms",
             format!("{p1:.1} / {p50:.1} / {p99:.1}"),
         ),
+        ("that p50, beside the plain player's", format!("{:.2}", m.delay_beside(plain))),
         ("spread p99 - p1 ms", format!("{:.2}", p99 - p1)),
         ("delay grows by, ppm", format!("{:+.1}", m.heard.slope_ppm)),
-        ("by the receiver's own word, p1 / p50 / p99 ms", format!("{told_p1:.1} / {told_p50:.1} / {told_p99:.1}")),
-        ("gaps, sink empty", format!("{} / {}", m.gaps, m.underflows)),
+        (
+            "by the receiver's own word, p1 / p50 / p99 ms",
+            told(format!("{told_p1:.1} / {told_p50:.1} / {told_p99:.1}")),
+        ),
+        ("gaps, sink empty", told(format!("{} / {}", m.gaps, m.underflows))),
         ("hard gaps, dips, splices, clicks", {
             format!("{} / {} / {} / {} in {:.0} s", g.hard_gaps, g.dips, g.splices, g.clicks, m.heard.seconds)
         }),
@@ -296,16 +340,24 @@ fn rows(m: &Measured) -> Vec<(&'static str, String)> {
 }
 
 impl Measured {
+    /// The delay that was heard, as a multiple of the plain player's.
+    fn delay_beside(&self, plain: &Measured) -> f64 {
+        self.heard.delay_ms[1] / plain.heard.delay_ms[1]
+    }
+
     /// Whether the machine was fit to be measured on.
     fn is_fit(&self) -> bool {
         self.late[0] <= FIT_P99 && self.late[1] <= FIT_MAX && self.waited_percent <= FIT_WAITED_PERCENT
     }
 }
 
-fn figures(report: &mut CaseReport, profile: &str, m: &Measured) {
+/// `plain`: what it is measured beside.
+fn figures(report: &mut CaseReport, player: &str, m: &Measured, plain: Option<&Measured>) {
     let [p1, p50, p99] = m.heard.delay_ms;
+    let is_fit = m.is_fit() && plain.is_none_or(Measured::is_fit);
     for (what, value, unit) in [
         ("delay heard p50", p50, "ms"),
+        ("delay heard p50, beside a plain player's", plain.map_or(f64::NAN, |plain| m.delay_beside(plain)), "times"),
         ("delay heard p99", p99, "ms"),
         ("delay heard, spread p99 - p1", p99 - p1, "ms"),
         ("delay told p50", m.told_ms[1], "ms"),
@@ -319,8 +371,8 @@ fn figures(report: &mut CaseReport, profile: &str, m: &Measured) {
         ("memory", m.memory_mib, "MiB"),
     ] {
         if value.is_finite() {
-            let figure = Figure::measured(format!("{profile}, measured: {what}"), value, unit, Better::Lower).tabled();
-            report.figures.push(Figure { disturbed: !m.is_fit(), ..figure });
+            let figure = Figure::measured(format!("{player}, measured: {what}"), value, unit, Better::Lower).tabled();
+            report.figures.push(Figure { disturbed: !is_fit, ..figure });
         }
     }
 }

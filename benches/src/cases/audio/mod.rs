@@ -2,7 +2,9 @@
 //! and the whole way into a private sound server, where one can be started.
 
 mod card;
+mod guest;
 mod live;
+mod plain;
 mod recorded;
 mod rings;
 
