@@ -21,12 +21,32 @@ pub fn print_man(command: Command) -> Result<(), StdoutError> {
     exit::print(man(command))
 }
 
-fn completions(shell: Shell, mut command: Command) -> Vec<u8> {
+fn completions(shell: Shell, command: Command) -> Vec<u8> {
     let name = command.get_name().to_owned();
+    let mut command = without_hidden(command);
     // Into memory first: the generator panics when a reader of stdout has gone.
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut text);
     text
+}
+
+/// The same without the commands that nobody types: the generator would offer them, too.
+fn without_hidden(command: Command) -> Command {
+    if command.get_subcommands().all(|sub| !sub.is_hide_set()) {
+        return command;
+    }
+    let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned();
+    let mut rest = Command::new(command.get_name().to_owned())
+        .args(command.get_arguments().cloned())
+        .groups(command.get_groups().cloned())
+        .subcommands(shown);
+    if let Some(about) = command.get_about() {
+        rest = rest.about(about.clone());
+    }
+    if let Some(version) = command.get_version() {
+        rest = rest.version(version.to_owned());
+    }
+    rest
 }
 
 /// One page for the program and all of its commands, whose flags stand behind its own, a section for each command.
@@ -85,6 +105,7 @@ mod tests {
             for word in ["some-rx", "latency", "doctor"] {
                 assert!(text.contains(word), "{shell}: {word} is missing");
             }
+            assert!(!text.contains("inner"), "{shell}: nobody's command\n{text}");
         }
     }
 
