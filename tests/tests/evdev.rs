@@ -105,6 +105,10 @@ impl Desk {
         }
         self.vm.wait_after(mark, &format!("reads {KEYBOARD}"), SOON);
         self.vm.wait_after(mark, &format!("reads {MOUSE}"), SOON);
+        // This machine's first process sees a device before its maker has told of it.
+        for what in ["keyboard", "mouse"] {
+            self.vm.wait_after(mark, &format!("virtual {what} at "), SOON);
+        }
     }
 
     fn key(&mut self, qcode: &str, is_down: bool) {
