@@ -190,18 +190,20 @@ mod tests {
     fn an_error_out_of_the_calm_is_worked_off_as_fast_as_one_at_the_start() {
         for (error_s, within_s) in [(0.005, 10.0), (-0.005, 10.0), (0.020, 30.0), (-0.020, 30.0)] {
             let (mut drift, mut delay_s, dt) = (Drift::new(false), 0.0, 0.005);
-            let mut late_s: f64 = 0.0;
+            // When it was off by a millisecond last.
+            let mut settled_s: f64 = 0.0;
             for k in 0..60_000u64 {
                 let now_s = k as f64 * dt - 200.0;
                 if k == 40_000 {
                     delay_s += error_s;
                 }
                 delay_s += (100e-6 - (drift.update(delay_s, 0.0, dt) - 1.0)) * dt;
-                if now_s > within_s {
-                    late_s = late_s.max(delay_s.abs());
+                if now_s > 0.0 && delay_s.abs() >= 1e-3 {
+                    settled_s = now_s;
                 }
             }
-            assert!(late_s < 1e-3, "{error_s}: {late_s}");
+            println!("{:+} ms: within 1 ms after {settled_s:.1} s", error_s * 1e3);
+            assert!(settled_s > 0.0 && settled_s <= within_s, "{error_s}: {settled_s}");
         }
     }
 
