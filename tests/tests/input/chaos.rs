@@ -2,6 +2,7 @@
 //! each round the guest must hold nothing.
 //!
 //! `RX_CHAOS_ROUNDS` says how many rounds (6 if it does not), `RX_CHAOS_SEED` repeats a run: both are printed.
+//! `RX_CHAOS_KIND="SpiceUsb StoppedMachine"` has rounds of one kind alone.
 
 use super::usbhid::Hid;
 use super::*;
@@ -165,7 +166,9 @@ impl Chaos {
             (0..1 + dice.below(6)).map(|_| dice.one(&[16, 17, 30, 31, 42, 54, 56, 0x111, 0x112])).collect();
         // A button that is released while the machine stands still was seen to stay down until it is pressed anew; it seems
         // that QEMU sends changes of buttons only, and takes note of those that it throws away.
-        let are_buttons_lost = (way, end) == (Way::SpiceInputs, End::StoppedMachine);
+        let is_past_device = way == Way::SpiceInputs || (way == Way::SpiceUsb && !first);
+        let are_buttons_lost = is_past_device && end == End::StoppedMachine;
+        println!("  {keys:?}, {}", if first { "devices first" } else { "keys first" });
         for key in keys.iter().filter(|key| !are_buttons_lost || **key < 0x100) {
             client.key(*key, true);
             let motion = Motion { dx: dice.below(200) as i32 - 100, dy: 1 };
@@ -288,6 +291,9 @@ fn after_whatever_happens_the_guest_holds_nothing() {
     println!("{rounds} rounds, RX_CHAOS_SEED={seed}");
     let (mut dice, mut done, mut late, mut longest) = (Dice(seed), 0, 0, Duration::ZERO);
     let mut tally = std::collections::BTreeMap::<String, u32>::new();
+    // Each way as often as any other.
+    let ways = [Way::OwnSocket, Way::SpiceUsb, Way::SpiceInputs, Way::Qmp];
+    let only = std::env::var("RX_CHAOS_KIND").ok();
     while done < rounds {
         let _turn = vm::take_turn();
         let mut chaos = Chaos::boot();
@@ -296,8 +302,14 @@ fn after_whatever_happens_the_guest_holds_nothing() {
             if clock::now() > end {
                 break;
             }
-            let way = dice.one(&[Way::OwnSocket, Way::SpiceUsb, Way::SpiceInputs, Way::Qmp]);
-            let end = dice.one(End::of(way));
+            let kind = loop {
+                let way = dice.one(&ways);
+                let kind = (way, dice.one(End::of(way)));
+                if only.as_ref().is_none_or(|only| *only == format!("{:?} {:?}", kind.0, kind.1)) {
+                    break kind;
+                }
+            };
+            let (way, end) = kind;
             println!("round {}: {way:?}, {end:?}", done + 1);
             let took = chaos.round(&mut dice, way, end);
             done += 1;

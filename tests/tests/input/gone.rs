@@ -11,6 +11,9 @@ const KEYS: [u16; 4] = [30, 103, 42, 0x111];
 /// A stop that a program which ends waits for, to be sure: it waits for a second.
 const WAITED_FOR: Duration = Duration::from_millis(700);
 
+/// A stop that outlasts the releases which are repeated soon.
+const TWO_ROUNDS: Duration = Duration::from_millis(800);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     InGoodOrder,
@@ -40,6 +43,11 @@ impl Chaos {
         let is_neutral = || (self.held() == 0).then_some(());
         until(what, SOON, is_neutral, || self.hid.machine.vm.console());
         println!("{what}: nothing held {:?} after", clock::now().since(start));
+    }
+
+    /// Whether the guest has a part of the USB device.
+    fn has_device(&self, mark: usize) -> bool {
+        !self.hid.machine.vm.lines_after(mark, "RIG-DEVICE frame-rx").is_empty()
     }
 
     fn check_releases_alone(&self, mark: usize) {
@@ -90,6 +98,66 @@ fn a_program_that_is_killed_has_an_heir_who_releases_what_it_held() {
         chaos.wait_until_nothing_is_held(&format!("{way:?}, {held} held, the heir"));
         client.end(SOON);
         chaos.check_releases_alone(mark);
+    }
+}
+
+/// The device comes to a guest that holds a key of the inputs channel, whose release the stopped machine threw away.
+#[test]
+fn what_was_pressed_before_there_was_a_device_is_released_where_it_was_pressed() {
+    if !vm::input_possible() {
+        return;
+    }
+    let _turn = vm::take_turn();
+    let mut chaos = Chaos::boot_for("keys");
+    for _ in 0..3 {
+        let client = chaos.start_ready(Way::SpiceUsb);
+        let mark = chaos.hid.machine.vm.mark();
+        client.handle.take();
+        client.wait("the input", Handle::is_grabbed);
+        KEYS[..2].iter().for_each(|key| client.key(*key, true));
+        let is_down = || (chaos.held() > 0).then_some(());
+        let is_early = until_or_late(SOON, is_down).is_some() && !chaos.has_device(mark);
+        chaos.control.execute("stop");
+        KEYS[..2].iter().for_each(|key| client.key(*key, false));
+        std::thread::park_timeout(TWO_ROUNDS);
+        chaos.control.execute("cont");
+        println!("held before the device was there: {is_early}; {} held when the machine goes on", chaos.held());
+        chaos.wait_until_nothing_is_held("keys that went past the device");
+        chaos.hid.wait_for_devices(mark, || ());
+        client.end();
+    }
+}
+
+/// A SPICE server keeps the first message that a stopped machine did not take, when its client has gone, and gives it to the
+/// machine as soon as the next client comes: as the begin of a new stream, in which QEMU expects no such packet.
+#[test]
+fn what_a_gone_client_said_to_a_stopped_machine_does_no_harm_to_the_next_one() {
+    if !vm::input_possible() {
+        return;
+    }
+    let _turn = vm::take_turn();
+    let mut chaos = Chaos::boot_for("keys");
+    for releases in [true, false, true] {
+        let mark = chaos.hid.machine.vm.mark();
+        let client = chaos.start_ready(Way::SpiceUsb);
+        client.handle.take();
+        client.wait("the input", Handle::is_grabbed);
+        chaos.hid.wait_for_devices(mark, || ());
+        KEYS.iter().for_each(|key| client.key(*key, true));
+        chaos.hid.machine.wait_for_sums(mark, |sums| sums[9] == KEYS.len() as i64);
+        chaos.control.execute("stop");
+        if releases {
+            KEYS.iter().for_each(|key| client.key(*key, false));
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+        client.end();
+        chaos.control.execute("cont");
+        chaos.wait_until_nothing_is_held("a USB device that was unplugged from a stopped machine");
+        let mark = chaos.hid.machine.vm.mark();
+        let next = chaos.start_ready(Way::SpiceUsb);
+        chaos.hid.wait_for_devices(mark, || ());
+        next.end();
+        chaos.hid.wait_for_unplug(mark);
     }
 }
 

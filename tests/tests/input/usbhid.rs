@@ -88,7 +88,7 @@ impl Hid {
         [first, clock::now().since(start)]
     }
 
-    fn wait_for_unplug(&self, mark: usize) {
+    pub fn wait_for_unplug(&self, mark: usize) {
         let gone = || (self.machine.vm.lines_after(mark, "RIG-GONE").len() >= DEVICES).then_some(());
         until("the unplugged device", SOON, gone, || self.machine.vm.console());
     }

@@ -11,6 +11,7 @@ use crate::input::frame::{Edge, MouseMode};
 use crate::input::sink::{Caps, DESCRIPTORS, News, Sent, Sink, SinkError, Step};
 use crate::input::usbhid::Plug;
 use crate::input::usbhid::device::STEP_MAX;
+use crate::input::usbhid::{SHELTER, each, put_sheltered};
 use crate::input::wire::Patience;
 use rx_host::clock;
 use shm_proto::HostTime;
@@ -25,8 +26,13 @@ pub struct SpiceUsbSink {
     spice: SpiceSink,
     usb: Channel,
     plug: Plug,
+    /// A message on its way out.
+    message: Vec<u8>,
     /// Pressed through the inputs channel.
     held: CodeSet,
+    /// Ever pressed there. A release that a machine which stood still threw away is not told of there, so whatever releases
+    /// one of these on the device releases it there, too.
+    passed: CodeSet,
 }
 
 /// Connects to the server. Gives the sink, and whether it has the device: a server without a usbredir channel that can be
@@ -41,8 +47,9 @@ pub fn connect(to: &Endpoint, password: &Password, patience: &Patience) -> Resul
     let opened = SpiceSink::open(to, password, MouseMode::Relative, patience)?;
     let link = |id| link::link(to, (kind::USB, id), opened.session, password, patience).ok();
     let Some(usb) = opened.usb.iter().find_map(|id| link(*id)) else { return Ok((Box::new(opened.sink), false)) };
-    let (usb, held) = (usb.keeping_all(), CodeSet::EMPTY);
-    let mut sink = SpiceUsbSink { spice: opened.sink, usb, plug: Plug::new(), held };
+    let (usb, plug) = (usb.keeping_all(), Plug::new());
+    let (spice, message) = (opened.sink, Vec::with_capacity(256));
+    let mut sink = SpiceUsbSink { spice, usb, plug, message, held: CodeSet::EMPTY, passed: CodeSet::EMPTY };
     sink.flush(clock::now())?;
     Ok((Box::new(sink), true))
 }
@@ -52,16 +59,26 @@ impl SpiceUsbSink {
         if self.plug.out.is_empty() {
             return Ok(());
         }
-        let sent = self.usb.send(DATA, &self.plug.out, now);
+        let mut sent = Ok(());
+        for packet in each(&self.plug.out) {
+            self.message.clear();
+            put_sheltered(packet, &mut self.message);
+            sent = sent.and(self.usb.send(DATA, &self.message, now));
+        }
         self.plug.out.clear();
         sent
+    }
+
+    /// Bytes of packets that there is room for.
+    fn room(&self) -> usize {
+        self.usb.room() / SHELTER
     }
 
     fn hear(&mut self, now: HostTime) -> Result<(), SinkError> {
         for _ in 0..MESSAGES {
             let Some(message) = self.usb.next(now)? else { break };
             if message.kind == DATA {
-                let taken = self.plug.hear(message.body(), self.usb.room(), now)?;
+                let taken = self.plug.hear(message.body(), self.room(), now)?;
                 if taken < message.body().len() {
                     return Err(SinkError::Garbage("it asks more than it listens to"));
                 }
@@ -78,6 +95,10 @@ impl SpiceUsbSink {
         }
         self.plug.device.release_all(now, &mut self.plug.out);
         self.flush(now)
+    }
+
+    fn is_release_of_passed(&self, step: &Step) -> bool {
+        matches!(step, Step::Edge(edge) if !edge.is_down && self.passed.contains(edge.code))
     }
 
     fn is_for_device(&self, step: &Step) -> bool {
@@ -100,9 +121,9 @@ impl Sink for SpiceUsbSink {
         Caps { key_gap, ..if lanes.pointer { device } else { inputs } }
     }
 
-    /// What goes to the device is kept for the guest until the machine runs.
+    /// What goes to the device is kept for the guest until the machine runs; what went past it may not have been.
     fn tells_stops(&self) -> bool {
-        self.plug.lanes().keyboard && self.plug.lanes().pointer
+        self.plug.lanes().keyboard && self.plug.lanes().pointer && self.passed.is_empty()
     }
 
     fn takes_motion(&self) -> bool {
@@ -111,7 +132,10 @@ impl Sink for SpiceUsbSink {
 
     fn send(&mut self, step: &Step, now: HostTime) -> Result<Sent, SinkError> {
         if self.is_for_device(step) {
-            if self.usb.room() < STEP_MAX {
+            if self.room() < STEP_MAX {
+                return Ok(Sent::Busy);
+            }
+            if self.is_release_of_passed(step) && self.spice.send(step, now)? == Sent::Busy {
                 return Ok(Sent::Busy);
             }
             let sent = self.plug.send(step, now);
@@ -121,10 +145,11 @@ impl Sink for SpiceUsbSink {
         let sent = self.spice.send(step, now)?;
         if let (Step::Edge(edge), Sent::Taken) = (step, sent) {
             if edge.is_down {
-                self.held.insert(edge.code)
+                self.held.insert(edge.code);
+                self.passed.insert(edge.code);
             } else {
-                self.held.remove(edge.code)
-            };
+                self.held.remove(edge.code);
+            }
         }
         Ok(sent)
     }

@@ -346,6 +346,8 @@ fn announce(out: &mut Vec<u8>) {
         types[control] = CONTROL_ENDPOINT;
         sizes[control * 2] = 64;
     }
+    let nowhere = 16 + usize::from(packet::NOWHERE & 0x0f);
+    (types[nowhere], intervals[nowhere], sizes[nowhere * 2]) = (INTERRUPT_ENDPOINT, 1, 64);
     let (mut numbers, mut classes) = ([0; ENDPOINTS], [0; ENDPOINTS]);
     let (mut subclasses, mut protocols) = ([0; ENDPOINTS], [0; ENDPOINTS]);
     for interface in Interface::ALL {

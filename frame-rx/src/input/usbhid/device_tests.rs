@@ -155,11 +155,11 @@ fn the_first_words_are_those_of_the_protocol() {
     assert!(device.is_met() && !device.lanes().any());
     let mut expected = words(&[5, 160, 0, 0]);
     let mut types = [255; 32];
-    for (at, kind) in [(0, 0), (16, 0), (17, 3), (18, 3), (19, 3), (20, 3)] {
+    for (at, kind) in [(0, 0), (16, 0), (17, 3), (18, 3), (19, 3), (20, 3), (21, 3)] {
         types[at] = kind;
     }
     let mut intervals = [0; 32];
-    intervals[17..21].fill(1);
+    intervals[17..22].fill(1);
     let mut interfaces = [0; 32];
     interfaces[17..21].copy_from_slice(&[0, 1, 2, 3]);
     let mut sizes = [0_u8; 64];
@@ -167,6 +167,8 @@ fn the_first_words_are_those_of_the_protocol() {
     for at in [34, 36, 38, 40] {
         sizes[at] = 16;
     }
+    // The one that guests are not told of.
+    sizes[42] = 64;
     expected.extend([&types[..], &intervals, &interfaces, &sizes].concat());
     expected.extend(words(&[4, 132, 0, 0, 4]));
     for first in [[0, 1, 2, 3], [3, 3, 3, 3], [0, 0, 1, 0], [0, 0, 1, 0]] {
@@ -516,4 +518,68 @@ proptest! {
             prop_assert_eq!(bits as usize, held.len());
         }
     }
+}
+
+/// All packets of a stream, which ends with the last of them. `is_wide`: its ids have 64 bits.
+fn parsed(stream: &[u8], is_wide: bool) -> Vec<(u32, Vec<u8>)> {
+    let (mut parser, mut at, mut all) = (Parser::new(), 0, Vec::new());
+    if is_wide {
+        parser.widen();
+    }
+    while at < stream.len() {
+        let (taken, head) = parser.take(&stream[at..]).unwrap();
+        at += taken;
+        let kind = head.expect("whole packets").kind;
+        all.push((kind, parser.body().to_vec()));
+    }
+    all
+}
+
+/// What a SPICE server may keep of one client and give to QEMU before the next one's HELLO, when ids are short.
+#[test]
+fn a_sheltered_report_is_itself_where_ids_are_long_and_a_report_to_nowhere_where_they_are_short() {
+    let mut bench = Bench::live();
+    for code in [30, 0x110, 115, 116].map(|number| Code::new(number).unwrap()) {
+        bench.device.edge(Edge { code, is_down: true }, NOW, &mut bench.out);
+    }
+    bench.device.moved(&Move { motion: Motion { dx: 3, dy: -70_000 }, ..Move::default() }, NOW, &mut bench.out);
+    let position = Some(Position { x: 100, y: 200 });
+    bench.device.moved(&Move { position, ..Move::default() }, NOW, &mut bench.out);
+    let (mut seen, mut stream) = (0, Vec::new());
+    for packet in packet::each(&bench.out) {
+        let mut message = Vec::new();
+        packet::put_sheltered(packet, &mut message);
+        assert!(message.len() + 6 <= packet.len() * packet::SHELTER);
+        let wide = parsed(&message, true);
+        let [(first, status), (second, report), (third, dropped)] = &wide[..] else { panic!("{wide:?}") };
+        assert_eq!((*first, *second, *third), (kind::ISO_STATUS, kind::INTERRUPT, kind::INTERRUPT));
+        assert_eq!((&status[..], &report[..], dropped[0]), (&[0, 0][..], &packet[16..], packet::NOWHERE));
+        assert_eq!(usize::from(packet::u16_at(dropped, 2)), dropped.len() - 4);
+        seen |= 1 << (report[0] & 0x0f);
+        stream.extend(message);
+    }
+    assert_eq!(seen, 0b11110, "of all endpoints");
+    let narrow = parsed(&stream, false);
+    for pair in narrow.chunks(2) {
+        let [(first, status), (second, report)] = pair else { panic!("{pair:?}") };
+        assert_eq!((*first, &status[..], *second), (kind::ISO_STATUS, &[0, 0][..], kind::INTERRUPT));
+        assert_eq!((report[0], report[1]), (packet::NOWHERE, 0));
+        assert_eq!(usize::from(packet::u16_at(report, 2)), report.len() - 4);
+    }
+    assert!(Interface::ALL.iter().all(|interface| interface.endpoint() != packet::NOWHERE));
+}
+
+#[test]
+fn what_is_no_report_goes_as_it_is() {
+    let mut out = Vec::new();
+    let mut device = Device::new(&mut out);
+    device.hear(&hello(0xff), NOW, &mut out).unwrap();
+    let mut message = Vec::new();
+    packet::each(&out).for_each(|packet| packet::put_sheltered(packet, &mut message));
+    assert_eq!((packet::each(&out).count(), message), (4, out.clone()));
+    let refusal = packet(kind::INTERRUPT, 0x1234_5678, &[1, 4, 0, 0]);
+    let mut message = Vec::new();
+    packet::put_sheltered(&refusal, &mut message);
+    assert_eq!(message, refusal);
+    assert_eq!(packet::each(&[]).count() + packet::each(&out[..7]).count(), 0);
 }

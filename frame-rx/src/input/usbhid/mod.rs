@@ -22,6 +22,7 @@ use super::sink::{Caps, DESCRIPTORS, Leds, News, Sent, Sink, SinkError, Step};
 use super::wire::{Patience, Wire};
 use core::time::Duration;
 use device::{ANSWER_MAX, Device, Lanes, STEP_MAX};
+pub(super) use packet::{SHELTER, each, put_sheltered};
 use rx_host::clock;
 use shm_proto::HostTime;
 use std::os::fd::BorrowedFd;

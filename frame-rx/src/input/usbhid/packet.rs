@@ -20,6 +20,7 @@ pub mod kind {
     pub const SET_ALT_SETTING: u32 = 9;
     pub const GET_ALT_SETTING: u32 = 10;
     pub const ALT_SETTING_STATUS: u32 = 11;
+    pub const ISO_STATUS: u32 = 14;
     pub const START_INTERRUPT: u32 = 15;
     pub const STOP_INTERRUPT: u32 = 16;
     pub const INTERRUPT_STATUS: u32 = 17;
@@ -154,6 +155,56 @@ pub fn put(out: &mut Vec<u8>, kind: u32, id: u64, body: &[&[u8]]) {
     out.extend_from_slice(&u32::try_from(length).unwrap_or(0).to_le_bytes());
     out.extend_from_slice(&id.to_le_bytes());
     body.iter().for_each(|part| out.extend_from_slice(part));
+}
+
+/// Our own packets, each whole.
+pub fn each(mut packets: &[u8]) -> impl Iterator<Item = &[u8]> {
+    core::iter::from_fn(move || {
+        let (kind, length) = (u32_at(packets, 0)?, u32_at(packets, 4)?);
+        let head = if kind == kind::HELLO { NARROW } else { WIDE };
+        let size = head.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(packets.len());
+        let (packet, others) = packets.split_at(size);
+        packets = others;
+        Some(packet)
+    })
+}
+
+/// An endpoint that other sides are told of and guests are not: what goes there is dropped without a word.
+pub const NOWHERE: u8 = 0x85;
+/// What stands in front of a report: the endpoint that all have streams no sound, as it never did. The end of its id and
+/// its body are, where ids are short, the type of a report.
+const FRONT: [u8; 18] = [kind::ISO_STATUS as u8, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, SPAN, 0, 0, 0];
+/// And where ids are short a report's type is the length of that one. Unit: bytes.
+const SPAN: u8 = kind::INTERRUPT as u8;
+/// The longest packet of a report that [`put_sheltered`] makes one that does no harm. Unit: bytes.
+const REPORT_MAX: usize = 8 + SPAN as usize - WIDE - 4;
+/// So many times longer a sheltered packet may be than the packet itself, with the header of a message.
+pub const SHELTER: usize = 7;
+
+/// Appends one of our own packets for a SPICE server. What a stopped machine did not take that server keeps when its client
+/// has gone, and gives it to QEMU in front of the next client's HELLO, where ids still have 32 bits; and QEMU 7.2 aborts
+/// over a stream that does not fit. So each report becomes one message that is whole packets in both readings:
+///
+/// ```text
+/// 64 bits  | front: endpoint 0 streams no sound   | the report            | to nowhere: dropped |
+/// 32 bits  | the same      | a report to nowhere, which is there not yet: dropped              |
+/// ```
+///
+/// Answers are not sheltered: nobody asks while the machine stands still.
+pub fn put_sheltered(packet: &[u8], message: &mut Vec<u8>) {
+    // A refusal has the id of what it refuses.
+    let is_report = u32_at(packet, 0) == Some(kind::INTERRUPT) && packet.get(WIDE + 1) == Some(&0);
+    let Some((head, rest)) = packet.split_at_checked(8).filter(|_| is_report && packet.len() <= REPORT_MAX) else {
+        return message.extend_from_slice(packet);
+    };
+    message.extend_from_slice(&FRONT);
+    message.extend_from_slice(head);
+    // Of reports to the guest the id is nobody's concern.
+    message.extend_from_slice(&[NOWHERE, 0, SPAN - 4, 0]);
+    message.extend_from_slice(rest.get(4..).unwrap_or_default());
+    let filler = usize::from(SPAN) - rest.len() - WIDE - 4;
+    let [low, high, ..] = filler.to_le_bytes();
+    put(message, kind::INTERRUPT, 0, &[&[NOWHERE, 0, low, high], &[0; SPAN as usize][..filler]]);
 }
 
 /// Appends the HELLO: who we are and what we can do. Its id has 32 bits.
