@@ -191,7 +191,7 @@ impl Desk {
             self.sink = match &notice {
                 Notice::Open { name, format } => format!("{name}: {format}"),
                 Notice::Full { reason } | Notice::Paused { reason } | Notice::Absent { reason } => {
-                    format!("none: {reason}")
+                    format!("{}{reason}", say::NO_SINK)
                 }
             };
             tell(say::sink(&notice));
@@ -211,10 +211,8 @@ impl Desk {
             // A simulated guest that has not begun is nothing to wait for.
             let awaited = self.region_bytes > 0 || !matches!(state, State::Waiting(_));
             if let (State::Listening, Some(missing)) = (state, &self.missing) {
-                service.status(missing);
                 self.situation.clone_from(missing);
             } else if let Some(sentence) = say::guest(state, &self.file).filter(|_| awaited) {
-                service.status(&sentence);
                 self.situation.clone_from(&sentence);
                 if !pause || self.format_of(before) != self.format_of(state) {
                     self.say(sentence, now);
@@ -225,11 +223,15 @@ impl Desk {
             if let News::Listening(_) = news {
                 (self.missing, self.nothing_since) = (None, Some(now));
                 self.situation = say::news(&news, &self.file);
-                service.status(&self.situation);
             }
             self.say(say::news(&news, &self.file), now);
         }
         self.say_unsaid(now);
+        // Guest and sink in one line: either may be why nothing is heard.
+        match self.sink.starts_with(say::NO_SINK) {
+            true => service.status(&format!("{}; sink: {}", self.situation, self.sink)),
+            false => service.status(&self.situation),
+        }
         let waiting = matches!(self.state, State::Waiting(Waiting::NoStream | Waiting::Stale));
         let hears = self.listens.is_some() && self.missing.is_none();
         let listening = hears && (waiting || matches!(self.state, State::Listening | State::Detached));

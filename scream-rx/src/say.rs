@@ -13,6 +13,9 @@ use shm_proto::scream::{Foreign, Format, Waiting};
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+/// What a sink is called where there is none; the reason stands behind it.
+pub const NO_SINK: &str = "none: ";
+
 /// After so long without any stream the user learns what is known to prevent one.
 pub const STILL_NOTHING: Duration = Duration::from_secs(60);
 

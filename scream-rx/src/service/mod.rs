@@ -209,7 +209,7 @@ fn uninstall(name: Option<&str>, force: bool, now: bool) -> Result<String, Failu
         // If nobody put anything else there.
         let _ = network.parent().map(std::fs::remove_dir);
     }
-    match name.and_then(|name| other_instance(&places.units, name)) {
+    match name.and_then(|name| other_instance(&places, name)) {
         Some(other) => {
             let _ = writeln!(said, "{file} stays: {other} uses it");
         }
@@ -223,15 +223,18 @@ fn uninstall(name: Option<&str>, force: bool, now: bool) -> Result<String, Failu
     Ok(said)
 }
 
-/// Another instance of the template that is enabled.
-fn other_instance(units: &Path, name: &str) -> Option<String> {
-    let own = format!("scream-rx@{name}.service");
-    let folders =
-        std::fs::read_dir(units).ok()?.flatten().filter(|e| e.file_name().to_string_lossy().ends_with(".wants"));
-    let links = folders.filter_map(|e| std::fs::read_dir(e.path()).ok()).flat_map(|entries| entries.flatten());
-    links
-        .map(|link| link.file_name().to_string_lossy().into_owned())
-        .find(|link| link.starts_with("scream-rx@") && *link != own)
+/// Another instance of the template: one that is enabled, or a guest with settings of its own.
+fn other_instance(places: &Places, name: &str) -> Option<String> {
+    let own = unit_names(Some(name)).1;
+    let names = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    let wants = names(&places.units).into_iter().filter(|folder| folder.ends_with(".wants"));
+    let enabled = wants.flat_map(|folder| names(&places.units.join(folder)));
+    let guests = names(&places.settings).into_iter().filter(|file| file != "config.toml");
+    let guests = guests.filter_map(|file| Some(unit_names(Some(file.strip_suffix(".toml")?)).1));
+    enabled.chain(guests).find(|unit| unit.starts_with("scream-rx@") && *unit != own)
 }
 
 fn remove(path: &Path, force: bool, said: &mut String) -> Result<(), Failure> {

@@ -55,6 +55,12 @@ fn what_was_installed_is_removed_and_what_was_edited_stays() {
         done(home, &[&["uninstall"], name].concat());
         assert!(files(home).is_empty(), "{:?}", files(home));
     }
+    // Another guest has settings: the template is its, too.
+    done(home, &["install", "win10"]);
+    done(home, &["install", "work"]);
+    assert!(done(home, &["uninstall", "win10"]).contains("scream-rx@work.service uses it"));
+    done(home, &["uninstall", "work"]);
+    assert!(files(home).is_empty(), "{:?}", files(home));
     done(home, &["install", "win10"]);
     let unit = home.join("config/systemd/user/scream-rx@.service");
     let settings = home.join("config/scream-rx/win10.toml");
@@ -197,6 +203,11 @@ fn the_units_command_tells_systemd_how_it_goes_before_there_is_a_guest_or_a_serv
     hear(&socket, &mut heard, "READY=1");
     hear(&socket, &mut heard, "WATCHDOG=1");
     player.wait_for_line("trying again");
+    until("why nothing is heard", || {
+        hear(&socket, &mut heard, "STATUS=");
+        let is_why = |line: &String| line.contains("region") && line.contains("; sink: none: ");
+        heard.iter().any(is_why).then_some(())
+    });
     // First the guest, then the server; the service minds neither.
     let _guest = FileGuest::start(&file, SoundGuest::builder());
     hear(&socket, &mut heard, "STATUS=the guest plays");
