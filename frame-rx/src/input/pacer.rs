@@ -122,6 +122,11 @@ impl Pacer {
         !self.queue.is_empty() || !self.told.is_empty()
     }
 
+    /// Releases all once more that may have to be, after a short quiet. Whether there is any.
+    pub fn release_once_more(&mut self) -> bool {
+        self.again.once_more()
+    }
+
     /// Whether the guest holds nothing, and was told so a second time: QEMU's PS/2 mouse keeps what did not fit into its
     /// queue, a release too, until something else comes.
     pub fn has_settled(&self) -> bool {

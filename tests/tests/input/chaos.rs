@@ -206,7 +206,11 @@ impl Chaos {
         }
         if matches!(end, End::ProgramEnds | End::EndsWhileQemuIsLate) {
             client.end();
-            return self.wait_for_neutral(start, way, end);
+            let took = self.wait_for_neutral(start, way, end);
+            // What a late QEMU has just read, the guest tells in a moment.
+            std::thread::park_timeout(Duration::from_millis(250));
+            self.wait_for_neutral(start, way, end);
+            return took;
         }
         let took = self.wait_for_neutral(start, way, end);
         if end == End::Unplugged || (end == End::OtherClient && is_usb) {

@@ -61,6 +61,8 @@ impl Capture {
     /// Sends the last releases, for [`FAREWELL`] at most. Whether there was a way to the guest up to the end.
     fn release_to_the_end(&mut self) -> bool {
         let end = clock::now() + FAREWELL;
+        // A server that read it all at once filled its keyboard's and its mouse's queue, and what found no room there is lost.
+        let mut is_last = !self.sink.as_ref().is_some_and(|sink| sink.keeps_held());
         let mut is_asked = false;
         loop {
             let Ok(due) = self.run_pacer(clock::now()) else { return false };
@@ -76,8 +78,13 @@ impl Capture {
                     return false;
                 }
             }
-            if (is_asked && self.has_delivered()) || clock::now() >= end {
+            let is_heard = is_asked && self.has_delivered();
+            if clock::now() >= end || (is_heard && (is_last || !self.pacer.release_once_more())) {
                 return true;
+            }
+            if is_heard {
+                (is_last, is_asked) = (true, false);
+                continue;
             }
             let dues = [due, self.sink_due()].into_iter().flatten();
             self.wait(dues.fold(end, HostTime::min));

@@ -96,6 +96,13 @@ impl Again {
         self.left.is_empty() && (self.touched.is_empty() || self.rounds > 0)
     }
 
+    /// Begins anew with all that may have to be released, after another quiet. Whether there is any.
+    pub fn once_more(&mut self) -> bool {
+        self.touched = self.known();
+        (self.left, self.rounds) = (CodeSet::EMPTY, 0);
+        !self.touched.is_empty()
+    }
+
     /// With nothing pressed and nothing to send: what is to be released now, or when.
     pub fn next(&mut self, now: HostTime, tells_stops: bool, stats: &InputStats) -> Next {
         if self.left.is_empty() {
