@@ -81,8 +81,13 @@ impl Xvfb {
             let _ = before.kill();
             let _ = before.wait();
         }
+        let ready = self.dir.path().join("managed");
+        let _ = std::fs::remove_file(&ready);
         let manager = self
             .tool("openbox")
+            // A window that comes while it starts may be overlooked; this it does when it has looked for those that are there.
+            .args(["--startup", "touch managed"])
+            .current_dir(self.dir.path())
             .env("HOME", self.dir.path())
             .env("XDG_CONFIG_HOME", self.dir.path())
             .env("XDG_CACHE_HOME", self.dir.path())
@@ -91,7 +96,7 @@ impl Xvfb {
             .spawn()
             .expect("openbox starts");
         self.manager = Some(manager);
-        self.until("a window manager", || self.text("wmctrl", &["-m"]));
+        self.until("a window manager", || ready.exists().then(|| self.text("wmctrl", &["-m"])).flatten());
     }
 
     pub fn until<T>(&self, what: &str, ask: impl FnMut() -> Option<T>) -> T {
