@@ -232,49 +232,6 @@ fn alsa_keeps_the_contract_with_a_clock() {
     }
 }
 
-#[cfg(all(feature = "alsa", feature = "pulse"))]
-#[test]
-fn an_alsa_device_that_goes_away_is_waited_for_and_alsa_lib_keeps_quiet() {
-    use crate::rig::{FileGuest, Running, scream_rx, until};
-    use shm_proto::guest_sim::sound::SoundGuest;
-    let _alone = alone();
-    let Some(mut rig) = PulseRig::start() else { return };
-    let Some(configuration) = through_pulse(&rig) else { return };
-    let home = rig.folder.path().to_owned();
-    let config = home.join("asound.conf");
-    std::fs::write(&config, configuration).unwrap();
-    let file = home.join("region");
-    let _guest = FileGuest::start(&file, SoundGuest::builder());
-    let recording = rig.record("alsa.raw");
-    let mut command = scream_rx(&home);
-    command.env("ALSA_CONFIG_PATH", &config).arg(&file).args(["-o", "alsa"]);
-    let mut player = Running::start(&mut command, &home.join("player.log"));
-    recording.wait_for_sound(0, 0.5);
-    drop(recording);
-    // ALSA's plugin fails now and then while it opens, which is told and tried again, too.
-    let said = |player: &Running, words: &str| player.err().matches(words).count();
-    let (failed, played) = (said(&player, "trying again"), said(&player, "sound goes to"));
-    rig.kill();
-    until("the device's end", || (said(&player, "trying again") > failed).then_some(()));
-    // Nothing answers now: what alsa-lib says of that by itself is not for the user.
-    for words in [&["devices"][..], &["doctor"]] {
-        let done = scream_rx(&home).env("ALSA_CONFIG_PATH", &config).args(words).output().unwrap();
-        let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        assert!(!said.contains("ALSA lib") && !said.contains("pcm_"), "{words:?}: {said}");
-    }
-    rig.start_server();
-    let back = std::time::Instant::now();
-    until("the device's return", || (said(&player, "sound goes to") > played).then_some(()));
-    println!("played on {:?} after the server came back", back.elapsed());
-    let recording = rig.record("again.raw");
-    recording.wait_for_sound(0, 0.5);
-    player.signal("TERM");
-    assert_eq!(player.end().code(), Some(0), "{}", player.err());
-    // Told once each way, and the same number of times: what is lost comes back.
-    let (failed, played) = (said(&player, "trying again") - failed, said(&player, "sound goes to") - played);
-    assert!(failed == played && (1..=2).contains(&failed), "{}", player.err());
-}
-
 #[cfg(feature = "alsa")]
 #[test]
 fn alsa_in_a_process_of_its_own() {

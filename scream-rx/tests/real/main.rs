@@ -1,6 +1,8 @@
 //! The real program against a real PulseAudio, alsa-lib, files and pipes. What needs punctual threads is checked strictly
 //! only when the program itself reports that nothing was late: a machine that runs tests may stall at any time.
 
+#[cfg(all(feature = "alsa", feature = "pulse"))]
+mod alsa_trouble;
 mod conformance;
 mod doctor;
 mod files;

@@ -4,45 +4,53 @@
 use crate::rig::{FileGuest, PulseRig, Recording, Running, alone, scream_rx, until};
 use shm_proto::guest_sim::sound::SoundGuest;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A guest that plays, a receiver that plays it on a server, a recorder behind that.
-struct Scene {
+pub struct Scene {
     // Dropped in this order: the player before its server and its guest.
-    player: Running,
-    recording: Recording,
+    pub player: Running,
+    pub recording: Recording,
     _guest: FileGuest,
-    rig: PulseRig,
+    pub rig: PulseRig,
     stats: PathBuf,
 }
 
 impl Scene {
     fn start(arguments: &[&str]) -> Option<Scene> {
-        let rig = PulseRig::start()?;
+        let serve = |rig: &PulseRig, command: &mut Command| {
+            rig.serve(command).args(["-o", "pulse"]).args(arguments);
+        };
+        Some(Scene::on(PulseRig::start()?, serve))
+    }
+
+    /// With a player that plays on `rig` in the way that `choose` gives it.
+    pub fn on(rig: PulseRig, choose: impl FnOnce(&PulseRig, &mut Command)) -> Scene {
         let home = rig.folder.path().to_owned();
         let (file, stats) = (home.join("region"), home.join("stats.json"));
         let guest = FileGuest::start(&file, SoundGuest::builder());
         let recording = rig.record("scene.raw");
         let mut command = scream_rx(&home);
-        rig.serve(&mut command).arg(&file).args(["-o", "pulse", "--stats"]).arg(&stats).args(arguments);
+        choose(&rig, command.arg(&file).arg("--stats").arg(&stats));
         let player = Running::start(&mut command, &home.join("player.log"));
         recording.wait_for_sound(0, 0.5);
-        Some(Scene { player, recording, _guest: guest, rig, stats })
+        Scene { player, recording, _guest: guest, rig, stats }
     }
 
-    fn opened(&self) -> usize {
+    pub fn opened(&self) -> usize {
         self.player.err().matches("sound goes to").count()
     }
 
     /// Waits for sound behind what was recorded before; how long that took.
-    fn sound_again(&self) -> Duration {
+    pub fn sound_again(&self) -> Duration {
         let (from, begun) = (self.recording.left().len(), Instant::now());
         self.recording.wait_for_sound(from, 0.3);
         begun.elapsed().saturating_sub(Duration::from_millis(300))
     }
 
     /// Ends the player; what it said, and its figures.
-    fn end(mut self) -> (String, serde_json::Value) {
+    pub fn end(mut self) -> (String, serde_json::Value) {
         self.player.signal("TERM");
         assert_eq!(self.player.end().code(), Some(0), "{}", self.player.err());
         (self.player.err(), serde_json::from_slice(&std::fs::read(&self.stats).unwrap()).unwrap())
@@ -50,7 +58,7 @@ impl Scene {
 }
 
 /// The delay is what it was: nothing that piled up meanwhile is played.
-fn is_short(figures: &serde_json::Value) -> bool {
+pub fn is_short(figures: &serde_json::Value) -> bool {
     figures["delay_ms_p99"].as_f64().is_some_and(|ms| ms < 90.0)
 }
 

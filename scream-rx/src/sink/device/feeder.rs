@@ -31,6 +31,34 @@ impl Pace {
     }
 }
 
+/// A device that fails for so long without asking for sound has gone. alsa-lib's plug-in for a sound server fails for a
+/// millisecond whenever it ran empty.
+const FAILS_FOR: Duration = Duration::from_millis(100);
+/// Between two attempts of a device that fails: its library makes the next one at once.
+const BREATH: Duration = Duration::from_micros(500);
+
+/// Since when a device fails. Pure.
+#[derive(Debug)]
+struct Failing {
+    since: HostTime,
+    /// What had been asked for by then.
+    frames: Option<u64>,
+}
+
+impl Failing {
+    const fn new() -> Failing {
+        Failing { since: HostTime::ZERO, frames: None }
+    }
+
+    /// It failed at `now`, and has asked for `frames` so far: whether it has gone.
+    fn is_lost(&mut self, now: HostTime, frames: u64) -> bool {
+        if self.frames.replace(frames) != Some(frames) {
+            self.since = now;
+        }
+        now.since(self.since) >= FAILS_FOR
+    }
+}
+
 /// The source, while the device's thread has it. Comes back when that drops it.
 struct Lent {
     source: Option<Box<dyn Source>>,
@@ -144,14 +172,20 @@ pub(super) fn build<T: SizedSample + Send + 'static>(
             delay += Duration::from_secs_f64(out.len() as f64 / channels as f64 / f64::from(feeder.format.rate_hz));
         }
     };
+    let mut failing = Failing::new();
     let error = move |e: cpal::Error| match e.kind() {
         ErrorKind::Xrun => control.counters.sink.underflows.inc(),
-        // The last is what alsa-lib's plug-ins make of a server that has gone.
+        // What alsa-lib's plug-ins make of a server that has gone; and of one that has not.
+        ErrorKind::BackendError if !failing.is_lost(clock::now(), control.counters.sink.frames.get()) => {
+            control.counters.sink.disturbances.inc();
+            let _ = clock::sleep_until(clock::now() + BREATH);
+        }
         ErrorKind::DeviceNotAvailable
         | ErrorKind::StreamInvalidated
         | ErrorKind::HostUnavailable
         | ErrorKind::BackendError => {
             let _ = tell.try_send(Told::Lost(e.to_string()));
+            let _ = clock::sleep_until(clock::now() + BREATH);
         }
         _ => control.counters.sink.disturbances.inc(),
     };
@@ -178,6 +212,16 @@ mod tests {
         for ppm in [-1000.0, 0.0, 20.0, 100.0, 1000.0] {
             assert_eq!(longest_wait(ppm, 10 * 3600), Duration::ZERO, "{ppm} ppm");
         }
+    }
+
+    #[test]
+    fn a_device_has_gone_that_fails_on_and_on_and_not_one_that_plays_in_between() {
+        let (mut failing, ms) = (Failing::new(), |ms: u64| HostTime::from_ns(1_000_000 * ms));
+        // Three failures, each time it ran empty.
+        for (at, frames) in [(50, 0), (51, 0), (52, 0), (900, 480), (901, 480), (5000, 960), (5099, 960)] {
+            assert!(!failing.is_lost(ms(at), frames), "{at} ms");
+        }
+        assert!(failing.is_lost(ms(5100), 960));
     }
 
     #[test]

@@ -61,6 +61,17 @@ enum Told {
     Quiet,
 }
 
+/// What was before a device is opened.
+#[derive(Clone, Copy)]
+enum Before {
+    /// There was none.
+    Absence,
+    /// Nothing sounded for long.
+    Rest,
+    /// It failed while it played: alsa-lib's plug-ins do where a server or this machine was held up.
+    Stumble,
+}
+
 /// Why a device is not played on any more.
 enum Why {
     /// It has gone, or cannot be had.
@@ -73,18 +84,19 @@ enum Why {
 
 impl Sink for DeviceSink {
     fn run(&mut self, mut source: Box<dyn Source>, control: &Control) -> Result<(), SinkError> {
-        let (mut opened, mut told, mut rested) = (false, false, false);
+        let (mut opened, mut told, mut before) = (None, false, Before::Absence);
         let mut pause = RETRY;
         loop {
             let begun = clock::now();
             let why = match self.open(source, control) {
                 Ok(Opened { stream, told: told_in, back, format, frames }) => {
-                    let after_rest = core::mem::take(&mut rested);
-                    if core::mem::replace(&mut opened, true) && !after_rest {
+                    let last = opened.replace(format);
+                    let is_new = matches!(before, Before::Absence) || last != Some(format);
+                    if last.is_some() && !matches!(before, Before::Rest) {
                         control.counters.sink.reopened.inc();
                     }
                     let why = wait_for_end(&told_in, control, frames, || {
-                        if core::mem::take(&mut told) || !after_rest {
+                        if core::mem::take(&mut told) || is_new {
                             control.tell(Notice::Open { name: format!("{} {}", self.api, self.name), format });
                         }
                     });
@@ -96,11 +108,18 @@ impl Sink for DeviceSink {
                     drop(stream);
                     source = back.recv().map_err(|_| self.error("its thread ended".into()))?;
                     // One that comes and goes is not worth a line twice a second.
-                    let brief = clock::now().since(begun) < BRIEF;
-                    pause = if brief { (2 * pause).min(LAST_RETRY) } else { RETRY };
+                    let is_brief = clock::now().since(begun) < BRIEF;
+                    pause = if is_brief { (2 * pause).min(LAST_RETRY) } else { RETRY };
+                    // Only one that cannot be had again at once, or not for long, has gone.
+                    let has_played = control.counters.sink.frames.get() != frames;
+                    let again = is_brief && matches!(before, Before::Stumble);
+                    if matches!(why, Why::Gone(_)) && has_played && !again && !control.stop.is_requested() {
+                        before = Before::Stumble;
+                        continue;
+                    }
                     why
                 }
-                Err((Some(back), reason)) if opened || self.patient => {
+                Err((Some(back), reason)) if opened.is_some() || self.patient => {
                     source = back;
                     pause = RETRY;
                     Why::Gone(reason)
@@ -111,10 +130,11 @@ impl Sink for DeviceSink {
             let on = match why {
                 Why::Over => false,
                 Why::Quiet => {
-                    rested = true;
+                    before = Before::Rest;
                     rest(&mut *source, control)
                 }
                 Why::Gone(reason) => {
+                    before = Before::Absence;
                     if !core::mem::replace(&mut told, true) {
                         let device = format!("{} {}", self.api, self.name);
                         control.tell(Notice::Absent { reason: format!("cannot play on {device}: {reason}") });
