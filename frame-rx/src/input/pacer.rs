@@ -133,6 +133,11 @@ impl Pacer {
         !self.is_busy() && self.again.has_settled()
     }
 
+    /// Whether the guest was told so a third time as well, a good while later: one that was held up had a full queue for longer.
+    pub fn is_through(&self) -> bool {
+        !self.is_busy() && self.again.is_through()
+    }
+
     /// Takes a step for the guest, which happened at `at`.
     ///
     /// # Errors

@@ -273,6 +273,36 @@ fn what_was_touched_is_released_once_more_when_it_is_quiet() {
     assert_eq!(guest.log.len(), 4);
 }
 
+/// The end of a program beside a QEMU that was late.
+#[test]
+fn who_was_held_up_is_told_at_once_and_after_a_good_while_whatever_was_told_before() {
+    let (mut pacer, mut guest) = (pacer(), Guest::new());
+    let mut now = at(0);
+    for is_down in [true, false] {
+        pacer.push(now, key(30, is_down)).unwrap();
+    }
+    while !pacer.has_settled() {
+        now = pacer.run(now, &mut guest).unwrap().unwrap();
+        assert!(now < at(40), "{now:?}");
+        pacer.run(now, &mut guest).unwrap();
+    }
+    assert_eq!(guest.log, ["30+", "30-", "30-"]);
+    assert!(!pacer.is_through());
+    // It has heard of that now, and a release may have found no room.
+    now = at(400);
+    assert!(pacer.release_once_more() && !pacer.has_settled());
+    pacer.run(now, &mut guest).unwrap();
+    assert_eq!(guest.log[3..], ["30-"]);
+    assert!(pacer.has_settled() && !pacer.is_through());
+    while !pacer.is_through() {
+        now = pacer.run(now, &mut guest).unwrap().unwrap();
+        pacer.run(now, &mut guest).unwrap();
+    }
+    assert_eq!(guest.log[4..], ["30-"]);
+    assert!((at(700)..at(720)).contains(&now), "{now:?}");
+    assert!(!pacer.release_once_more(), "there is nothing more to say");
+}
+
 #[test]
 fn a_new_press_does_not_wait_for_what_is_released_again() {
     let (mut pacer, mut guest) = (pacer(), Guest::new());

@@ -165,5 +165,6 @@ fn a_headless_run_needs_four_frames_besides_the_gpu_and_the_guests_own_memory() 
     let frame = 1920 * 1080 * 4;
     // The two frames that the guest writes are mapped, and so counted: they are the guest's, whoever looks at them.
     let own = peak.saturating_sub(gpu_stack) as f64 / f64::from(frame) - 2.0;
+    println!("{own:.2} frames of its own at most");
     assert!(own <= 4.0, "{own:.2} frames of its own");
 }

@@ -33,6 +33,7 @@ fn a_moving_guest_is_drawn_once_for_each_of_its_pictures_however_fast_it_is() {
         let (drawings, shown, found) = (count("drawings"), count("frames_shown"), count("frames_found"));
         // The states before the first picture, and what the server asks for at the start.
         let own = drawings.saturating_sub(10) as f64;
+        println!("{rate_hz} Hz: {drawings} drawings of {shown} pictures shown, {found} found");
         assert!(
             shown >= 20 && own <= shown as f64 * 1.05,
             "{rate_hz} Hz: {drawings} drawings of {shown} pictures shown"

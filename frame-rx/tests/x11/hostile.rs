@@ -9,7 +9,7 @@ use shm_proto::guest_sim::lies::Lie;
 use shm_proto::guest_sim::pattern::Motion;
 use shm_proto::guest_sim::picture::PictureConfig;
 use shm_proto::guest_sim::pointer::PointerMode;
-use shm_proto::kvmfr::{PictureSpec, PixelType};
+use shm_proto::kvmfr::{PictureSpec, PixelType, Version};
 use std::path::Path;
 use std::time::Duration;
 
@@ -98,6 +98,30 @@ fn a_window_outlives_seconds_of_garbage_and_shows_the_next_honest_guest_within_a
     let most = 60 + 4 * spell.as_secs().saturating_sub(3) as usize;
     assert!(program.text().lines().count() < most, "garbage fills the terminal\n{}", program.text());
     ends_well(&mut program);
+}
+
+#[test]
+fn a_guest_that_starts_again_in_any_version_is_shown_within_a_second_and_nothing_older_after_that() {
+    let Some((_gpu, x)) = crate::xvfb::display(640, 480) else { return };
+    // Room for every version.
+    let guest = GuestThread::start_in(config(320, 180), 16 << 20);
+    let (mut program, window) = start(&x, &guest.path);
+    pictures_until_shown(&x, &window, &guest, &program);
+    let mut waits = Vec::new();
+    for version in Version::ALL.into_iter().chain(Version::ALL.into_iter().rev()) {
+        let begun = guest.with(|g| g.restart_as(version, clock::now()).map(|()| g.frames_begun())).unwrap();
+        waits.push(pictures_until_shown(&x, &window, &guest, &program));
+        for _ in 0..10 {
+            let stamp = x.pixels(&window).and_then(|(w, h, rgb)| guest.stamp_of(&rgb, w, h));
+            assert!(stamp.is_none_or(|stamp| stamp.frame >= begun), "{version:?}: {stamp:?} after {begun}");
+        }
+    }
+    println!("restarts: a picture after so many sixtieths of a second: {waits:?}");
+    // A second is 60 pictures; screenshots on a busy machine are late now and then.
+    let in_time = waits.iter().filter(|wait| **wait <= 60).count();
+    assert!(in_time * 2 > waits.len() && waits.iter().all(|wait| *wait < 600), "{waits:?}");
+    ends_well(&mut program);
+    assert!(program.text().matches("showing the guest").count() > waits.len(), "{}", program.text());
 }
 
 #[test]

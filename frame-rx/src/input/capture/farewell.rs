@@ -1,14 +1,18 @@
 //! The end of the input's thread, after a stop as after a panic: the guest is told to release everything, and the way to it
-//! stays until it has heard that, for a second at most.
+//! stays until it has heard that, for a second at most; then, where releases may be lost on the way, until it has heard them
+//! once more, for another second at most.
 
 use super::Capture;
 use crate::input::CodeSet;
+use crate::input::pacer::Pacer;
 use core::time::Duration;
 use rx_host::clock;
 use shm_proto::HostTime;
 
 /// How long the last releases may take at the end. A busy machine may answer late.
 const FAREWELL: Duration = Duration::from_millis(1000);
+/// With the 30 ms of quiet before the first round: who heard of the last releases later than this was held up.
+const LATE: Duration = Duration::from_millis(100);
 
 impl Capture {
     /// The guest releases everything before the connection ends.
@@ -58,11 +62,26 @@ impl Capture {
         self.sink.as_ref().is_none_or(|sink| sink.has_delivered())
     }
 
-    /// Sends the last releases, for [`FAREWELL`] at most. Whether there was a way to the guest up to the end.
+    /// Sends the last releases, and those that may be lost once more. Whether there was a way to the guest up to the end.
     fn release_to_the_end(&mut self) -> bool {
-        let end = clock::now() + FAREWELL;
+        let begun = clock::now();
+        if !self.release_until_heard(Pacer::has_settled) {
+            return false;
+        }
         // A server that read it all at once filled its keyboard's and its mouse's queue, and what found no room there is lost.
-        let mut is_last = !self.sink.as_ref().is_some_and(|sink| sink.keeps_held());
+        let keeps_held = self.sink.as_ref().is_some_and(|sink| sink.keeps_held());
+        if !keeps_held || !self.has_delivered() || !self.pacer.release_once_more() {
+            return true;
+        }
+        // Its guest may be as late as itself.
+        let was_late = clock::now().since(begun) > LATE;
+        self.release_until_heard(if was_late { Pacer::is_through } else { Pacer::has_settled })
+    }
+
+    /// Sends what is to be released until `is_enough`, and waits until the other side has that; all for [`FAREWELL`] at most.
+    /// Whether there was a way to the guest up to the end.
+    fn release_until_heard(&mut self, is_enough: fn(&Pacer) -> bool) -> bool {
+        let end = clock::now() + FAREWELL;
         let mut is_asked = false;
         loop {
             let Ok(due) = self.run_pacer(clock::now()) else { return false };
@@ -72,19 +91,14 @@ impl Capture {
             if !self.is_running && !self.waits_for_machine() {
                 return false;
             }
-            if self.pacer.has_settled() && !core::mem::replace(&mut is_asked, true) {
+            if is_enough(&self.pacer) && !core::mem::replace(&mut is_asked, true) {
                 let asked = self.sink.as_mut().map_or(Ok(()), |sink| sink.ask_delivery(clock::now()));
                 if asked.is_err() {
                     return false;
                 }
             }
-            let is_heard = is_asked && self.has_delivered();
-            if clock::now() >= end || (is_heard && (is_last || !self.pacer.release_once_more())) {
+            if clock::now() >= end || (is_asked && self.has_delivered()) {
                 return true;
-            }
-            if is_heard {
-                (is_last, is_asked) = (true, false);
-                continue;
             }
             let dues = [due, self.sink_due()].into_iter().flatten();
             self.wait(dues.fold(end, HostTime::min));

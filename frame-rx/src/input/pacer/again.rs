@@ -96,6 +96,11 @@ impl Again {
         self.left.is_empty() && (self.touched.is_empty() || self.rounds > 0)
     }
 
+    /// Whether both rounds of it are over.
+    pub fn is_through(&self) -> bool {
+        self.left.is_empty() && self.touched.is_empty()
+    }
+
     /// Begins anew with all that may have to be released, after another quiet. Whether there is any.
     pub fn once_more(&mut self) -> bool {
         self.touched = self.known();

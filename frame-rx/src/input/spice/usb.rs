@@ -59,12 +59,12 @@ impl SpiceUsbSink {
         if self.plug.out.is_empty() {
             return Ok(());
         }
-        let mut sent = Ok(());
-        for packet in each(&self.plug.out) {
-            self.message.clear();
-            put_sheltered(packet, &mut self.message);
-            sent = sent.and(self.usb.send(DATA, &self.message, now));
-        }
+        let (usb, message) = (&mut self.usb, &mut self.message);
+        let sent = each(&self.plug.out).try_for_each(|packet| {
+            message.clear();
+            put_sheltered(packet, message);
+            usb.send(DATA, message, now)
+        });
         self.plug.out.clear();
         sent
     }
