@@ -109,19 +109,20 @@ fn a_guest_that_starts_again_in_any_version_is_shown_within_a_second_and_nothing
     pictures_until_shown(&x, &window, &guest, &program);
     let mut waits = Vec::new();
     for version in Version::ALL.into_iter().chain(Version::ALL.into_iter().rev()) {
-        let begun = guest.with(|g| g.restart_as(version, clock::now()).map(|()| g.frames_begun())).unwrap();
-        waits.push(pictures_until_shown(&x, &window, &guest, &program));
+        let restarted = clock::now();
+        let begun = guest.with(|g| g.restart_as(version, restarted).map(|()| g.frames_begun())).unwrap();
+        pictures_until_shown(&x, &window, &guest, &program);
+        waits.push(clock::now().since(restarted).as_millis());
         for _ in 0..10 {
             let stamp = x.pixels(&window).and_then(|(w, h, rgb)| guest.stamp_of(&rgb, w, h));
             assert!(stamp.is_none_or(|stamp| stamp.frame >= begun), "{version:?}: {stamp:?} after {begun}");
         }
     }
-    println!("restarts: a picture after so many sixtieths of a second: {waits:?}");
-    // A second is 60 pictures; screenshots on a busy machine are late now and then.
-    let in_time = waits.iter().filter(|wait| **wait <= 60).count();
-    assert!(in_time * 2 > waits.len() && waits.iter().all(|wait| *wait < 600), "{waits:?}");
+    println!("restarts: a picture of the new session in the window after so many ms: {waits:?}");
+    // On a busy machine all of it is late now and then, the screenshots first.
+    waits.sort_unstable();
+    assert!(waits[waits.len() / 2] <= 1000 && waits.iter().all(|wait| *wait < 10_000), "{waits:?}");
     ends_well(&mut program);
-    assert!(program.text().matches("showing the guest").count() > waits.len(), "{}", program.text());
 }
 
 #[test]
