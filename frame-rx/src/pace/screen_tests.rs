@@ -161,11 +161,15 @@ fn cases() -> impl Iterator<Item = Case> {
 
 #[test]
 fn hardly_more_refreshes_show_nothing_new_than_for_one_who_knows_the_future() {
+    let (mut ours, mut bests, mut drawings, mut pictures) = (0, 0, 0, 0);
     for case in cases() {
         let (paced, best) = (case.paced(), case.clairvoyant(case.queue == Queue::InOrder));
         assert!(paced.missed as f64 <= best.missed as f64 * 1.05 + 3.0, "{case:?}: {paced:?}, {best:?}");
         assert!(paced.drawings as f64 <= paced.pictures as f64 * 1.05, "{case:?}: {paced:?}");
+        (ours, bests) = (ours + paced.missed, bests + best.missed);
+        (drawings, pictures) = (drawings + paced.drawings, pictures + paced.pictures);
     }
+    println!("of all: {ours} missed, {bests} with foresight; {drawings} drawings of {pictures} pictures");
 }
 
 #[test]
