@@ -70,6 +70,13 @@ pub fn has_display() -> bool {
     ["WAYLAND_DISPLAY", "WAYLAND_SOCKET", "DISPLAY"].iter().any(|n| std::env::var_os(n).is_some_and(|v| !v.is_empty()))
 }
 
+/// What the window toolkit says, without where in its own source it says so.
+fn toolkit(error: impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let cause = text.strip_prefix("os error at ").and_then(|rest| rest.split_once(": "));
+    cause.map_or_else(|| text.clone(), |(_, cause)| cause.to_owned())
+}
+
 /// The event loop, made before anything else on the main thread.
 #[derive(Debug)]
 pub struct Loop(EventLoop<Told>);
@@ -98,7 +105,8 @@ impl Loop {
             return Err(Failure::environment("no window: neither WAYLAND_DISPLAY nor DISPLAY is set", hint));
         }
         let built = EventLoop::<Told>::with_user_event().build();
-        built.map(Loop).map_err(|e| Failure::environment("no window: cannot connect to the display", hint).because(e))
+        let failure = |e| Failure::environment("no window: cannot connect to the display", hint).because(toolkit(e));
+        built.map(Loop).map_err(failure)
     }
 
     /// How the feed wakes this loop.
@@ -127,7 +135,7 @@ impl Loop {
         ran.map_err(|error| {
             let gone = Failure::environment("the display went away", "start frame-rx again when the desktop is back");
             // A number of the toolkit's own says nothing; what else it has to say may.
-            if matches!(error, EventLoopError::ExitFailure(_)) { gone } else { gone.because(error) }
+            if matches!(error, EventLoopError::ExitFailure(_)) { gone } else { gone.because(toolkit(error)) }
         })?;
         app.finish()
     }
@@ -227,7 +235,7 @@ impl App {
         }
         let window = event_loop.create_window(attributes).map_err(|e| {
             Failure::environment("no window can be opened", "see that the display server works, or use --headless")
-                .because(e)
+                .because(toolkit(e))
         })?;
         let window = Arc::new(window);
         let size = size_of(&window);

@@ -469,9 +469,13 @@ fn the_demo_says_in_its_window_what_it_shows() {
 #[test]
 fn a_display_that_cannot_be_reached_is_told() {
     let dir = tempfile::tempdir().unwrap();
-    let (code, text) = program::run(&mut frame_rx(dir.path(), Some(":12345")));
-    assert_eq!(code, 2, "{text}");
-    assert!(text.contains("no window: cannot connect to the display"), "{text}");
+    for (variable, value) in [("DISPLAY", ":12345"), ("WAYLAND_DISPLAY", "wayland-not-there")] {
+        let mut command = frame_rx(dir.path(), None);
+        let (code, text) = program::run(command.env("XDG_RUNTIME_DIR", dir.path()).env(variable, value));
+        assert_eq!(code, 2, "{text}");
+        let cause = text.split_once("no window: cannot connect to the display: ").map(|(_, cause)| cause);
+        assert!(cause.is_some_and(|cause| !cause.contains(".rs:")), "whose source the error is in: {text}");
+    }
 }
 
 #[test]
