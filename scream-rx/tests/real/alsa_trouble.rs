@@ -51,7 +51,10 @@ fn a_device_that_ran_empty_is_played_on_with_the_delay_that_it_had() {
     let (said, figures) = scene.end();
     assert!(figures["sink_underflows"].as_u64() > Some(0), "nothing happened: {figures}");
     assert!(!said.contains("trying again") && said.matches("sound goes to").count() == 1, "{said}");
-    assert!(figures["sink_reopened"] == 0 && is_short(&figures), "{figures} {said}");
+    assert_eq!(figures["sink_reopened"], 0, "{said}");
+    // What is heard first after a stop is as old as that was long, on a busy machine for a twentieth of a second.
+    let is_as_before = |name: &str| figures[name].as_f64().is_some_and(|ms| ms < 60.0);
+    assert!(is_as_before("delay_ms_p50") && is_as_before("delay_now_ms"), "{figures} {said}");
 }
 
 #[test]
