@@ -209,12 +209,21 @@ impl Capture {
             self.router.tick(now, &mut self.acts);
             let wake = self.serve(now);
             self.publish();
-            let dozes = self.sink.is_some() && self.is_running && self.pacer.holds_motion() && !self.is_rung;
-            if dozes {
+            let doze = self.doze_until(now);
+            if doze.is_some() {
                 self.shared.doze();
             }
-            self.wait(wake.min(now + if dozes { DOZE } else { SLEEP }));
+            self.wait(wake.min(doze.unwrap_or(now + SLEEP)));
         }
+    }
+
+    /// Until when motion need not wake anybody: it could not be sent before.
+    fn doze_until(&self, now: HostTime) -> Option<HostTime> {
+        let sink = self.sink.as_ref().filter(|_| self.is_running && !self.is_rung)?;
+        if self.pacer.holds_motion() {
+            return Some(now + DOZE);
+        }
+        self.pacer.next_motion(sink.caps().motion_gap).filter(|due| *due > now)
     }
 
     fn hear(&mut self, now: HostTime) {

@@ -70,6 +70,10 @@ pub struct Pacer {
     again: Again,
     last_key: Option<HostTime>,
     last_motion: Option<HostTime>,
+    /// Reports were added to the motion that waits.
+    is_merged: bool,
+    /// They were to what was sent last: more come than are sent.
+    is_crowded: bool,
     vertical: Remainder,
     horizontal: Remainder,
     /// Stamps of what was sent by calls whose end was not told yet.
@@ -86,6 +90,8 @@ impl Pacer {
             again: Again::default(),
             last_key: None,
             last_motion: None,
+            is_merged: false,
+            is_crowded: false,
             vertical: Remainder::default(),
             horizontal: Remainder::default(),
             sent: Vec::with_capacity(QUEUE),
@@ -115,6 +121,12 @@ impl Pacer {
     /// Whether motion waits, so that more of it would only be added to that.
     pub fn holds_motion(&self) -> bool {
         matches!(self.queue.back(), Some(Item { step: Step::Move(_), .. }))
+    }
+
+    /// When motion can be sent again that comes `gap` behind the last, while more of it comes than is sent: before that
+    /// nobody need hear of it.
+    pub fn next_motion(&self, gap: Duration) -> Option<HostTime> {
+        Some(self.last_motion.filter(|_| self.is_crowded)? + gap)
     }
 
     /// Whether the guest holds something, or something waits to be sent.
@@ -147,6 +159,7 @@ impl Pacer {
             && let Some(merged) = merge(waiting, more)
         {
             *waiting = merged;
+            self.is_merged = true;
             self.stats.merged.inc();
             return Ok(());
         }
@@ -306,7 +319,7 @@ impl Pacer {
                 }
             }
             Step::Move(_) => {
-                self.last_motion = Some(now);
+                (self.last_motion, self.is_crowded) = (Some(now), core::mem::take(&mut self.is_merged));
                 self.stats.moves.inc();
             }
         }

@@ -231,6 +231,31 @@ fn a_burst_of_motion_becomes_few_reports_and_loses_no_count() {
 }
 
 #[test]
+fn while_more_motion_comes_than_is_sent_nobody_need_hear_of_it_before_the_next_is_due() {
+    let (mut pacer, mut guest) = (pacer(), Guest::new());
+    let gap = guest.caps.motion_gap;
+    let mut report = |us: u64| {
+        let now = HostTime::from_ns(us * 1000);
+        pacer.push(now, motion(1, 0)).unwrap();
+        pacer.run(now, &mut guest).unwrap();
+        pacer.next_motion(gap)
+    };
+    // A mouse of 1000 reports a second: each is sent as it comes.
+    for us in [10_000, 11_000, 12_000] {
+        assert_eq!(report(us), None);
+    }
+    // One of 4000: four in each that is sent.
+    for us in [13_000, 13_250, 13_500, 13_750] {
+        assert_eq!(report(us), None, "none was merged in the last one");
+    }
+    assert_eq!(report(14_000), Some(HostTime::from_ns(15_000_000)));
+    // And slow again.
+    for us in [16_000, 17_000] {
+        assert_eq!(report(us), None);
+    }
+}
+
+#[test]
 fn a_click_lands_where_the_pointer_was_even_if_the_window_is_full() {
     let (mut pacer, mut guest) = (pacer(), Guest::new());
     guest.takes_motion = false;
