@@ -4,6 +4,7 @@
 mod act;
 mod condition;
 mod desktop;
+mod display;
 mod extent;
 mod input;
 pub mod monitors;
@@ -36,6 +37,7 @@ use crate::state::GuestState;
 use core::time::Duration;
 use crossbeam_channel::Receiver;
 use desktop::Desktop;
+use display::toolkit;
 use input::WindowInput;
 use paint::{Drawn, Painter};
 use rx_host::clock;
@@ -53,6 +55,7 @@ use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop};
 use winit::keyboard::PhysicalKey;
 use winit::window::{Fullscreen, Window, WindowId};
 
+pub use display::has_display;
 pub use paint::Outcome;
 
 /// The window's size before the first picture, in pixels.
@@ -64,18 +67,6 @@ const USUAL_REFRESH: Duration = Duration::from_nanos(16_666_667);
 const ONCE_MORE: Duration = Duration::from_millis(250);
 /// When to try again to draw into a window that was not ready.
 const NOT_READY: Duration = Duration::from_millis(10);
-
-/// Whether this session has a display at all.
-pub fn has_display() -> bool {
-    ["WAYLAND_DISPLAY", "WAYLAND_SOCKET", "DISPLAY"].iter().any(|n| std::env::var_os(n).is_some_and(|v| !v.is_empty()))
-}
-
-/// What the window toolkit says, without where in its own source it says so.
-fn toolkit(error: impl std::fmt::Display) -> String {
-    let text = error.to_string();
-    let cause = text.strip_prefix("os error at ").and_then(|rest| rest.split_once(": "));
-    cause.map_or_else(|| text.clone(), |(_, cause)| cause.to_owned())
-}
 
 /// The event loop, made before anything else on the main thread.
 #[derive(Debug)]
