@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub struct Scene {
     // Dropped in this order: the player before its server and its guest.
     pub player: Running,
-    pub recording: Recording,
+    recording: Recording,
     _guest: FileGuest,
     pub rig: PulseRig,
     stats: PathBuf,
@@ -38,7 +38,7 @@ impl Scene {
         Scene { player, recording, _guest: guest, rig, stats }
     }
 
-    pub fn opened(&self) -> usize {
+    fn opened(&self) -> usize {
         self.player.err().matches("sound goes to").count()
     }
 

@@ -184,16 +184,11 @@ impl PulseRig {
 
     /// Records what the sink plays, from now on.
     pub fn record(&self, name: &str) -> Recording {
-        self.record_sink("t", name)
-    }
-
-    /// Records what `sink` plays, from now on.
-    pub fn record_sink(&self, sink: &str, name: &str) -> Recording {
         let path = self.folder.path().join(name);
         let mut command = Command::new("parec");
         clean(&mut command, self.folder.path());
         self.serve(&mut command);
-        command.args(["-d", &format!("{sink}.monitor"), "--rate=48000", "--format=s16le", "--channels=2", "--raw"]);
+        command.args(["-d", "t.monitor", "--rate=48000", "--format=s16le", "--channels=2", "--raw"]);
         // Without a latency it takes pieces of two seconds.
         command.arg("--latency-msec=10").stdout(File::create(&path).unwrap());
         let recorder = Running::start(&mut command, &self.folder.path().join("recorder.log"));
