@@ -73,7 +73,6 @@ fn a_device_that_goes_away_is_waited_for_and_alsa_lib_keeps_quiet() {
     let mut player = Running::start(&mut command, &home.join("player.log"));
     recording.wait_for_sound(0, 0.5);
     drop(recording);
-    // ALSA's plugin fails now and then while it opens, which is told and tried again, too.
     let said = |player: &Running, words: &str| player.err().matches(words).count();
     let (failed, played) = (said(&player, "trying again"), said(&player, "sound goes to"));
     rig.kill();

@@ -66,6 +66,19 @@ impl Api {
         }
     }
 
+    /// How long the library's thread that told of the device's end gets to leave our code, before the stream is closed.
+    /// libjack cancels its threads wherever they are then, and one that is cancelled in Rust ends the whole process ("exception
+    /// not rethrown").
+    pub(super) const fn leaves_in(self) -> Duration {
+        match self {
+            Api::Alsa => Duration::ZERO,
+            #[cfg(feature = "jack")]
+            Api::Jack => Duration::from_millis(20),
+            #[cfg(feature = "pipewire")]
+            Api::PipeWire => Duration::ZERO,
+        }
+    }
+
     /// The size of a period to ask for. JACK's is its server's, which nobody else may choose; PipeWire's are powers of two.
     pub(super) fn period(self, frames: u32) -> BufferSize {
         match self {

@@ -180,12 +180,13 @@ pub(super) fn build<T: SizedSample + Send + 'static>(
             control.counters.sink.disturbances.inc();
             let _ = clock::sleep_until(clock::now() + BREATH);
         }
-        ErrorKind::DeviceNotAvailable
-        | ErrorKind::StreamInvalidated
-        | ErrorKind::HostUnavailable
-        | ErrorKind::BackendError => {
+        ErrorKind::BackendError => {
             let _ = tell.try_send(Told::Lost(e.to_string()));
             let _ = clock::sleep_until(clock::now() + BREATH);
+        }
+        // On a thread of libjack's, perhaps: not a moment longer than needed (see `Api::leaves_in`).
+        ErrorKind::DeviceNotAvailable | ErrorKind::StreamInvalidated | ErrorKind::HostUnavailable => {
+            let _ = tell.try_send(Told::Lost(e.to_string()));
         }
         _ => control.counters.sink.disturbances.inc(),
     };

@@ -104,14 +104,17 @@ impl Sink for DeviceSink {
                     if matches!(why, Why::Over) {
                         let _ = clock::sleep_until(clock::now() + 2 * self.piece);
                     }
+                    if matches!(why, Why::Gone(_)) {
+                        let _ = clock::sleep_until(clock::now() + self.api.leaves_in());
+                    }
                     // Dropping the stream ends its thread, which gives the source back.
                     drop(stream);
                     source = back.recv().map_err(|_| self.error("its thread ended".into()))?;
                     // One that comes and goes is not worth a line twice a second.
                     let is_brief = clock::now().since(begun) < BRIEF;
                     pause = if is_brief { (2 * pause).min(LAST_RETRY) } else { RETRY };
-                    // Only one that cannot be had again at once, or not for long, has gone.
-                    let has_played = control.counters.sink.frames.get() != frames;
+                    // Only one that cannot be had again at once, or not for long, has gone. PipeWire and JACK have.
+                    let has_played = self.api == Api::Alsa && control.counters.sink.frames.get() != frames;
                     let again = is_brief && matches!(before, Before::Stumble);
                     if matches!(why, Why::Gone(_)) && has_played && !again && !control.stop.is_requested() {
                         before = Before::Stumble;
