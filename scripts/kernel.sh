@@ -3,7 +3,8 @@
 # the distribution's own kernel is downloaded (27 MB on Debian) and the one file is taken out of it.
 #
 #   scripts/kernel.sh          a kernel for shared memory: the smallest there is
-#   scripts/kernel.sh input    one with the modules of keyboards and mice, in target/vm/input (71 MB on Debian)
+#   scripts/kernel.sh input    one with the modules of keyboards and mice, in target/vm/input, and of a USB sound card, in
+#                              target/vm/input/sound (71 MB on Debian)
 #
 # Nothing happens if the files are there; nor, without `input`, if $RX_VM_KERNEL names another kernel or if this machine
 # has an installed one that this user may read (tests/src/kernel.rs finds all three). Exit: 0 there is one, 2 none could
@@ -15,6 +16,8 @@ cd "$(dirname "$0")/.."
 # devices of its own, and a network card. Kernels have some of them built in.
 modules="evdev uinput input-leds atkbd psmouse i8042 libps2 serio vivaldi-fmap virtio virtio_ring virtio_pci virtio_pci_legacy_dev
 virtio_pci_modern_dev virtio_input e1000 usb-common usbcore xhci-hcd xhci-pci ehci-hcd ehci-pci uhci-hcd hid hid-generic usbhid"
+# For tests/tests/card.rs. Without them it is skipped.
+sound="mc soundcore snd snd-timer snd-pcm snd-hwdep snd-rawmidi snd-seq-device snd-usbmidi-lib snd-usb-audio"
 
 with_input=${1:-}
 case $with_input in
@@ -29,7 +32,7 @@ case $with_input in
 input)
 	names="linux-image-amd64 linux-image-generic"
 	# Fetched anew when other modules are wanted than last time.
-	if [ -f target/vm/input/vmlinuz ] && [ "$(cat target/vm/input/wanted 2>/dev/null)" = "$modules" ]; then
+	if [ -f target/vm/input/vmlinuz ] && [ "$(cat target/vm/input/wanted 2>/dev/null)" = "$modules $sound" ]; then
 		exit 0
 	fi
 	;;
@@ -62,24 +65,26 @@ from_apt() {
 
 # Debian's kernel brings its modules along; Ubuntu's has them in a package beside it.
 apt_modules() {
-	from='./lib/modules/*/kernel/drivers/*'
-	if ! dpkg-deb --fsys-tarfile "$work"/linux-image-*.deb | tar -x -C "$work" --wildcards "$from" 2>/dev/null; then
+	drivers='./lib/modules/*/kernel/drivers/*'
+	cards='./lib/modules/*/kernel/sound/*'
+	if ! dpkg-deb --fsys-tarfile "$work"/linux-image-*.deb | tar -x -C "$work" --wildcards "$drivers" "$cards" 2>/dev/null; then
 		(cd "$work" && apt-get "$@" -qq download "$(echo "$package" | sed 's/^linux-image-/linux-modules-/')")
-		dpkg-deb --fsys-tarfile "$work"/linux-modules-*.deb | tar -x -C "$work" --wildcards "$from"
+		dpkg-deb --fsys-tarfile "$work"/linux-modules-*.deb | tar -x -C "$work" --wildcards "$drivers"
+		dpkg-deb --fsys-tarfile "$work"/linux-modules-*.deb | tar -x -C "$work" --wildcards "$cards" 2>/dev/null || true
 	fi
 }
 
 from_dnf() {
 	dnf download -q --destdir "$work" kernel-core ${with_input:+kernel-modules-core kernel-modules}
 	for package in "$work"/kernel-*.rpm; do
-		(cd "$work" && rpm2cpio "$(basename "$package")" | cpio -id --quiet '*/vmlinuz' ${with_input:+'*/drivers/*.ko*'})
+		(cd "$work" && rpm2cpio "$(basename "$package")" | cpio -id --quiet '*/vmlinuz' ${with_input:+'*/drivers/*.ko*' '*/sound/*.ko*'})
 	done
 }
 
 from_pacman() {
 	curl -fsSL -o "$work/linux.pkg.tar.zst" "$(pacman -Sp linux | tail -n 1)"
 	tar -x --zstd -C "$work" -f "$work/linux.pkg.tar.zst" --wildcards 'usr/lib/modules/*/vmlinuz' \
-		${with_input:+'usr/lib/modules/*/kernel/drivers/*'}
+		${with_input:+'usr/lib/modules/*/kernel/drivers/*' 'usr/lib/modules/*/kernel/sound/*'}
 }
 
 if command -v apt-get >/dev/null 2>&1; then
@@ -102,15 +107,19 @@ fi
 
 # The kernel goes last: it says that everything is there.
 rm -rf target/vm/input
-mkdir -p target/vm/input
-for name in $modules; do
-	find "$work" -type f -name "$name.ko*" -exec cp {} target/vm/input \;
-done
-for packed in target/vm/input/*.ko.*; do
-	case $packed in
-	*.xz) xz -d "$packed" ;;
-	*.zst) zstd -q --rm -d "$packed" ;;
-	esac
-done
-printf '%s\n' "$modules" >target/vm/input/wanted
+mkdir -p target/vm/input/sound
+put() {
+	for name in $2; do
+		find "$work" -type f -name "$name.ko*" -exec cp {} "$1" \;
+	done
+	for packed in "$1"/*.ko.*; do
+		case $packed in
+		*.xz) xz -d "$packed" ;;
+		*.zst) zstd -q --rm -d "$packed" ;;
+		esac
+	done
+}
+put target/vm/input "$modules"
+put target/vm/input/sound "$sound"
+printf '%s\n' "$modules $sound" >target/vm/input/wanted
 mv "$kernel" target/vm/input/vmlinuz

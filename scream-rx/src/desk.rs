@@ -188,12 +188,13 @@ impl Desk {
         self.stirred = self.stirred.min(now);
         while let Ok(notice) = self.lines.notices.try_recv() {
             self.stirred = now;
-            self.sink = match &notice {
-                Notice::Open { name, format } => format!("{name}: {format}"),
+            match &notice {
+                Notice::Open { name, format } => self.sink = format!("{name}: {format}"),
+                Notice::Coarse { .. } => {}
                 Notice::Full { reason } | Notice::Paused { reason } | Notice::Absent { reason } => {
-                    format!("{}{reason}", say::NO_SINK)
+                    self.sink = format!("{}{reason}", say::NO_SINK);
                 }
-            };
+            }
             tell(say::sink(&notice));
         }
         while let Ok(state) = self.lines.states.pop() {

@@ -142,6 +142,11 @@ pub fn region(file: &Path, bytes: u64) -> String {
 pub fn sink(notice: &Notice) -> String {
     match notice {
         Notice::Open { name, format } => format!("sound goes to {name}: {format}"),
+        Notice::Coarse { name, piece } => format!(
+            "{name} takes {:.0} ms of sound at a time, which makes the delay longer; a card itself (-d hw:0, see: scream-rx \
+             devices) takes less, but plays for one program alone",
+            piece.as_secs_f64() * 1e3
+        ),
         Notice::Full { reason } => format!("{reason}; the sound ends here"),
         Notice::Paused { reason } => format!("{reason}; sound goes on as soon as it does"),
         Notice::Absent { reason } => format!("{reason}; trying again until it is back"),

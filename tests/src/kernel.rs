@@ -38,18 +38,23 @@ pub struct InputKernel {
     pub image: PathBuf,
     /// Its modules, in no order.
     pub modules: Vec<PathBuf>,
+    /// Those of sound cards, which only few machines have.
+    pub of_sound: Vec<PathBuf>,
 }
 
 /// What `scripts/kernel.sh input` fetched: the kernels for clouds have no modules for mice. Nothing if it did not.
 pub fn locate_for_input() -> Option<InputKernel> {
     let folder = programs::target_folder().join("vm/input");
-    let files = fs::read_dir(&folder).ok()?.flatten().map(|e| e.path());
-    let modules: Vec<_> = files.filter(|p| p.extension().is_some_and(|e| e == "ko")).collect();
+    let modules_in = |folder: &Path| -> Vec<PathBuf> {
+        let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+        files.filter(|p| p.extension().is_some_and(|e| e == "ko")).collect()
+    };
+    let (modules, of_sound) = (modules_in(&folder), modules_in(&folder.join("sound")));
     let image = folder.join("vmlinuz");
     if modules.is_empty() || !image.exists() {
         return None;
     }
-    Some(InputKernel { image: unpacked(&image).unwrap_or(image), modules })
+    Some(InputKernel { image: unpacked(&image).unwrap_or(image), modules, of_sound })
 }
 
 fn installed() -> Vec<PathBuf> {

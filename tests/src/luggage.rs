@@ -50,6 +50,29 @@ impl Luggage {
         self.text(place, &text)
     }
 
+    /// Adds the files of a folder of this machine at their own places.
+    ///
+    /// # Panics
+    /// If one cannot be read.
+    #[must_use]
+    pub fn copies(self, folder: &str) -> Luggage {
+        let files = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{folder}: {e}"));
+        let files = files.flatten().map(|e| e.path()).filter(|path| path.is_file());
+        files.fold(self, |luggage, path| luggage.copy(&path.to_string_lossy()))
+    }
+
+    /// Adds a module that the first program of the machine loads.
+    ///
+    /// # Panics
+    /// If it cannot be read.
+    #[must_use]
+    pub fn module(mut self, module: &Path) -> Luggage {
+        let bytes = std::fs::read(module).unwrap_or_else(|e| panic!("{}: {e}", module.display()));
+        let name = module.file_name().expect("a file").to_string_lossy();
+        self.files.insert(format!("modules/{name}"), (bytes, false));
+        self
+    }
+
     /// Packs all of it, behind what is packed already.
     #[must_use]
     pub fn packed(&self, mut archive: Archive) -> Archive {

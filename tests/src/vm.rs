@@ -133,12 +133,8 @@ impl Vm {
     /// As [`Vm::boot_for_input`].
     pub fn boot_with(folder: tempfile::TempDir, arguments: &[String], what: &str, luggage: &Luggage) -> Vm {
         let kernel = kernel::locate_for_input().expect("a kernel with its modules");
-        let mut archive = luggage.packed(base().folder("modules"));
-        for module in &kernel.modules {
-            let name = module.file_name().expect("a file").to_string_lossy();
-            archive = archive.program(&format!("modules/{name}"), &std::fs::read(module).expect("a module"));
-        }
-        Vm::start(&kernel.image, &archive.finish(), folder, arguments, &format!("rig.input={what}"))
+        let luggage = kernel.modules.iter().fold(luggage.clone(), |luggage, module| luggage.module(module));
+        Vm::start(&kernel.image, &luggage.packed(base()).finish(), folder, arguments, &format!("rig.input={what}"))
     }
 
     fn start(kernel: &Path, archive: &[u8], folder: tempfile::TempDir, arguments: &[String], rig: &str) -> Vm {

@@ -3,10 +3,11 @@
 //! by the machine's first process, which reads every device too.
 
 use rx_tests::luggage::Luggage;
+use rx_tests::monitor::Monitor;
 use rx_tests::process::{SOON, until};
 use rx_tests::vm::{self, BOOT, Vm};
 use rx_tests::{place, programs};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -183,38 +184,6 @@ impl Desk {
         let mark = self.vm.mark();
         self.monitor.execute("device_add", &format!("{{\"driver\":\"{driver}\",\"bus\":\"xhci.0\",\"id\":\"{id}\"}}"));
         self.vm.wait_after(mark, &format!("RIG-DEVICE {name}"), SOON);
-    }
-}
-
-/// QEMU's monitor.
-struct Monitor(BufReader<UnixStream>);
-
-impl Monitor {
-    fn connect(path: &Path) -> Monitor {
-        let stream = UnixStream::connect(path).expect("the monitor");
-        stream.set_read_timeout(Some(SOON)).expect("a timeout");
-        let mut monitor = Monitor(BufReader::new(stream));
-        monitor.wait("QMP");
-        monitor.execute("qmp_capabilities", "{}");
-        monitor
-    }
-
-    fn execute(&mut self, command: &str, arguments: &str) {
-        writeln!(self.0.get_mut(), "{{\"execute\":\"{command}\",\"arguments\":{arguments}}}").expect("the monitor");
-        self.wait("return");
-    }
-
-    fn event(&mut self, event: &str) {
-        self.execute("input-send-event", &format!("{{\"events\":[{event}]}}"));
-    }
-
-    fn wait(&mut self, word: &str) {
-        let mut line = String::new();
-        while !line.contains(&format!("\"{word}\"")) {
-            assert!(!line.contains("\"error\""), "the monitor: {line}");
-            line.clear();
-            assert!(self.0.read_line(&mut line).expect("the monitor") > 0, "the monitor closed");
-        }
     }
 }
 

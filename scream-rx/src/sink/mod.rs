@@ -129,6 +129,13 @@ pub enum Notice {
         /// What it plays.
         format: SinkFormat,
     },
+    /// It is open and takes sound in far longer pieces than were wanted, which makes the delay longer.
+    Coarse {
+        /// What was opened, as in [`Notice::Open`].
+        name: String,
+        /// How long its pieces are.
+        piece: Duration,
+    },
     /// It is open but takes nothing: suspended, or it does not answer. [`Notice::Open`] when it goes on.
     Paused {
         /// What holds it up.

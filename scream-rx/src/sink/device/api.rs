@@ -6,7 +6,9 @@ use crate::sink::{REST_AFTER, SinkFormat};
 use core::fmt;
 use core::time::Duration;
 use cpal::traits::{DeviceTrait, HostTrait};
-use cpal::{BufferSize, HostId, SampleFormat, StreamConfig};
+use cpal::{BufferSize, HostId, SampleFormat, StreamConfig, SupportedBufferSize};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 /// The name of the device that plays if nothing else is said.
 pub const DEFAULT: &str = "default";
@@ -79,10 +81,17 @@ impl Api {
         }
     }
 
-    /// The size of a period to ask for. JACK's is its server's, which nobody else may choose; PipeWire's are powers of two.
-    pub(super) fn period(self, frames: u32) -> BufferSize {
+    /// The size of a period to ask a device for that takes those of `range`: alsa-lib's mixer has one size for all. JACK's is
+    /// its server's, which nobody else may choose; PipeWire's are powers of two.
+    pub(super) fn period(self, frames: u32, range: SupportedBufferSize) -> BufferSize {
         match self {
-            Api::Alsa => BufferSize::Fixed(frames.clamp(16, MAX_FRAMES as u32)),
+            Api::Alsa => {
+                let (least, most) = match range {
+                    SupportedBufferSize::Range { min, max } => (min, max),
+                    SupportedBufferSize::Unknown => (0, u32::MAX),
+                };
+                BufferSize::Fixed(frames.clamp(16, MAX_FRAMES as u32).min(most).max(least))
+            }
             #[cfg(feature = "jack")]
             Api::Jack => BufferSize::Default,
             #[cfg(feature = "pipewire")]
@@ -112,10 +121,30 @@ pub struct Listed {
     pub description: String,
 }
 
-/// Keeps what alsa-lib itself says of this thread's calls from the user's terminal: what matters of it is in the errors.
-pub(super) fn hush() {
-    // Its buffer lives until the next call. Without it, the lines come as they did.
-    let _ = alsa::Output::local_error_handler();
+/// What alsa-lib itself says of this thread's calls, which it does not say on the user's terminal meanwhile.
+#[derive(Debug)]
+pub(super) struct Hushed(Option<Rc<RefCell<alsa::Output>>>);
+
+/// Until the next call on this thread. Without a buffer, which is had unless memory is short, the lines come as they did.
+pub(super) fn hush() -> Hushed {
+    Hushed(alsa::Output::local_error_handler().ok())
+}
+
+impl Hushed {
+    /// `reason`, and behind it what alsa-lib said first: its error numbers alone tell nobody that a group is missing.
+    pub(super) fn with_words(&self, reason: String) -> String {
+        let said = self.0.as_ref().map(|output| output.borrow().to_string()).unwrap_or_default();
+        match first_words(&said) {
+            Some(words) => format!("{reason} (alsa-lib: {words})"),
+            None => reason,
+        }
+    }
+}
+
+/// The first line without the place in alsa-lib's source: `ALSA lib pcm.c:2721:(snd_pcm_open_noupdate) Unknown PCM x`.
+fn first_words(said: &str) -> Option<&str> {
+    let line = said.lines().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.split_once(") ").filter(|(place, _)| place.starts_with("ALSA lib ")).map_or(line, |(_, words)| words))
 }
 
 /// The devices that `api` lists for playing.
@@ -125,7 +154,7 @@ pub(super) fn hush() {
 /// # Errors
 /// What the system said.
 pub fn devices(api: Api) -> Result<Vec<Listed>, String> {
-    hush();
+    let _hushed = hush();
     let host = api.host()?;
     let list = host.output_devices().map_err(|e| e.to_string())?;
     let listed: Vec<Listed> = list.filter_map(|d| listed(api, &d)).collect();
@@ -148,17 +177,26 @@ fn listed(api: Api, device: &cpal::Device) -> Option<Listed> {
 /// # Errors
 /// Why not, in words.
 pub fn check(api: Api, name: &str) -> Result<SinkFormat, String> {
-    hush();
-    let (_, config, _) = find(api, name)?;
-    Ok(format_of(&config))
+    let hushed = hush();
+    let found = find(api, name).map_err(|reason| hushed.with_words(reason))?;
+    Ok(format_of(&found.config))
 }
 
 pub(super) fn format_of(config: &StreamConfig) -> SinkFormat {
     SinkFormat { rate_hz: config.sample_rate, layout: Layout::alsa(usize::from(config.channels)) }
 }
 
-/// The device, and what it plays by itself.
-pub(super) fn find(api: Api, name: &str) -> Result<(cpal::Device, StreamConfig, SampleFormat), String> {
+/// A device, and what it plays by itself.
+pub(super) struct Found {
+    pub(super) device: cpal::Device,
+    pub(super) config: StreamConfig,
+    pub(super) sample: SampleFormat,
+    /// The sizes of a period that it takes. Unit: frames.
+    pub(super) periods: SupportedBufferSize,
+}
+
+/// Finds the device of that name.
+pub(super) fn find(api: Api, name: &str) -> Result<Found, String> {
     let host = api.host()?;
     let device = match (api, name) {
         (_, DEFAULT) => host.default_output_device().ok_or_else(|| api.nothing().to_owned())?,
@@ -173,7 +211,7 @@ pub(super) fn find(api: Api, name: &str) -> Result<(cpal::Device, StreamConfig, 
     if !(1..=MAX_CHANNELS).contains(&usize::from(usual.channels())) {
         return Err(format!("it has {} channels, at most {MAX_CHANNELS} are supported", usual.channels()));
     }
-    Ok((device, usual.config(), usual.sample_format()))
+    Ok(Found { device, config: usual.config(), sample: usual.sample_format(), periods: *usual.buffer_size() })
 }
 
 /// The device of a server that `name` means.
@@ -193,5 +231,35 @@ fn named(api: Api, host: &cpal::Host, name: &str) -> Result<cpal::Device, String
 impl fmt::Display for Listed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}  {}", self.name, self.description)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_is_as_wanted_or_as_near_as_the_device_takes() {
+        let range = |min, max| SupportedBufferSize::Range { min, max };
+        let cases = [
+            (180, range(32, 8192), 180),
+            (180, range(1024, 1024), 1024),
+            (180, range(1, 96), 96),
+            (4, range(1, 8192), 16),
+            (180, SupportedBufferSize::Unknown, 180),
+            (1 << 20, SupportedBufferSize::Unknown, MAX_FRAMES as u32),
+        ];
+        for (wanted, range, frames) in cases {
+            assert_eq!(Api::Alsa.period(wanted, range), BufferSize::Fixed(frames), "{wanted} {range:?}");
+        }
+    }
+
+    #[test]
+    fn what_alsa_lib_said_first_is_told_without_its_source() {
+        let said = "ALSA lib pcm_direct.c:2003:(snd1_pcm_direct_parse_open_conf) The field ipc_gid must be a valid group\n\
+                    ALSA lib conf.c:5204:(snd_config_expand) Evaluate error: No such file or directory\n";
+        assert_eq!(first_words(said), Some("The field ipc_gid must be a valid group"));
+        assert_eq!(first_words("something (else) was said\n"), Some("something (else) was said"));
+        assert_eq!(first_words("\n"), None);
     }
 }

@@ -8,10 +8,10 @@ mod feeder;
 
 use super::{Control, Notice, Sink, SinkError, SinkFormat, Source, to_i16};
 pub use api::{Api, DEFAULT, Listed, check, devices};
-use api::{find, format_of, hush};
+use api::{Found, find, format_of, hush};
 use core::time::Duration;
-use cpal::SampleFormat;
 use cpal::traits::StreamTrait;
+use cpal::{BufferSize, SampleFormat, StreamConfig};
 use feeder::{Feeder, build};
 use rx_host::{clock, wait};
 use std::os::fd::AsFd;
@@ -85,11 +85,12 @@ enum Why {
 impl Sink for DeviceSink {
     fn run(&mut self, mut source: Box<dyn Source>, control: &Control) -> Result<(), SinkError> {
         let (mut opened, mut told, mut before) = (None, false, Before::Absence);
+        let mut told_coarse = false;
         let mut pause = RETRY;
         loop {
             let begun = clock::now();
             let why = match self.open(source, control) {
-                Ok(Opened { stream, told: told_in, back, format, frames }) => {
+                Ok(Opened { stream, told: told_in, back, format, frames, coarse }) => {
                     let last = opened.replace(format);
                     let is_new = matches!(before, Before::Absence) || last != Some(format);
                     if last.is_some() && !matches!(before, Before::Rest) {
@@ -97,7 +98,11 @@ impl Sink for DeviceSink {
                     }
                     let why = wait_for_end(&told_in, control, frames, || {
                         if core::mem::take(&mut told) || is_new {
-                            control.tell(Notice::Open { name: format!("{} {}", self.api, self.name), format });
+                            let name = format!("{} {}", self.api, self.name);
+                            control.tell(Notice::Open { name: name.clone(), format });
+                            if let Some(piece) = coarse.filter(|_| !core::mem::replace(&mut told_coarse, true)) {
+                                control.tell(Notice::Coarse { name, piece });
+                            }
                         }
                     });
                     // What the device holds is still to be heard.
@@ -191,6 +196,8 @@ struct Opened {
     format: SinkFormat,
     /// Frames that were asked for before this device was there.
     frames: u64,
+    /// In which pieces it takes sound, if those are far longer than was wanted.
+    coarse: Option<Duration>,
 }
 
 impl DeviceSink {
@@ -200,26 +207,51 @@ impl DeviceSink {
 
     /// Opens the device and starts it with `source`; if it cannot, gives that back with the reason.
     fn open(&self, source: Box<dyn Source>, control: &Control) -> Result<Opened, (Option<Box<dyn Source>>, String)> {
-        hush();
-        let (device, mut config, sample) = match find(self.api, &self.name) {
+        let hushed = hush();
+        let found = match find(self.api, &self.name) {
             Ok(found) => found,
-            Err(reason) => return Err((Some(source), reason)),
+            Err(reason) => return Err((Some(source), hushed.with_words(reason))),
         };
-        let format = format_of(&config);
-        let frames = (self.piece.as_secs_f64() * f64::from(format.rate_hz)) as u32;
-        config.buffer_size = self.api.period(frames);
+        let frames = (self.piece.as_secs_f64() * f64::from(found.config.sample_rate)) as u32;
+        let wanted = self.api.period(frames, found.periods);
+        // The range holds for any rate, and what is played at in the end may leave less of it.
+        match self.open_with(&found, wanted, source, control) {
+            Err((Some(source), _)) if wanted != BufferSize::Default => {
+                self.open_with(&found, BufferSize::Default, source, control)
+            }
+            done => done,
+        }
+        .map_err(|(source, reason)| (source, hushed.with_words(reason)))
+    }
+
+    /// As [`DeviceSink::open`], in pieces of that size.
+    fn open_with(
+        &self,
+        found: &Found,
+        period: BufferSize,
+        source: Box<dyn Source>,
+        control: &Control,
+    ) -> Result<Opened, (Option<Box<dyn Source>>, String)> {
+        let format = format_of(&found.config);
+        let config = StreamConfig { buffer_size: period, ..found.config };
         let (tell, told) = mpsc::sync_channel(8);
         let (give_back, back) = mpsc::sync_channel(1);
         let feeder = Feeder::new(source, give_back, format, control.clone(), tell, self.rest_after);
         let before = control.counters.sink.frames.get();
-        let built = match sample {
-            SampleFormat::I16 => build(&device, config, feeder, to_i16),
-            SampleFormat::I32 => build(&device, config, feeder, to_i32),
-            _ => build(&device, config, feeder, |x: f32| x),
+        let built = match found.sample {
+            SampleFormat::I16 => build(&found.device, config, feeder, to_i16),
+            SampleFormat::I24 => build(&found.device, config, feeder, to_i24),
+            SampleFormat::I32 => build(&found.device, config, feeder, to_i32),
+            _ => build(&found.device, config, feeder, |x: f32| x),
         };
         // A feeder that was not used gives the source back when it is dropped.
         match built.and_then(|stream| stream.play().map(|()| stream)) {
-            Ok(stream) => Ok(Opened { stream, told, back, format, frames: before }),
+            Ok(stream) => {
+                let piece = stream.buffer_size().map(|frames| f64::from(frames) / f64::from(format.rate_hz));
+                let piece = piece.map_or(Duration::ZERO, Duration::from_secs_f64);
+                let is_coarse = self.api == Api::Alsa && piece > 2 * self.piece;
+                Ok(Opened { stream, told, back, format, frames: before, coarse: is_coarse.then_some(piece) })
+            }
             Err(e) => Err((back.recv().ok(), e.to_string())),
         }
     }
@@ -255,6 +287,13 @@ fn wait_for_end(told: &Receiver<Told>, control: &Control, mut frames: u64, open:
             Err(_) => return Why::Over,
         }
     }
+}
+
+/// A float sample as an integer of 24 bits.
+fn to_i24(x: f32) -> cpal::I24 {
+    const FULL: f32 = 8_388_608.0;
+    // Halves of a step round as those of other sizes do; a NaN becomes 0.
+    cpal::I24::new_unchecked((x * FULL).round().clamp(-FULL, FULL - 1.0) as i32)
 }
 
 /// A float sample as a 32-bit integer.
