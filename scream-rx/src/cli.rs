@@ -71,7 +71,8 @@ pub enum Output {
     #[value(name = "pipewire")]
     PipeWire,
     /// A WAV file, from the first sound on; it is written 0.18 s after the guest played it, so that nothing late is missing; it
-    /// ends at 4 GiB: 6 h 12 min, or half of that for guests of 24 and 32 bits
+    /// ends at 4 GiB: 6 h 12 min, or half of that for guests of 24 and 32 bits. Down a pipe (-d /dev/stdout) it is as raw, behind
+    /// a header without a length
     Wav,
     /// Samples without a header, to a file (as WAV) or to stdout or a pipe, at the usual delay: it ends where the reader takes
     /// them, and counts what that leaves in the pipe

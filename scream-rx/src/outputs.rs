@@ -78,7 +78,14 @@ pub fn open(play: &Play, pacer: Box<dyn Pacer + Send>, patient: bool) -> Result<
         )),
         Output::Wav => {
             let path = path.unwrap_or(Path::new(DEFAULT_WAV));
-            Ok(Box::new(wav::WavSink::open(path, FILE_FORMAT, play.bits, pacer).map_err(explain)?))
+            if raw::is_kept(Some(path)) {
+                return Ok(Box::new(wav::WavSink::open(path, FILE_FORMAT, play.bits, pacer).map_err(explain)?));
+            }
+            // A header that cannot be made true later: of a file without end.
+            let float = play.bits != Some(16);
+            let header = wav::endless_header(FILE_FORMAT, float);
+            let sink = raw::RawSink::open(Some(path), FILE_FORMAT, float, pacer).map_err(explain)?;
+            Ok(Box::new(sink.with_header(header)))
         }
         Output::Raw => {
             let float = play.bits != Some(16);

@@ -228,7 +228,7 @@ fn play(l: &mut Layers, args: &PlayArgs, low: &Low, usual_name: String) -> Resul
     let limit = limit.0.max(target.unwrap_or_default());
     let wide = drift == DriftArg::Wide;
     let is_kept = match output {
-        Output::Wav => true,
+        Output::Wav => device.as_deref().is_none_or(|path| raw::is_kept(Some(Path::new(path)))),
         Output::Raw => raw::is_kept(device.as_deref().map(Path::new)),
         _ => false,
     };

@@ -1,4 +1,4 @@
-//! Writes frames without a header to a file, a pipe or stdout: little-endian, 32-bit float or 16-bit. A reader that goes
+//! Writes frames, without a header or behind one that never changes, to a file, a pipe or stdout: little-endian, 32-bit float or 16-bit. A reader that goes
 //! away is a clean end; one that has not come yet, or takes nothing any more, is waited for, and a stop ends that wait.
 //! What the reader of a pipe has not taken yet counts as delay.
 
@@ -21,6 +21,8 @@ pub struct RawSink {
     pacer: Box<dyn Pacer + Send>,
     name: PathBuf,
     way: Way,
+    /// What comes before the first frame.
+    header: Vec<u8>,
 }
 
 /// Where the frames go.
@@ -79,7 +81,13 @@ impl RawSink {
             Err(e) if is_unread(&e) => Way::Unread,
             Err(source) => return Err(SinkError::File { path: name, source }),
         };
-        Ok(RawSink { format, float, pacer, name, way })
+        Ok(RawSink { format, float, pacer, name, way, header: Vec::new() })
+    }
+
+    /// The same with `header` before the first frame: of a WAV file without end, for a reader that wants one.
+    #[must_use]
+    pub fn with_header(self, header: Vec<u8>) -> RawSink {
+        RawSink { header, ..self }
     }
 
     /// Waits until somebody reads the pipe. Nothing if a stop was asked for.
@@ -117,6 +125,8 @@ struct Out<'a> {
     stop: &'a Stop,
     float: bool,
     bytes_per_s: f64,
+    /// Not written yet.
+    header: Vec<u8>,
     bytes: Vec<u8>,
 }
 
@@ -128,6 +138,7 @@ impl Taker for Out<'_> {
 
     fn write(&mut self, frames: &[f32], _: bool, _: Option<u8>) -> Result<Going, SinkError> {
         self.bytes.clear();
+        self.bytes.append(&mut self.header);
         if self.float {
             self.bytes.extend(frames.iter().flat_map(|x| x.to_le_bytes()));
         } else {
@@ -171,7 +182,8 @@ impl Sink for RawSink {
         }
         let Way::Open(open) = &self.way else { return Ok(()) };
         let width = if self.float { "32-bit float" } else { "16-bit" };
-        let name = format!("{} ({width}, little-endian, no header)", self.name.display());
+        let header = if self.header.is_empty() { "no header" } else { "behind a WAV header without a length" };
+        let name = format!("{} ({width}, little-endian, {header})", self.name.display());
         control.tell(Notice::Open { name, format: self.format });
         let bytes_per_frame = self.format.layout.channels() * if self.float { 4 } else { 2 };
         let mut out = Out {
@@ -180,6 +192,7 @@ impl Sink for RawSink {
             stop: &control.stop,
             float: self.float,
             bytes_per_s: f64::from(self.format.rate_hz) * bytes_per_frame as f64,
+            header: self.header.clone(),
             bytes: Vec::new(),
         };
         paced::run(&mut *source, self.format, open.manner, &mut *self.pacer, control, &mut out)

@@ -38,6 +38,32 @@ struct Recording {
     bytes: u64,
 }
 
+/// The header of a file of which nobody knows how long it will be: both lengths are the longest there are, as programs that
+/// write into pipes have it.
+pub fn endless_header(format: SinkFormat, float: bool) -> Vec<u8> {
+    let mut bytes = io::Cursor::new(Vec::new());
+    let made = WavWriter::new(&mut bytes, spec(format, float)).and_then(WavWriter::finalize);
+    debug_assert!(made.is_ok(), "{made:?}");
+    let mut bytes = bytes.into_inner();
+    let end = bytes.len();
+    for length in [4, end.saturating_sub(4)] {
+        if let Some(field) = bytes.get_mut(length..).and_then(|rest| rest.first_chunk_mut::<4>()) {
+            *field = u32::MAX.to_le_bytes();
+        }
+    }
+    bytes
+}
+
+fn spec(format: SinkFormat, float: bool) -> WavSpec {
+    WavSpec {
+        // Eight at most.
+        channels: format.layout.channels() as u16,
+        sample_rate: format.rate_hz,
+        bits_per_sample: if float { 32 } else { 16 },
+        sample_format: if float { SampleFormat::Float } else { SampleFormat::Int },
+    }
+}
+
 impl WavSink {
     /// Makes (or empties) `path`.
     ///
@@ -57,14 +83,8 @@ impl WavSink {
 impl Recording {
     fn begin(file: File, format: SinkFormat, bits: u8) -> Result<Recording, hound::Error> {
         let float = bits > 16;
-        let spec = WavSpec {
-            // Eight at most.
-            channels: format.layout.channels() as u16,
-            sample_rate: format.rate_hz,
-            bits_per_sample: if float { 32 } else { 16 },
-            sample_format: if float { SampleFormat::Float } else { SampleFormat::Int },
-        };
-        Ok(Recording { wav: WavWriter::new(BufWriter::new(file), spec)?, float, periods: 0, bytes: 0 })
+        let wav = WavWriter::new(BufWriter::new(file), spec(format, float))?;
+        Ok(Recording { wav, float, periods: 0, bytes: 0 })
     }
 
     fn write(&mut self, frames: &[f32], most_bytes: u64) -> Result<Going, hound::Error> {

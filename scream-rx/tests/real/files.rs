@@ -81,6 +81,33 @@ fn raw_sound_goes_down_a_pipe_until_nobody_reads() {
     assert!(!player.err().contains("hint:"), "a reader that goes is no failure: {}", player.err());
 }
 
+#[test]
+fn a_wav_file_goes_down_a_pipe_too_behind_a_header_of_one_without_end() {
+    let _alone = alone();
+    for (bits, float) in [("16", 1_u16), ("32", 3)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = scream_rx(folder.path());
+        command
+            .args(["demo", "--seconds", "2", "-o", "wav", "-d", "/dev/stdout", "--bits", bits])
+            .stdout(Stdio::piped());
+        let mut player = Running::start(&mut command, &folder.path().join("log"));
+        let bytes = drain(player.stdout(), usize::MAX);
+        assert_eq!(player.end().code(), Some(0), "{}", player.err());
+        assert!(player.err().contains("a WAV header without a length"), "{}", player.err());
+        let data = bytes.windows(4).position(|w| w == b"data").unwrap() + 4;
+        assert_eq!((&bytes[..4], &bytes[8..12]), (&b"RIFF"[..], &b"WAVE"[..]));
+        assert_eq!((&bytes[4..8], &bytes[data..data + 4]), (&[0xff; 4][..], &[0xff; 4][..]));
+        let samples = &bytes[data + 4..];
+        let left: Vec<f32> = match float {
+            1 => left_of(samples),
+            _ => samples.chunks_exact(8).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+        };
+        assert!((95_000..100_000).contains(&left.len()), "{}", left.len());
+        let heard = tone::listen(&left[24_000..72_000], 440.0, 48_000.0).unwrap();
+        assert!((heard.hz - 440.0).abs() < 2.0, "{heard:?}");
+    }
+}
+
 /// Reads `pipe` to its end; gives what came first.
 fn drain(mut pipe: impl Read, most: usize) -> Vec<u8> {
     let (mut kept, mut bytes) = (Vec::new(), [0; 4096]);
