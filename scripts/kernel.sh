@@ -3,8 +3,8 @@
 # the distribution's own kernel is downloaded (27 MB on Debian) and the one file is taken out of it.
 #
 #   scripts/kernel.sh          a kernel for shared memory: the smallest there is
-#   scripts/kernel.sh input    one with the modules of keyboards and mice, in target/vm/input, and of a USB sound card, in
-#                              target/vm/input/sound (71 MB on Debian)
+#   scripts/kernel.sh input    one with the modules of keyboards and mice, in target/vm/input, and of sound cards, in folders of
+#                              that: usb-audio and ac97 (71 MB on Debian)
 #
 # Nothing happens if the files are there; nor, without `input`, if $RX_VM_KERNEL names another kernel or if this machine
 # has an installed one that this user may read (tests/src/kernel.rs finds all three). Exit: 0 there is one, 2 none could
@@ -16,8 +16,10 @@ cd "$(dirname "$0")/.."
 # devices of its own, and a network card. Kernels have some of them built in.
 modules="evdev uinput input-leds atkbd psmouse i8042 libps2 serio vivaldi-fmap virtio virtio_ring virtio_pci virtio_pci_legacy_dev
 virtio_pci_modern_dev virtio_input e1000 usb-common usbcore xhci-hcd xhci-pci ehci-hcd ehci-pci uhci-hcd hid hid-generic usbhid"
-# For tests/tests/card.rs. Without them it is skipped.
-sound="mc soundcore snd snd-timer snd-pcm snd-hwdep snd-rawmidi snd-seq-device snd-usbmidi-lib snd-usb-audio"
+# For tests/tests/card.rs, which is skipped without them.
+pcm="soundcore snd snd-timer snd-pcm snd-hwdep"
+usb_audio="$pcm mc snd-rawmidi snd-seq-device snd-usbmidi-lib snd-usb-audio"
+ac97="$pcm ac97_bus snd-ac97-codec snd-intel8x0"
 
 with_input=${1:-}
 case $with_input in
@@ -32,7 +34,7 @@ case $with_input in
 input)
 	names="linux-image-amd64 linux-image-generic"
 	# Fetched anew when other modules are wanted than last time.
-	if [ -f target/vm/input/vmlinuz ] && [ "$(cat target/vm/input/wanted 2>/dev/null)" = "$modules $sound" ]; then
+	if [ -f target/vm/input/vmlinuz ] && [ "$(cat target/vm/input/wanted 2>/dev/null)" = "$modules $usb_audio $ac97" ]; then
 		exit 0
 	fi
 	;;
@@ -107,8 +109,8 @@ fi
 
 # The kernel goes last: it says that everything is there.
 rm -rf target/vm/input
-mkdir -p target/vm/input/sound
 put() {
+	mkdir -p "$1"
 	for name in $2; do
 		find "$work" -type f -name "$name.ko*" -exec cp {} "$1" \;
 	done
@@ -120,6 +122,7 @@ put() {
 	done
 }
 put target/vm/input "$modules"
-put target/vm/input/sound "$sound"
-printf '%s\n' "$modules $sound" >target/vm/input/wanted
+put target/vm/input/usb-audio "$usb_audio"
+put target/vm/input/ac97 "$ac97"
+printf '%s\n' "$modules $usb_audio $ac97" >target/vm/input/wanted
 mv "$kernel" target/vm/input/vmlinuz

@@ -190,7 +190,7 @@ impl Desk {
             self.stirred = now;
             match &notice {
                 Notice::Open { name, format } => self.sink = format!("{name}: {format}"),
-                Notice::Coarse { .. } => {}
+                Notice::Coarse { .. } | Notice::Starved { .. } => {}
                 Notice::Full { reason } | Notice::Paused { reason } | Notice::Absent { reason } => {
                     self.sink = format!("{}{reason}", say::NO_SINK);
                 }

@@ -147,6 +147,10 @@ pub fn sink(notice: &Notice) -> String {
              devices) takes less, but plays for one program alone",
             piece.as_secs_f64() * 1e3
         ),
+        Notice::Starved { name, piece } => format!(
+            "{name} runs empty again and again: it gets {:.0} ms of sound at a time now, which makes the delay longer",
+            piece.as_secs_f64() * 1e3
+        ),
         Notice::Full { reason } => format!("{reason}; the sound ends here"),
         Notice::Paused { reason } => format!("{reason}; sound goes on as soon as it does"),
         Notice::Absent { reason } => format!("{reason}; trying again until it is back"),

@@ -38,23 +38,30 @@ pub struct InputKernel {
     pub image: PathBuf,
     /// Its modules, in no order.
     pub modules: Vec<PathBuf>,
-    /// Those of sound cards, which only few machines have.
-    pub of_sound: Vec<PathBuf>,
+    folder: PathBuf,
+}
+
+impl InputKernel {
+    /// The modules of a kind of sound card, `usb-audio` or `ac97`, which only few machines have. None if there are none.
+    pub fn of_card(&self, kind: &str) -> Vec<PathBuf> {
+        modules_in(&self.folder.join(kind))
+    }
+}
+
+fn modules_in(folder: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+    files.filter(|p| p.extension().is_some_and(|e| e == "ko")).collect()
 }
 
 /// What `scripts/kernel.sh input` fetched: the kernels for clouds have no modules for mice. Nothing if it did not.
 pub fn locate_for_input() -> Option<InputKernel> {
     let folder = programs::target_folder().join("vm/input");
-    let modules_in = |folder: &Path| -> Vec<PathBuf> {
-        let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
-        files.filter(|p| p.extension().is_some_and(|e| e == "ko")).collect()
-    };
-    let (modules, of_sound) = (modules_in(&folder), modules_in(&folder.join("sound")));
+    let modules = modules_in(&folder);
     let image = folder.join("vmlinuz");
     if modules.is_empty() || !image.exists() {
         return None;
     }
-    Some(InputKernel { image: unpacked(&image).unwrap_or(image), modules, of_sound })
+    Some(InputKernel { image: unpacked(&image).unwrap_or(image), modules, folder })
 }
 
 fn installed() -> Vec<PathBuf> {

@@ -1,5 +1,5 @@
-//! A sound card: a USB one that QEMU has and a Linux kernel drives, on which `scream-rx` plays in that machine as it would
-//! on a desk without a sound server. What the card plays, QEMU writes into a file of the host's.
+//! Sound cards, one on USB and one on PCI, which QEMU has and a Linux kernel drives, on which `scream-rx` plays in that machine as it would
+//! on a desk without a sound server. What a card plays, QEMU writes into a file of the host's.
 
 use rx_tests::luggage::Luggage;
 use rx_tests::monitor::Monitor;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const RATE_HZ: u32 = 48_000;
 /// Stereo, 16 bits.
 const FRAME_BYTES: usize = 4;
-/// The card, as the monitor has it.
+/// The USB card, as the monitor has it.
 const CARD: &str = "\"bus\":\"xhci.0\",\"id\":\"card\",\"audiodev\":\"sound\"";
 /// How often two seconds may be too bad.
 const TRIES: usize = 8;
@@ -32,11 +32,11 @@ struct Studio {
 
 impl Studio {
     /// Nothing, after the skip was printed, where there can be none.
-    fn boot() -> Option<(vm::Turn, Studio)> {
+    fn boot(kind: &str, card: &str) -> Option<(vm::Turn, Studio)> {
         if !vm::input_possible() {
             return None;
         }
-        let modules = kernel::locate_for_input()?.of_sound;
+        let modules = kernel::locate_for_input()?.of_card(kind);
         if modules.is_empty()
             && !require::skip("there is no kernel with sound for the VM (run scripts/kernel.sh input)")
         {
@@ -50,7 +50,7 @@ impl Studio {
             format!("-m 640 -qmp unix:{},server=on,wait=off", qmp.display()),
             format!("-chardev socket,id=port,path={},server=on,wait=off -serial chardev:port", port.display()),
             format!("-audiodev wav,id=sound,path={},out.frequency={RATE_HZ}", recording.display()),
-            format!("-device qemu-xhci,id=xhci -device usb-audio,{}", CARD.replace('"', "").replace(':', "=")),
+            card.to_owned(),
         ];
         let arguments: Vec<String> = arguments.iter().flat_map(|a| a.split(' ')).map(str::to_owned).collect();
         let luggage = Luggage::new()
@@ -87,6 +87,13 @@ impl Studio {
         std::fs::metadata(&self.recording).map_or(0, |meta| meta.len() as usize).saturating_sub(HEADER) / FRAME_BYTES
     }
 
+    /// Waits until the card has played so many seconds more. How many frames it had played before.
+    fn record(&self, seconds: usize) -> usize {
+        let (from, frames) = (self.frames(), seconds * RATE_HZ as usize);
+        until("seconds of sound", SOON, || (self.frames() > from + frames).then_some(()), || self.vm.console());
+        from
+    }
+
     /// Waits for two seconds of the guest's tone.
     fn hear(&self) -> Tone {
         let is_tone = |tone: &Tone| (tone.frequency_hz - 440.0).abs() < 3.0 && tone.impurity < 1e-3 && tone.breaks < 60;
@@ -103,8 +110,7 @@ impl Studio {
 
     /// What the card plays in the next two seconds.
     fn listen(&self) -> Tone {
-        let (from, frames) = (self.frames(), 2 * RATE_HZ as usize);
-        until("two seconds of sound", SOON, || (self.frames() > from + frames).then_some(()), || self.vm.console());
+        let from = self.record(2);
         let bytes = std::fs::read(&self.recording).expect("the recording");
         let samples = bytes[HEADER + from * FRAME_BYTES..].chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]]));
         Recording { samples: samples.collect(), channels: 2, rate_hz: RATE_HZ }.tone()
@@ -127,7 +133,8 @@ impl Studio {
 /// The card itself, and alsa-lib's mixer before it, which is the default and has pieces of 21 ms, whatever is asked for.
 #[test]
 fn a_card_is_played_on_and_waited_for_when_it_is_pulled_out() {
-    let Some((_turn, mut studio)) = Studio::boot() else { return };
+    let card = format!("-device qemu-xhci,id=xhci -device usb-audio,{}", CARD.replace('"', "").replace(':', "="));
+    let Some((_turn, mut studio)) = Studio::boot("usb-audio", &card) else { return };
     for (device, least_ms, most_ms) in [("default", 38.0, 46.0), ("hw:0", 7.0, 30.0)] {
         studio.play(device);
         let mark = studio.vm.mark();
@@ -151,4 +158,22 @@ fn a_card_is_played_on_and_waited_for_when_it_is_pulled_out() {
         assert!(figures["sink_reopened"].as_u64() >= Some(1), "{device}: {figures}");
         assert!(studio.vm.lines_after(mark, "trying again").len() < 3, "{}", studio.vm.console());
     }
+}
+
+/// This one takes 10 ms of sound at once, as QEMU's clock for sound ticks, and runs empty with the 7.5 ms that it gets at first.
+/// It is mute until somebody opens its mixer, so what it plays is counted, not listened to.
+#[test]
+fn a_card_that_takes_more_at_once_than_it_says_gets_longer_pieces() {
+    let Some((_turn, mut studio)) = Studio::boot("ac97", "-device AC97,audiodev=sound") else { return };
+    studio.play("hw:0");
+    studio.vm.wait("ALSA device hw:0 runs empty again and again: it gets 8 ms of sound at a time now", SOON);
+    studio.record(5);
+    assert!(studio.vm.lines_after(0, "trying again").is_empty(), "{}", studio.vm.console());
+    let longer = studio.vm.lines_after(0, "runs empty again and again").len();
+    let figures = studio.end();
+    let empty = figures["sink_underflows"].as_u64().unwrap_or(u64::MAX);
+    println!("{longer} times longer, {empty} times empty");
+    assert_eq!(figures["sink_reopened"].as_u64(), Some(longer as u64), "{figures}");
+    // Forty-five a second otherwise.
+    assert!((1..=3).contains(&longer) && empty < 150, "{figures}");
 }

@@ -136,6 +136,13 @@ pub enum Notice {
         /// How long its pieces are.
         piece: Duration,
     },
+    /// It runs empty again and again, and is opened with longer pieces.
+    Starved {
+        /// What is opened, as in [`Notice::Open`].
+        name: String,
+        /// How long they are wanted now.
+        piece: Duration,
+    },
     /// It is open but takes nothing: suspended, or it does not answer. [`Notice::Open`] when it goes on.
     Paused {
         /// What holds it up.

@@ -1,10 +1,12 @@
 //! ALSA, and JACK and PipeWire where they are built in, through cpal: the device's thread asks for frames. A device or a
 //! server that goes away (a headset that is pulled out, a jackd that ends) is waited for. Only this folder names cpal.
 //!
-//! `api.rs` is which devices there are, `feeder.rs` what runs on a device's own thread.
+//! `api.rs` is which devices there are, `feeder.rs` what runs on a device's own thread, `hunger.rs` when its
+//! pieces are too short for it.
 
 mod api;
 mod feeder;
+mod hunger;
 
 use super::{Control, Notice, Sink, SinkError, SinkFormat, Source, to_i16};
 pub use api::{Api, DEFAULT, Listed, check, devices};
@@ -13,6 +15,7 @@ use core::time::Duration;
 use cpal::traits::StreamTrait;
 use cpal::{BufferSize, SampleFormat, StreamConfig};
 use feeder::{Feeder, build};
+use hunger::Hunger;
 use rx_host::{clock, wait};
 use std::os::fd::AsFd;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -32,6 +35,8 @@ const REST_TURN: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_millis(300);
 /// A device that asks for nothing for so long has gone, whatever its library makes of that.
 const STALLED: Duration = Duration::from_millis(1500);
+/// Pieces are not made longer than this for a device that runs empty.
+const LONGEST_PIECE: Duration = Duration::from_millis(30);
 /// The largest piece a device may ask for at once. Unit: frames.
 const MAX_FRAMES: usize = 16_384;
 
@@ -80,6 +85,10 @@ enum Why {
     Over,
     /// It may sleep.
     Quiet,
+    /// It has gone, for a moment perhaps.
+    Stumbled,
+    /// It runs empty again and again, with pieces of this length.
+    Starved(Duration),
 }
 
 impl Sink for DeviceSink {
@@ -90,17 +99,20 @@ impl Sink for DeviceSink {
         loop {
             let begun = clock::now();
             let why = match self.open(source, control) {
-                Ok(Opened { stream, told: told_in, back, format, frames, coarse }) => {
+                Ok(Opened { stream, told: told_in, back, format, frames, piece }) => {
                     let last = opened.replace(format);
                     let is_new = matches!(before, Before::Absence) || last != Some(format);
                     if last.is_some() && !matches!(before, Before::Rest) {
                         control.counters.sink.reopened.inc();
                     }
-                    let why = wait_for_end(&told_in, control, frames, || {
+                    let is_coarse = self.api == Api::Alsa && piece > 2 * self.piece;
+                    // Only an ALSA device's pieces are ours to choose, if it takes what is asked for, and not without end.
+                    let can_grow = self.api == Api::Alsa && 2 * piece <= LONGEST_PIECE && 2 * piece > self.piece;
+                    let why = wait_for_end(&told_in, control, frames, can_grow.then_some(piece), || {
                         if core::mem::take(&mut told) || is_new {
                             let name = format!("{} {}", self.api, self.name);
                             control.tell(Notice::Open { name: name.clone(), format });
-                            if let Some(piece) = coarse.filter(|_| !core::mem::replace(&mut told_coarse, true)) {
+                            if is_coarse && !core::mem::replace(&mut told_coarse, true) {
                                 control.tell(Notice::Coarse { name, piece });
                             }
                         }
@@ -121,11 +133,10 @@ impl Sink for DeviceSink {
                     // Only one that cannot be had again at once, or not for long, has gone. PipeWire and JACK have.
                     let has_played = self.api == Api::Alsa && control.counters.sink.frames.get() != frames;
                     let again = is_brief && matches!(before, Before::Stumble);
-                    if matches!(why, Why::Gone(_)) && has_played && !again && !control.stop.is_requested() {
-                        before = Before::Stumble;
-                        continue;
+                    match why {
+                        Why::Gone(_) if has_played && !again && !control.stop.is_requested() => Why::Stumbled,
+                        why => why,
                     }
-                    why
                 }
                 Err((Some(back), reason)) if opened.is_some() || self.patient => {
                     source = back;
@@ -137,6 +148,17 @@ impl Sink for DeviceSink {
             };
             let on = match why {
                 Why::Over => false,
+                Why::Stumbled => {
+                    before = Before::Stumble;
+                    true
+                }
+                Why::Starved(piece) => {
+                    self.piece = 2 * piece;
+                    let name = format!("{} {}", self.api, self.name);
+                    control.tell(Notice::Starved { name, piece: self.piece });
+                    before = Before::Stumble;
+                    true
+                }
                 Why::Quiet => {
                     before = Before::Rest;
                     rest(&mut *source, control)
@@ -196,8 +218,8 @@ struct Opened {
     format: SinkFormat,
     /// Frames that were asked for before this device was there.
     frames: u64,
-    /// In which pieces it takes sound, if those are far longer than was wanted.
-    coarse: Option<Duration>,
+    /// In which pieces it takes sound; zero if it does not say.
+    piece: Duration,
 }
 
 impl DeviceSink {
@@ -249,8 +271,7 @@ impl DeviceSink {
             Ok(stream) => {
                 let piece = stream.buffer_size().map(|frames| f64::from(frames) / f64::from(format.rate_hz));
                 let piece = piece.map_or(Duration::ZERO, Duration::from_secs_f64);
-                let is_coarse = self.api == Api::Alsa && piece > 2 * self.piece;
-                Ok(Opened { stream, told, back, format, frames: before, coarse: is_coarse.then_some(piece) })
+                Ok(Opened { stream, told, back, format, frames: before, piece })
             }
             Err(e) => Err((back.recv().ok(), e.to_string())),
         }
@@ -260,7 +281,15 @@ impl DeviceSink {
 /// Waits until the device goes, the sound is over, or nothing has sounded for long. `open` is called once, when it has asked for
 /// sound: one that was opened and asks for nothing does not count as open. After a stop the sound is over soon; a device that
 /// does not even ask for that is not waited for. `frames`: what was asked for before it was opened.
-fn wait_for_end(told: &Receiver<Told>, control: &Control, mut frames: u64, open: impl FnOnce()) -> Why {
+/// `can_grow`: its pieces, if they may become longer when it runs empty too often.
+fn wait_for_end(
+    told: &Receiver<Told>,
+    control: &Control,
+    mut frames: u64,
+    can_grow: Option<Duration>,
+    open: impl FnOnce(),
+) -> Why {
+    let mut hunger = Hunger::new(clock::now(), control.counters.sink.underflows.get());
     let mut patience = FAREWELL;
     let mut open = Some(open);
     let asked = || control.counters.sink.frames.get();
@@ -273,6 +302,10 @@ fn wait_for_end(told: &Receiver<Told>, control: &Control, mut frames: u64, open:
             if let Some(open) = open.take() {
                 open();
             }
+        }
+        let is_hungry = hunger.is_too_much(now, control.counters.sink.underflows.get());
+        if let Some(piece) = can_grow.filter(|_| is_hungry && !control.stop.is_requested()) {
+            return Why::Starved(piece);
         }
         match news {
             Ok(Told::Lost(reason)) => return Why::Gone(reason),
