@@ -75,10 +75,10 @@ impl Studio {
         writeln!(self.control, "{line}").expect("the second serial port");
     }
 
-    /// Starts the player on this device, and waits until it plays.
-    fn play(&mut self, device: &str) {
+    /// Starts the player with these words, and waits until it plays on this device.
+    fn play(&mut self, words: &str, device: &str) {
         let mark = self.vm.mark();
-        self.ask(&format!("run player /bin/scream-rx /region -o alsa -d {device} --stats /stats.json"));
+        self.ask(&format!("run player /bin/scream-rx /region --stats /stats.json {words}"));
         self.vm.wait_after(mark, &format!("sound goes to ALSA device {device}: {RATE_HZ} Hz"), SOON);
     }
 
@@ -136,8 +136,8 @@ impl Studio {
 fn a_card_is_played_on_and_waited_for_when_it_is_pulled_out() {
     let card = format!("-device qemu-xhci,id=xhci -device usb-audio,{}", CARD.replace('"', "").replace(':', "="));
     let Some((_turn, mut studio)) = Studio::boot("usb-audio", &card) else { return };
-    for (device, least_ms, most_ms) in [("default", 38.0, 46.0), ("hw:0", 7.0, 80.0)] {
-        studio.play(device);
+    for (words, device, least_ms, most_ms) in [("", "default", 38.0, 46.0), ("-o alsa -d hw:0", "hw:0", 7.0, 80.0)] {
+        studio.play(words, device);
         let mark = studio.vm.mark();
         let heard = studio.hear();
         studio.monitor.execute("device_del", "{\"id\":\"card\"}");
@@ -166,7 +166,7 @@ fn a_card_is_played_on_and_waited_for_when_it_is_pulled_out() {
 #[test]
 fn a_card_that_takes_more_at_once_than_it_says_gets_longer_pieces() {
     let Some((_turn, mut studio)) = Studio::boot("ac97", "-device AC97,audiodev=sound") else { return };
-    studio.play("hw:0");
+    studio.play("-o alsa -d hw:0", "hw:0");
     studio.vm.wait("ALSA device hw:0 runs empty again and again: it gets 8 ms of sound at a time now", SOON);
     studio.record(5);
     assert!(studio.vm.lines_after(0, "trying again").is_empty(), "{}", studio.vm.console());
