@@ -119,7 +119,7 @@ impl Sink for DeviceSink {
                     });
                     // What the device holds is still to be heard.
                     if matches!(why, Why::Over) {
-                        let _ = clock::sleep_until(clock::now() + 2 * self.piece);
+                        let _ = clock::sleep_until(clock::now() + 2 * self.piece.max(piece));
                     }
                     if matches!(why, Why::Gone(_)) {
                         let _ = clock::sleep_until(clock::now() + self.api.leaves_in());
