@@ -14,7 +14,7 @@ end() {
 	for pid in $pids; do kill "$pid" 2>/dev/null || true; done
 	rm -rf "$dir"
 }
-trap end EXIT INT TERM
+trap end EXIT INT TERM HUP PIPE
 
 export HOME="$dir" XDG_RUNTIME_DIR="$dir" XDG_CONFIG_HOME="$dir/config" PULSE_STATE_PATH="$dir/state"
 export PULSE_RUNTIME_PATH="$dir/pulse" PULSE_COOKIE="$dir/cookie" PULSE_SERVER="unix:$dir/native"
