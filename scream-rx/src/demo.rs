@@ -45,6 +45,7 @@ impl Demo {
             if play.output == Output::Wav && play.device.is_none() {
                 play.device = Some(DEFAULT_WAV.into());
             }
+            play.is_kept = settings::is_kept(play.output, play.device.as_deref());
         }
         let mut end = settings::end(&args.end);
         end.after.get_or_insert(USUAL_LENGTH);

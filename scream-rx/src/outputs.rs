@@ -78,7 +78,7 @@ pub fn open(play: &Play, pacer: Box<dyn Pacer + Send>, patient: bool) -> Result<
         )),
         Output::Wav => {
             let path = path.unwrap_or(Path::new(DEFAULT_WAV));
-            if raw::is_kept(Some(path)) {
+            if play.is_kept {
                 return Ok(Box::new(wav::WavSink::open(path, FILE_FORMAT, play.bits, pacer).map_err(explain)?));
             }
             // A header that cannot be made true later: of a file without end.

@@ -143,12 +143,12 @@ pub fn sink(notice: &Notice) -> String {
     match notice {
         Notice::Open { name, format } => format!("sound goes to {name}: {format}"),
         Notice::Coarse { name, piece } => format!(
-            "{name} takes {:.0} ms of sound at a time, which makes the delay longer; a card itself (-d hw:0, see: scream-rx \
-             devices) takes less, but plays for one program alone",
+            "{name} takes {:.1} ms of sound at a time, which makes the delay longer; where that is alsa-lib's mixer, a card itself \
+             (-d hw:0, see: scream-rx devices) takes less, for one program alone",
             piece.as_secs_f64() * 1e3
         ),
         Notice::Starved { name, piece } => format!(
-            "{name} runs empty again and again: it gets {:.0} ms of sound at a time now, which makes the delay longer",
+            "{name} runs empty again and again: it gets {:.1} ms of sound at a time now, which makes the delay longer",
             piece.as_secs_f64() * 1e3
         ),
         Notice::Full { reason } => format!("{reason}; the sound ends here"),

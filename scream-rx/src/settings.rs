@@ -187,6 +187,17 @@ pub fn play_from_flags(args: &PlayArgs) -> Result<Play, SettingsError> {
     play(&mut Layers::new(&ConfigFile::<Low>::default()), args, &Low::default(), "Scream".to_owned())
 }
 
+/// Whether what is played there is kept for later: in a file, and not heard or read at once.
+///
+/// Blocks for a look at the file system.
+pub fn is_kept(output: Output, device: Option<&str>) -> bool {
+    match output {
+        Output::Wav => raw::is_kept(Some(Path::new(device.unwrap_or(DEFAULT_WAV)))),
+        Output::Raw => raw::is_kept(device.map(Path::new)),
+        _ => false,
+    }
+}
+
 fn play(l: &mut Layers, args: &PlayArgs, low: &Low, usual_name: String) -> Result<Play, SettingsError> {
     let output = pick_word(l, &OUTPUT, args.output, low.output, Output::default());
     let (first, second) = match output {
@@ -227,11 +238,7 @@ fn play(l: &mut Layers, args: &PlayArgs, low: &Low, usual_name: String) -> Resul
     // Whoever names a delay has set the limit too.
     let limit = limit.0.max(target.unwrap_or_default());
     let wide = drift == DriftArg::Wide;
-    let is_kept = match output {
-        Output::Wav => device.as_deref().is_none_or(|path| raw::is_kept(Some(Path::new(path)))),
-        Output::Raw => raw::is_kept(device.as_deref().map(Path::new)),
-        _ => false,
-    };
+    let is_kept = is_kept(output, device.as_deref());
     Ok(Play { output, device, name, target, limit, profile, bits, wide, bit_perfect, is_kept, in_real_time: true })
 }
 

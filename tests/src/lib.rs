@@ -14,7 +14,7 @@
 //! | does it work from a real guest? | `tests/tests/vm.rs` | the same, and QEMU with a Linux guest |
 //! | do keys and motion reach a real guest, and is none left down? | `tests/tests/input.rs` | QEMU's SPICE and QMP, a reporter in the guest |
 //! | are keyboards and mice read, kept and given back, and at which cost? | `tests/tests/evdev.rs` | `frame-rx` inside such a guest, with QEMU's devices, also under systemd and with a second guest |
-//! | is a sound card played on, also one that is pulled out? | `tests/tests/card.rs` | `scream-rx` inside such a guest, with QEMU's USB card |
+//! | is a sound card played on, also one that is pulled out? | `tests/tests/card.rs` | `scream-rx` inside such a guest, with QEMU's cards |
 //! | how fast is it? | `benches/` | ratios within one run; never here |
 //!
 //! This library holds the rigs: private servers, displays, machines and processes for those tests. Each rig makes what

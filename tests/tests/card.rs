@@ -1,5 +1,5 @@
-//! Sound cards, one on USB and one on PCI, which QEMU has and a Linux kernel drives, on which `scream-rx` plays in that machine as it would
-//! on a desk without a sound server. What a card plays, QEMU writes into a file of the host's.
+//! Sound cards, one on USB and one on PCI, which QEMU has and a Linux kernel drives: `scream-rx` plays on them in that
+//! machine as it would on a desk without a sound server. What a card plays, QEMU writes into a file of the host's.
 
 use rx_tests::luggage::Luggage;
 use rx_tests::monitor::Monitor;
@@ -148,7 +148,7 @@ fn a_card_is_played_on_and_waited_for_when_it_is_pulled_out() {
         studio.vm.wait_after(pulled, "sound goes to", SOON);
         let again = studio.hear();
         // Said once, and only of the mixer.
-        let coarse = studio.vm.lines_after(0, &format!("{device} takes 21 ms of sound at a time")).len();
+        let coarse = studio.vm.lines_after(0, &format!("{device} takes 21.3 ms of sound at a time")).len();
         assert_eq!(coarse, usize::from(device == "default"), "{}", studio.vm.console());
         let figures = studio.end();
         let [delay_ms, sink_ms] =
@@ -167,7 +167,7 @@ fn a_card_is_played_on_and_waited_for_when_it_is_pulled_out() {
 fn a_card_that_takes_more_at_once_than_it_says_gets_longer_pieces() {
     let Some((_turn, mut studio)) = Studio::boot("ac97", "-device AC97,audiodev=sound") else { return };
     studio.play("-o alsa -d hw:0", "hw:0");
-    studio.vm.wait("ALSA device hw:0 runs empty again and again: it gets 8 ms of sound at a time now", SOON);
+    studio.vm.wait("ALSA device hw:0 runs empty again and again: it gets 7.5 ms of sound at a time now", SOON);
     studio.record(5);
     assert!(studio.vm.lines_after(0, "trying again").is_empty(), "{}", studio.vm.console());
     let longer = studio.vm.lines_after(0, "runs empty again and again").len();

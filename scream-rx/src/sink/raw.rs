@@ -1,6 +1,6 @@
-//! Writes frames, without a header or behind one that never changes, to a file, a pipe or stdout: little-endian, 32-bit float or 16-bit. A reader that goes
-//! away is a clean end; one that has not come yet, or takes nothing any more, is waited for, and a stop ends that wait.
-//! What the reader of a pipe has not taken yet counts as delay.
+//! Writes frames, without a header or behind one that never changes, to a file, a pipe or stdout: little-endian, 32-bit
+//! float or 16-bit. A reader that goes away is a clean end; one that has not come yet, or takes nothing any more, is waited
+//! for, and a stop ends that wait. What the reader of a pipe has not taken yet counts as delay.
 
 use super::paced::{self, Going, Manner, Pacer, Taker};
 use super::{Control, Notice, Sink, SinkError, SinkFormat, Source, create, to_i16};

@@ -84,7 +84,7 @@ fn raw_sound_goes_down_a_pipe_until_nobody_reads() {
 #[test]
 fn a_wav_file_goes_down_a_pipe_too_behind_a_header_of_one_without_end() {
     let _alone = alone();
-    for (bits, float) in [("16", 1_u16), ("32", 3)] {
+    for bits in ["16", "32"] {
         let folder = tempfile::tempdir().unwrap();
         let mut command = scream_rx(folder.path());
         command
@@ -98,8 +98,8 @@ fn a_wav_file_goes_down_a_pipe_too_behind_a_header_of_one_without_end() {
         assert_eq!((&bytes[..4], &bytes[8..12]), (&b"RIFF"[..], &b"WAVE"[..]));
         assert_eq!((&bytes[4..8], &bytes[data..data + 4]), (&[0xff; 4][..], &[0xff; 4][..]));
         let samples = &bytes[data + 4..];
-        let left: Vec<f32> = match float {
-            1 => left_of(samples),
+        let left: Vec<f32> = match bits {
+            "16" => left_of(samples),
             _ => samples.chunks_exact(8).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
         };
         assert!((95_000..100_000).contains(&left.len()), "{}", left.len());

@@ -73,7 +73,7 @@ enum Before {
     Absence,
     /// Nothing sounded for long.
     Rest,
-    /// It failed while it played: alsa-lib's plug-ins do where a server or this machine was held up.
+    /// It failed or starved while it played: alsa-lib's plug-ins fail where a server or this machine was held up.
     Stumble,
 }
 
@@ -87,12 +87,14 @@ enum Why {
     Quiet,
     /// It has gone, for a moment perhaps.
     Stumbled,
-    /// It runs empty again and again, with pieces of this length.
+    /// It runs empty again and again, and is to get pieces of this length.
     Starved(Duration),
 }
 
 impl Sink for DeviceSink {
     fn run(&mut self, mut source: Box<dyn Source>, control: &Control) -> Result<(), SinkError> {
+        // PipeWire's and JACK's pieces are theirs to choose, and one of theirs that ends has gone.
+        let is_alsa = self.api == Api::Alsa;
         let (mut opened, mut told, mut before) = (None, false, Before::Absence);
         let mut told_coarse = false;
         let mut pause = RETRY;
@@ -105,15 +107,15 @@ impl Sink for DeviceSink {
                     if last.is_some() && !matches!(before, Before::Rest) {
                         control.counters.sink.reopened.inc();
                     }
-                    let is_coarse = self.api == Api::Alsa && piece > 2 * self.piece;
-                    // Only an ALSA device's pieces are ours to choose, if it takes what is asked for, and not without end.
-                    let can_grow = self.api == Api::Alsa && 2 * piece <= LONGEST_PIECE && 2 * piece > self.piece;
-                    let why = wait_for_end(&told_in, control, frames, can_grow.then_some(piece), || {
+                    let is_coarse = is_alsa && piece > 2 * self.piece;
+                    // Not without end, and only where what is asked for is taken.
+                    let longer = is_alsa && 2 * piece <= LONGEST_PIECE && 2 * piece > self.piece;
+                    let longer = longer.then_some(2 * piece);
+                    let why = wait_for_end(&told_in, control, frames, longer, || {
                         if core::mem::take(&mut told) || is_new {
-                            let name = format!("{} {}", self.api, self.name);
-                            control.tell(Notice::Open { name: name.clone(), format });
+                            control.tell(Notice::Open { name: self.called(), format });
                             if is_coarse && !core::mem::replace(&mut told_coarse, true) {
-                                control.tell(Notice::Coarse { name, piece });
+                                control.tell(Notice::Coarse { name: self.called(), piece });
                             }
                         }
                     });
@@ -130,8 +132,8 @@ impl Sink for DeviceSink {
                     // One that comes and goes is not worth a line twice a second.
                     let is_brief = clock::now().since(begun) < BRIEF;
                     pause = if is_brief { (2 * pause).min(LAST_RETRY) } else { RETRY };
-                    // Only one that cannot be had again at once, or not for long, has gone. PipeWire and JACK have.
-                    let has_played = self.api == Api::Alsa && control.counters.sink.frames.get() != frames;
+                    // Only one that cannot be had again at once, or not for long, has gone.
+                    let has_played = is_alsa && control.counters.sink.frames.get() != frames;
                     let again = is_brief && matches!(before, Before::Stumble);
                     match why {
                         Why::Gone(_) if has_played && !again && !control.stop.is_requested() => Why::Stumbled,
@@ -152,10 +154,9 @@ impl Sink for DeviceSink {
                     before = Before::Stumble;
                     true
                 }
-                Why::Starved(piece) => {
-                    self.piece = 2 * piece;
-                    let name = format!("{} {}", self.api, self.name);
-                    control.tell(Notice::Starved { name, piece: self.piece });
+                Why::Starved(longer) => {
+                    self.piece = longer;
+                    control.tell(Notice::Starved { name: self.called(), piece: longer });
                     before = Before::Stumble;
                     true
                 }
@@ -166,8 +167,7 @@ impl Sink for DeviceSink {
                 Why::Gone(reason) => {
                     before = Before::Absence;
                     if !core::mem::replace(&mut told, true) {
-                        let device = format!("{} {}", self.api, self.name);
-                        control.tell(Notice::Absent { reason: format!("cannot play on {device}: {reason}") });
+                        control.tell(Notice::Absent { reason: format!("cannot play on {}: {reason}", self.called()) });
                     }
                     keep_up(&mut *source, control, pause)
                 }
@@ -223,8 +223,13 @@ struct Opened {
 }
 
 impl DeviceSink {
+    /// Its name for people.
+    fn called(&self) -> String {
+        format!("{} {}", self.api, self.name)
+    }
+
     fn error(&self, reason: String) -> SinkError {
-        SinkError::Device { device: format!("{} {}", self.api, self.name), reason }
+        SinkError::Device { device: self.called(), reason }
     }
 
     /// Opens the device and starts it with `source`; if it cannot, gives that back with the reason.
@@ -281,12 +286,12 @@ impl DeviceSink {
 /// Waits until the device goes, the sound is over, or nothing has sounded for long. `open` is called once, when it has asked for
 /// sound: one that was opened and asks for nothing does not count as open. After a stop the sound is over soon; a device that
 /// does not even ask for that is not waited for. `frames`: what was asked for before it was opened.
-/// `can_grow`: its pieces, if they may become longer when it runs empty too often.
+/// `longer`: what its pieces become when it runs empty too often, if they may.
 fn wait_for_end(
     told: &Receiver<Told>,
     control: &Control,
     mut frames: u64,
-    can_grow: Option<Duration>,
+    longer: Option<Duration>,
     open: impl FnOnce(),
 ) -> Why {
     let mut hunger = Hunger::new(clock::now(), control.counters.sink.underflows.get());
@@ -304,8 +309,8 @@ fn wait_for_end(
             }
         }
         let is_hungry = hunger.is_too_much(now, control.counters.sink.underflows.get());
-        if let Some(piece) = can_grow.filter(|_| is_hungry && !control.stop.is_requested()) {
-            return Why::Starved(piece);
+        if let Some(longer) = longer.filter(|_| is_hungry && !control.stop.is_requested()) {
+            return Why::Starved(longer);
         }
         match news {
             Ok(Told::Lost(reason)) => return Why::Gone(reason),
