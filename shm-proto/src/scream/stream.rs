@@ -299,8 +299,8 @@ impl Stream {
         self.published.saturating_sub(self.waiting.into())
     }
 
-    /// Whether the copy of `slot` that begins with `pcm` is whole: the stream is the same, the writer did not come
-    /// near the slot, and (it might have gone round exactly) the slot still begins as the copy does.
+    /// Whether the copy of `slot`, which `waiting` counts no more, begins with `pcm` and is whole: the stream is the same, the
+    /// writer did not come near the slot, and (it might have gone round exactly) the slot still begins as the copy does.
     #[inline]
     pub(super) fn is_whole(
         &self,
@@ -310,7 +310,8 @@ impl Stream {
         region: &Region,
     ) -> Result<bool, AccessError> {
         let Some(index) = self.index_in(after) else { return Ok(false) };
-        if self.ahead(slot, index) >= u32::from(self.layout.slots()) - 1 {
+        // Not from the slot to the index: a writer that passed the slot before it was copied would seem to be just behind it.
+        if self.waiting + self.ahead(self.seen, index) >= u32::from(self.layout.slots()) - 1 {
             return Ok(false);
         }
         Ok(pcm.starts_with(&self.head_of(slot, region)?))
@@ -330,4 +331,47 @@ impl Stream {
 
 fn chunks_in(ns: u64) -> u64 {
     ns / CHUNK_TIME.as_nanos() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scream::wire::WireHeader;
+    use crate::scream::{Format, StoreOrder, Writer};
+
+    #[test]
+    fn a_copy_is_whole_only_if_the_writer_came_not_near_between_the_look_and_the_copy() {
+        const SLOTS: u16 = 6;
+        let format = Format::new(48_000, 16, 2, 3).unwrap();
+        for waiting in 1..u32::from(SLOTS) {
+            for published in 0..u32::from(SLOTS) {
+                let region = Region::memfd("scream-stream", 1 << 20).unwrap();
+                let mut writer = Writer::new(region.clone(), StoreOrder::HERE).unwrap();
+                let header = WireHeader { max_chunks: SLOTS, ..Writer::header_for(format, 1 << 20).unwrap() };
+                writer.open_as(header).unwrap();
+                let mut pcm = vec![0; header.chunk_size as usize];
+                let mut publish = |number: u32| {
+                    pcm.fill(number as u8);
+                    writer.publish(&pcm).unwrap();
+                };
+                (1..=10).for_each(&mut publish);
+                let snapshot = Snapshot::take(&region).unwrap();
+                let layout = Layout::check(&snapshot.decode(), region.len()).unwrap();
+                let seen = snapshot.write_idx().distrusted();
+                let mut stream = Stream::new(layout, snapshot, seen, true, HostTime::ZERO, &region).unwrap();
+                stream.waiting = waiting;
+                let slot = stream.oldest_slot();
+                // The reader is held up here.
+                (11..11 + published).for_each(&mut publish);
+                let copy = stream.head_of(slot, &region).unwrap();
+                let after = Snapshot::take(&region).unwrap();
+                stream.waiting -= 1;
+                let is_whole = stream.is_whole(slot, &copy, after, &region).unwrap();
+                // The slot behind the index may be being written.
+                let is_near = stream.waiting + published >= u32::from(SLOTS) - 1;
+                assert_eq!(is_whole, !is_near, "{waiting} waited, {published} more came");
+                assert!(!is_whole || copy == [11 - waiting as u8; 16], "{waiting} waited, {published} more came");
+            }
+        }
+    }
 }
