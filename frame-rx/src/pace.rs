@@ -49,9 +49,8 @@ enum Sight {
 pub struct Pace {
     interval: Option<Duration>,
     sight: Sight,
-    guest_waits: bool,
-    /// It is a picture that waits, not the pointer alone.
     picture_waits: bool,
+    pointer_waits: bool,
     window_waits: bool,
     earliest: HostTime,
     queue: Queue,
@@ -86,8 +85,8 @@ impl Pace {
         Pace {
             interval,
             sight: Sight::Visible,
-            guest_waits: false,
             picture_waits: false,
+            pointer_waits: false,
             window_waits: false,
             earliest: HostTime::ZERO,
             queue: Queue::default(),
@@ -131,10 +130,20 @@ impl Pace {
     /// Remembers that there is something to draw.
     pub fn note(&mut self, cause: Cause) {
         match cause {
-            Cause::Picture => (self.guest_waits, self.picture_waits) = (true, true),
-            Cause::Pointer => self.guest_waits = true,
+            Cause::Picture => self.picture_waits = true,
+            Cause::Pointer => self.pointer_waits = true,
             Cause::Window => self.window_waits = true,
         }
+    }
+
+    /// Whether a new picture is all that there is to draw.
+    pub fn awaits_picture_alone(&self) -> bool {
+        self.picture_waits && !self.pointer_waits && !self.window_waits
+    }
+
+    /// The picture that was noted is not there: for its sake there is nothing to draw until the next one is noted.
+    pub fn withdraw_picture(&mut self) {
+        self.picture_waits = false;
     }
 
     /// The window was covered or minimised (`true`), or can be seen again, in which case it is drawn.
@@ -158,7 +167,7 @@ impl Pace {
         if self.window_waits {
             return Plan::Now;
         }
-        if !self.guest_waits {
+        if !self.picture_waits && !self.pointer_waits {
             return Plan::Idle;
         }
         if let Some(plan) = self.held(now) {
@@ -179,7 +188,7 @@ impl Pace {
         // A slow drawing counts at once, quick ones only bit by bit.
         self.cost = Some(self.cost.map_or(took, |before| took.max(before - before / 16)));
         let was_held = !self.window_waits && self.held(start) == Some(Plan::Now);
-        (self.guest_waits, self.picture_waits, self.window_waits) = (false, false, false);
+        (self.picture_waits, self.pointer_waits, self.window_waits) = (false, false, false);
         if let Some(interval) = self.least() {
             // From the planned instant, not from the real one: being early once does not make the rate higher.
             self.earliest = self.earliest.max(start) + interval;

@@ -295,7 +295,9 @@ impl App {
                     Err(error) => return self.lost(error).map(Some),
                 };
                 let (start, now) = (now, clock::now());
-                if drawn.is_shown {
+                if drawn.is_needless {
+                    self.pace.withdraw_picture();
+                } else if drawn.is_shown {
                     self.handed_over(start, now.since(start), drawn.found);
                     if let Some(at) = self.painter.as_ref().and_then(|painter| painter.overlay.next()) {
                         until(at);
@@ -319,7 +321,7 @@ impl App {
     fn draw(&mut self) -> Result<Drawn, GpuError> {
         self.ask_when_shown();
         match &mut self.painter {
-            Some(painter) => painter.draw(&self.link, &self.state),
+            Some(painter) => painter.draw(&self.link, &self.state, self.pace.awaits_picture_alone()),
             None => Ok(Drawn::default()),
         }
     }

@@ -75,6 +75,8 @@ pub(super) struct Painter {
 pub(super) struct Drawn {
     /// Whether it reached the screen.
     pub is_shown: bool,
+    /// There was nothing to draw.
+    pub is_needless: bool,
     /// The picture has another size than the one before.
     pub new_size: Option<Size>,
     /// When the picture in it was found, if it is new.
@@ -167,14 +169,18 @@ impl Painter {
         self.session = self.session.max(session);
     }
 
-    /// Brings everything new to the GPU, draws, presents.
+    /// Brings everything new to the GPU, draws, presents. `if_new`: only if there is a new picture; the feed takes one back that
+    /// was not fetched for long, to bring it up to date.
     ///
     /// # Errors
     /// [`GpuError`] when nothing can be shown any more.
-    pub(super) fn draw(&mut self, link: &ScreenEnd, state: &GuestState) -> Result<Drawn, GpuError> {
+    pub(super) fn draw(&mut self, link: &ScreenEnd, state: &GuestState, if_new: bool) -> Result<Drawn, GpuError> {
         let start = clock::now();
-        let mut drawn = Drawn::default();
         self.fetch(link)?;
+        let mut drawn = Drawn { is_needless: if_new && self.fresh.is_none(), ..Drawn::default() };
+        if drawn.is_needless {
+            return Ok(drawn);
+        }
         let pointer = link.pointer.look();
         link.pointer.take_shape(|shape| self.screen.scene().0.set_shape(shape));
         self.set_words(state);

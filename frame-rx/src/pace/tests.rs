@@ -21,6 +21,24 @@ fn a_guest_that_stands_still_is_never_drawn_again() {
 }
 
 #[test]
+fn a_picture_that_was_taken_back_is_not_drawn_before_it_is_there_again() {
+    let mut pace = Pace::new(Some(REFRESH));
+    pace.note(Cause::Picture);
+    assert!(pace.awaits_picture_alone());
+    pace.withdraw_picture();
+    assert_eq!(pace.plan(us(0)), Plan::Idle);
+    for other in [Cause::Pointer, Cause::Window] {
+        pace.note(Cause::Picture);
+        pace.note(other);
+        assert!(!pace.awaits_picture_alone());
+        pace.withdraw_picture();
+        assert_eq!(pace.plan(us(0)), Plan::Now, "{other:?} waits still");
+        pace.drawn(us(0), Duration::ZERO);
+        assert_eq!(pace.plan(us(40_000)), Plan::Idle);
+    }
+}
+
+#[test]
 fn a_hidden_window_is_not_drawn_and_is_drawn_once_when_seen_again() {
     let mut pace = Pace::new(Some(REFRESH));
     pace.set_hidden(true);
