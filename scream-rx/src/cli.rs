@@ -74,8 +74,8 @@ pub enum Output {
     /// ends at 4 GiB: 6 h 12 min, or half of that for guests of 24 and 32 bits. Down a pipe (-d /dev/stdout) it is as raw, behind
     /// a header without a length
     Wav,
-    /// Samples without a header, to a file (as WAV) or to stdout or a pipe, at the usual delay: it ends where the reader takes
-    /// them, and counts what that leaves in the pipe
+    /// Samples without a header, always stereo at 48 kHz, float unless --bits 16, whatever the guest plays; to a file (as WAV) or
+    /// to stdout or a pipe, at the usual delay: it ends where the reader takes them, and counts what that leaves in the pipe
     Raw,
     /// Nowhere, at the pace of the clock
     Null,

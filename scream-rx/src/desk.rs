@@ -1,6 +1,7 @@
 //! What the main thread knows and tells: states become sentences, each once; counters become a status line, a summary and
 //! figures. The caller passes the time.
 
+use crate::cli::Output;
 use crate::counters::Counters;
 use crate::intake::socket::ListenError;
 use crate::intake::{News, State};
@@ -10,6 +11,8 @@ use crate::settings::End;
 use crate::sink::{Notice, SinkError};
 use crate::stats::Now;
 use crate::{outputs, say, stats};
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use core::time::Duration;
 use rx_host::exit::{Exit, Failure};
 use rx_host::notify::Service;
@@ -17,6 +20,7 @@ use rx_host::report::{Allowance, Figures, StatusLine};
 use rx_host::watch::RegionState;
 use shm_proto::HostTime;
 use shm_proto::scream::{Format, Waiting};
+use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +33,8 @@ const SOUND_EVERY: Duration = Duration::from_secs(1);
 const NOTHING_EVERY: Duration = Duration::from_secs(2);
 /// What a guest can make us say: so many lines at once, and one in each of these times.
 const LINES: (u32, Duration) = (16, Duration::from_secs(5));
+/// Sentences that come once and wait to be said: more than there are kinds and names of strangers.
+const MOST_UNSAID: usize = 32;
 /// An intake that did not wake up for so long hangs: it looks once in ten seconds whatever the guest does. Shorter than a
 /// watchdog's usual patience by what lies between two beats.
 const INTAKE_HANGS: Duration = Duration::from_secs(15);
@@ -59,8 +65,11 @@ pub struct Desk {
     /// The last sentence about the guest, and where the sound goes while that is open.
     situation: String,
     sink: String,
+    /// Of which kind that is.
+    output: Output,
     allowance: Allowance,
-    /// What is to be said as soon as that is allowed.
+    /// What is to be said as soon as that is allowed: what comes only once, and the last of everything else.
+    unsaid_once: VecDeque<String>,
     unsaid: Option<String>,
 }
 
@@ -86,7 +95,9 @@ impl Desk {
             instance: String::new(),
             situation: "waiting for the guest".into(),
             sink: String::new(),
+            output: Output::default(),
             allowance: Allowance::new(LINES.0, LINES.1),
+            unsaid_once: VecDeque::new(),
             unsaid: None,
         }
     }
@@ -98,9 +109,22 @@ impl Desk {
         self.say_unsaid(now);
     }
 
+    /// Says what happened. What is told of each stranger once must not give way to what comes after it.
+    fn say_news(&mut self, news: &News, now: HostTime) {
+        let sentence = say::news(news, &self.file);
+        match news {
+            News::OtherSender(_) | News::Junk(..) if self.unsaid_once.len() < MOST_UNSAID => {
+                self.unsaid_once.push_back(sentence);
+                self.say_unsaid(now);
+            }
+            News::OtherSender(_) | News::Junk(..) => {}
+            _ => self.say(sentence, now),
+        }
+    }
+
     fn say_unsaid(&mut self, now: HostTime) {
-        if self.unsaid.is_some() && self.allowance.take(now) {
-            self.unsaid.take().map(tell);
+        while (self.unsaid.is_some() || !self.unsaid_once.is_empty()) && self.allowance.take(now) {
+            self.unsaid_once.pop_front().or_else(|| self.unsaid.take()).map(tell);
         }
     }
 
@@ -136,13 +160,20 @@ impl Desk {
         self.instance = instance.into();
     }
 
+    /// The kind of output that it plays on from now on.
+    pub fn plays_on(&mut self, output: Output) {
+        self.output = output;
+    }
+
     /// Everything that is known now.
     pub fn figures(&self, now: HostTime, time: Time) -> Figures {
+        let output = self.output.to_possible_value();
         let known = Now {
             instance: &self.instance,
             state: &self.situation,
             source: &self.file.display().to_string(),
             sink: &self.sink,
+            output: output.as_ref().map_or("", PossibleValue::get_name),
             format: self.format,
             run_time: now.since(self.begun),
             clock: if time == Time::Simulated { "simulated" } else { "real" },
@@ -225,7 +256,7 @@ impl Desk {
                 (self.missing, self.nothing_since) = (None, Some(now));
                 self.situation = say::news(&news, &self.file);
             }
-            self.say(say::news(&news, &self.file), now);
+            self.say_news(&news, now);
         }
         self.say_unsaid(now);
         // Guest and sink in one line: either may be why nothing is heard.
@@ -246,7 +277,9 @@ impl Desk {
             }
         }
         let playing = matches!(self.state, State::Live { .. } | State::Silent { .. });
-        if playing {
+        // The first word of sound that has just begun would be that it is silent, and the next one comes after a minute.
+        let has_begun = self.lines.counters.playout.delay_us.get() > 0 || now.since(self.stirred) >= JUST_NOW;
+        if playing && has_begun {
             self.status.update(now, || say::status(&self.lines.counters, true));
         }
         if self.intake_lives(now) {
@@ -321,13 +354,42 @@ mod tests {
     use crate::receiver;
     use clap::Parser;
     use rx_host::signals::Stop;
+    use std::net::SocketAddrV4;
+
+    fn at(s: u64) -> HostTime {
+        HostTime::from_ns(s * 1_000_000_000)
+    }
+
+    fn built() -> receiver::Receiver {
+        let Some(Command::Demo(args)) = Cli::parse_from(["scream-rx", "demo", "-o", "null"]).command else { panic!() };
+        let play = crate::settings::play_from_flags(&args.play).unwrap();
+        receiver::build(&play, None, false, &Stop::new().unwrap(), at(100))
+    }
+
+    #[test]
+    fn what_is_told_of_a_stranger_once_waits_for_its_turn() {
+        let parts = built();
+        let mut desk = Desk::new(parts.lines, "x".into(), false, at(100));
+        let stranger = |n: u8| News::OtherSender(SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, n), 4010));
+        (0..100).for_each(|n| desk.say(format!("state {n}"), at(100)));
+        (0..40).for_each(|n| desk.say_news(&stranger(n), at(100)));
+        desk.say("the last state".into(), at(100));
+        let waits: Vec<&String> = desk.unsaid_once.iter().collect();
+        assert_eq!(waits.len(), MOST_UNSAID, "and no more");
+        assert!(waits[0].contains("10.0.0.0") && waits[31].contains("10.0.0.31"), "{waits:?}");
+        // All of them are said before the state, as time allows.
+        for s in 1..=32 {
+            assert!(desk.unsaid.is_some(), "{s}");
+            desk.say_unsaid(at(100 + 5 * s));
+            assert_eq!(desk.unsaid_once.len() as u64, 32 - s);
+        }
+        desk.say_unsaid(at(300));
+        assert_eq!(desk.unsaid, None);
+    }
 
     #[test]
     fn an_intake_that_hangs_is_no_sign_of_life() {
-        let Some(Command::Demo(args)) = Cli::parse_from(["scream-rx", "demo", "-o", "null"]).command else { panic!() };
-        let play = crate::settings::play_from_flags(&args.play).unwrap();
-        let at = |s: u64| HostTime::from_ns(s * 1_000_000_000);
-        let parts = receiver::build(&play, None, false, &Stop::new().unwrap(), at(100));
+        let parts = built();
         let counters = Arc::clone(&parts.lines.counters);
         let mut desk = Desk::new(parts.lines, "x".into(), false, at(100));
         assert!(desk.intake_lives(at(110)), "it has just begun");

@@ -9,8 +9,11 @@ use rx_host::report::Allowance;
 use shm_proto::scream::{CHUNK_TIME, Layout, MAX_CHUNK_BYTES, Poll, Reader, Waiting, reader};
 use shm_proto::{HostTime, Region};
 
-/// Chunks taken at one look, and the pause after so many: no guest has written more, so it lies, and is not worth a processor.
-const MAX_CHUNKS: usize = 64;
+/// Polls at one look: no guest has written more.
+const MAX_POLLS: usize = 64;
+/// Chunks that are taken: so many at once, as after a pause of the guest's or ours, and one more in each such time, twice as many
+/// as a guest makes. One that counts faster lies, and is not worth a processor.
+const CHUNKS: (u32, Duration) = (64, Duration::from_millis(10));
 /// Streams that begin and headers that are being written are looked at again soon, so many at once and one more in each such
 /// time; a guest whose header changes all the time waits a little.
 const SOON: (u32, Duration) = (200, Duration::from_micros(2_500));
@@ -35,6 +38,7 @@ pub struct Memory {
     searching_since: HostTime,
     waiting: Waiting,
     soon: Allowance,
+    chunks: Allowance,
     pcm: Box<[u8]>,
 }
 
@@ -56,6 +60,7 @@ impl Memory {
             searching_since: now,
             waiting: Waiting::NoStream,
             soon: Allowance::new(SOON.0, SOON.1),
+            chunks: Allowance::new(CHUNKS.0, CHUNKS.1),
             pcm: vec![0; MAX_CHUNK_BYTES].into(),
         }
     }
@@ -94,7 +99,7 @@ impl Memory {
             }
         }
         let mut spoke = false;
-        for _ in 0..MAX_CHUNKS {
+        for _ in 0..MAX_POLLS {
             let Some(reader) = &mut self.reader else {
                 return Look { next: now + DETACHED_EVERY, spoke };
             };
@@ -114,6 +119,9 @@ impl Memory {
                         reader.skip_to_newest();
                     }
                     self.pass_on(chunk.sequence, chunk.bytes, now, out.as_deref_mut());
+                    if !self.chunks.take(now) {
+                        break;
+                    }
                 }
                 Ok(Poll::Torn) => {}
                 Ok(Poll::Nothing(waiting)) => return Look { next: self.wait(waiting, now, out, eager), spoke },
@@ -201,10 +209,11 @@ mod tests {
     use shm_proto::guest_sim::sound::{Event, Lie, SoundGuest};
     use shm_proto::scream::writer::Field;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-    /// How often the memory is looked at, and what it counted, while `act` is done to the guest all the time for 0.3 s.
-    fn looks_under(mut act: impl FnMut(&mut SoundGuest) + Send) -> (u64, Arc<Counters>) {
+    /// How often the memory is looked at, what it counted, and how long that took, while `act` is done to the guest all the time
+    /// for 0.3 s. Looks while the guest is held up do not count.
+    fn looks_under(mut act: impl FnMut(&mut SoundGuest) + Send) -> (u64, Arc<Counters>, Duration) {
         let mut guest = SoundGuest::builder().build().unwrap();
         let (mut regions, regions_out) = RingBuffer::new(1);
         regions.push(guest.region().clone()).unwrap();
@@ -215,29 +224,31 @@ mod tests {
         while clock::now().since(start) < Duration::from_millis(30) {
             memory.look(clock::now(), None, true);
         }
-        let (over, mut looks) = (AtomicBool::new(false), 0);
+        let (over, acts, mut looks, mut seen) = (AtomicBool::new(false), AtomicU64::new(0), 0, 0);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
                     act(&mut guest);
+                    acts.fetch_add(1, Ordering::Relaxed);
                 }
             });
             let begun = clock::now();
             while clock::now().since(begun) < Duration::from_millis(300) {
-                looks += 1;
+                let acted = acts.load(Ordering::Relaxed);
+                looks += u64::from(acted != core::mem::replace(&mut seen, acted));
                 let next = memory.look(clock::now(), None, true).next;
                 memory.count(&counters.intake);
                 let _ = clock::sleep_until(next.max(clock::now() + Duration::from_micros(100)));
             }
             over.store(true, Ordering::Relaxed);
         });
-        (looks, counters)
+        (looks, counters, clock::now().since(start))
     }
 
     #[test]
     fn a_guest_that_counts_without_end_gets_no_more_than_its_share() {
         let mut at = 0_u16;
-        let (looks, counters) = looks_under(|guest| {
+        let (looks, counters, took) = looks_under(|guest| {
             // As fast as it is read: a leap would be taken for a new start.
             at = (at + 1) % 500;
             let _ = guest.perform(Event::Lie(Lie::Index(at)), clock::now());
@@ -245,14 +256,43 @@ mod tests {
             while clock::now() < next {}
         });
         let chunks = counters.intake.chunks.get();
-        println!("{looks} looks, {chunks} chunks");
+        println!("{looks} looks, {chunks} chunks in {took:?}");
         assert!(looks < 600, "{looks} looks in 0.3 s, {chunks} chunks");
+        assert!(chunks <= share(took), "{chunks} chunks in {took:?}");
+    }
+
+    /// Chunks that are taken in that time: what is allowed, and one more at each look, which has a pause behind it.
+    fn share(took: Duration) -> u64 {
+        let times = |each: Duration| (took.as_nanos() / each.as_nanos()) as u64 + 1;
+        u64::from(CHUNKS.0) + times(CHUNKS.1) + times(CHUNK_TIME)
+    }
+
+    #[test]
+    fn a_guest_that_counts_as_fast_as_is_believed_is_taken_no_more_often_than_its_share() {
+        let mut guest = SoundGuest::builder().build().unwrap();
+        let (mut regions, regions_out) = RingBuffer::new(1);
+        regions.push(guest.region().clone()).unwrap();
+        let (start, took, mut at) = (clock::now(), Duration::from_secs(3), 0);
+        let (mut memory, counters) = (Memory::new(regions_out, start), Counters::default());
+        let mut now = start;
+        memory.look(now, None, true);
+        guest.advance(now).unwrap();
+        while now.since(start) < took {
+            // More at once would be taken for a new start.
+            at = (at + 4) % 500;
+            let _ = guest.perform(Event::Lie(Lie::Index(at)), now);
+            now = memory.look(now, None, true).next.max(now + Duration::from_micros(100));
+        }
+        memory.count(&counters.intake);
+        let chunks = counters.intake.chunks.get();
+        println!("{chunks} chunks");
+        assert!((100..=share(took)).contains(&chunks), "{chunks} chunks in {took:?}");
     }
 
     #[test]
     fn a_header_that_never_settles_is_not_looked_at_all_the_time() {
         let mut at = 0_u32;
-        let (looks, _) = looks_under(|guest| {
+        let (looks, ..) = looks_under(|guest| {
             at = at.wrapping_add(1);
             let _ = guest.perform(Event::Lie(Lie::Header(Field::Channels, at % 2 + 1)), clock::now());
         });

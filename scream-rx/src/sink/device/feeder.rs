@@ -34,6 +34,8 @@ impl Pace {
 /// A device that fails for so long without asking for sound has gone. alsa-lib's plug-in for a sound server fails for a
 /// millisecond whenever it ran empty.
 const FAILS_FOR: Duration = Duration::from_millis(100);
+/// And that often: between two failures of a device that is well again at once, this thread may be held up.
+const LEAST_FAILURES: u32 = 10;
 /// Between two attempts of a device that fails: its library makes the next one at once.
 const BREATH: Duration = Duration::from_micros(500);
 
@@ -43,19 +45,21 @@ struct Failing {
     since: HostTime,
     /// What had been asked for by then.
     frames: Option<u64>,
+    failures: u32,
 }
 
 impl Failing {
     const fn new() -> Failing {
-        Failing { since: HostTime::ZERO, frames: None }
+        Failing { since: HostTime::ZERO, frames: None, failures: 0 }
     }
 
     /// It failed at `now`, and has asked for `frames` so far: whether it has gone.
     fn is_lost(&mut self, now: HostTime, frames: u64) -> bool {
         if self.frames.replace(frames) != Some(frames) {
-            self.since = now;
+            (self.since, self.failures) = (now, 0);
         }
-        now.since(self.since) >= FAILS_FOR
+        self.failures = self.failures.saturating_add(1);
+        self.failures >= LEAST_FAILURES && now.since(self.since) >= FAILS_FOR
     }
 }
 
@@ -218,10 +222,11 @@ mod tests {
     #[test]
     fn a_device_has_gone_that_fails_on_and_on_and_not_one_that_plays_in_between() {
         let (mut failing, ms) = (Failing::new(), |ms: u64| HostTime::from_ns(1_000_000 * ms));
-        // Three failures, each time it ran empty.
-        for (at, frames) in [(50, 0), (51, 0), (52, 0), (900, 480), (901, 480), (5000, 960), (5099, 960)] {
+        // Two or three failures, each time it ran empty; once this thread was held up in between.
+        for (at, frames) in [(50, 0), (51, 0), (52, 0), (900, 480), (901, 480), (2000, 720), (2300, 720)] {
             assert!(!failing.is_lost(ms(at), frames), "{at} ms");
         }
+        assert!((5000..5100).all(|at| !failing.is_lost(ms(at), 960)));
         assert!(failing.is_lost(ms(5100), 960));
     }
 
