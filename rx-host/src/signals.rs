@@ -1,5 +1,5 @@
 //! Signals as values: SIGINT and SIGTERM ask for a stop, SIGHUP for a reload, or for a stop where there is nothing to read
-//! again. No thread is needed to hear them.
+//! again or the terminal is gone that the program was started on. No thread is needed to hear them.
 //!
 //! What a user meets: the first Ctrl-C (or SIGTERM) ends the program cleanly, so that grabbed devices are given back and
 //! the guest's keys are let go. A further Ctrl-C, once that clean end is under way, exits at once with code 130; should
@@ -126,15 +126,21 @@ pub struct Signals {
     stop: Stop,
     reload: Arc<AtomicBool>,
     bell: Arc<Bell>,
+    /// Started on a terminal and not to outlive it: a SIGHUP without it is its end.
+    ends_with_terminal: bool,
 }
 
 impl Signals {
     /// Hears SIGINT, SIGTERM and SIGHUP from now on, for the rest of the process. SIGXFSZ ends it no more.
     ///
+    /// A SIGHUP asks for a reload, but for the end once the terminal is gone that the program was started on. One that was
+    /// started with SIGHUP ignored, as by `nohup`, stays.
+    ///
     /// # Errors
     /// When the process has no file descriptor left.
     pub fn install() -> io::Result<Signals> {
-        let signals = Signals::hear(&[SIGINT, SIGTERM])?;
+        let mut signals = Signals::hear(&[SIGINT, SIGTERM])?;
+        signals.ends_with_terminal = has_terminal() == Some(true) && !is_ignored(SIGHUP);
         flag::register(SIGHUP, Arc::clone(&signals.reload))?;
         pipe::register(SIGHUP, signals.bell.ringer()?)?;
         Ok(signals)
@@ -152,7 +158,8 @@ impl Signals {
 
     fn hear(ending: &[i32]) -> io::Result<Signals> {
         let stop = Stop::new()?;
-        let signals = Signals { stop, reload: Arc::default(), bell: Arc::new(Bell::new()?) };
+        let bell = Arc::new(Bell::new()?);
+        let signals = Signals { stop, reload: Arc::default(), bell, ends_with_terminal: false };
         let state = &signals.stop.0;
         // Actions run in the order they are registered: the exit looks at the flag before this very signal sets it.
         flag::register_conditional_shutdown(SIGINT, EXIT_INTERRUPTED, Arc::clone(&state.seen))?;
@@ -175,9 +182,18 @@ impl Signals {
         Waker(Arc::clone(&self.bell))
     }
 
-    /// Whether SIGHUP came since the last call.
+    /// Whether SIGHUP came since the last call, to ask for a reload. One that tells of a terminal that is gone asks for a
+    /// stop instead.
+    ///
+    /// Reads from `/proc` if one came. For the main thread.
     pub fn take_reload(&self) -> bool {
-        self.reload.swap(false, Ordering::Relaxed)
+        let came = self.reload.swap(false, Ordering::Relaxed);
+        // The kernel takes the terminal away before it sends the signal.
+        if came && self.ends_with_terminal && has_terminal() == Some(false) {
+            self.stop.request();
+            return false;
+        }
+        came
     }
 
     /// Forgets all rings so far, of a reload and of wakers. For loops that wait for the descriptor of this among others.
@@ -206,7 +222,8 @@ impl Signals {
     }
 
     fn pending(&self) -> Option<Woken> {
-        if self.stop.is_requested() { Some(Woken::Stop) } else { self.take_reload().then_some(Woken::Reload) }
+        let reload = self.take_reload();
+        if self.stop.is_requested() { Some(Woken::Stop) } else { reload.then_some(Woken::Reload) }
     }
 }
 
@@ -215,6 +232,15 @@ fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+/// Whether this process has a controlling terminal, if that can be told. Source: proc_pid_stat(5), field 7; the name in
+/// field 2 ends with the last parenthesis.
+fn has_terminal() -> Option<bool> {
+    let stat = std::fs::read("/proc/self/stat").ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    let number: i64 = stat.rsplit_once(')')?.1.split_whitespace().nth(4)?.parse().ok()?;
+    Some(number != 0)
 }
 
 /// Readable after a reload was asked for or a [`Waker`] was used, until [`Signals::clear`].

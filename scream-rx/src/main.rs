@@ -24,6 +24,7 @@ use scream_rx::reload::{Reload, Reloaded};
 use scream_rx::settings::{self, Play, Settings};
 use scream_rx::sink::paced::RealTime;
 use scream_rx::sink::{Control, Sink, SinkError, Source};
+use scream_rx::status::Neighbours;
 use scream_rx::{doctor, outputs, service, status};
 use shm_proto::scream::wire;
 use shm_proto::{Access, HostTime};
@@ -80,7 +81,8 @@ fn run_doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
 }
 
 fn run_status(args: &StatusArgs) -> anyhow::Result<Exit> {
-    let signals = Signals::install().or_environment("cannot listen for signals", "close some programs")?;
+    let signals =
+        Signals::install_without_reload().or_environment("cannot listen for signals", "close some programs")?;
     status::run(args, signals.stop())
 }
 
@@ -109,6 +111,7 @@ fn run(args: &RunArgs, wants_status: bool) -> anyhow::Result<Exit> {
     let mut desk = Desk::new(lines, settings.origin.label(), wants_status, started);
     if let Some(socket) = &socket {
         desk.call(socket.name());
+        spawn_asking(Neighbours::of(socket.name(), &session.origin, session.play.output));
     }
     session.tell_ways(&mut desk);
     let (mut session, mut ended) = (Some(session), Ok(()));
@@ -129,11 +132,12 @@ fn run(args: &RunArgs, wants_status: bool) -> anyhow::Result<Exit> {
         }
         record.iter_mut().for_each(Record::round);
         let reloaded = reload.look(clock::now(), signals.take_reload());
-        if let Some((new, prepared)) = reloaded.and_then(|reloaded| take_over(reloaded, patient, session.as_ref())) {
+        if let Some((new, mut prepared)) = reloaded.and_then(|found| take_over(found, patient, session.as_ref())) {
             ended = session.take().map_or(Ok(()), Session::end);
             if ended.is_err() {
                 break;
             }
+            prepared.seek();
             let left = settings.end.after.map(|after| after.saturating_sub(clock::now().since(started)));
             let (next, lines) = Session::start(prepared, left, stop, desk.counters(), &mut record)?;
             desk.reconnect(lines, new.origin.label());
@@ -250,7 +254,9 @@ impl Session {
         Ok((Session { stop, intake, playout, origin, play, socket: kept, missing, ends }, parts.lines))
     }
 
+    /// Tells where the sound comes from, and on what kind of output it plays.
     fn tell_ways(&self, desk: &mut Desk) {
+        desk.plays_on(self.play.output);
         let joined = self.socket.as_ref().map(Socket::joined).unwrap_or_default();
         match &self.missing {
             _ if self.origin.ways == Ways::Memory => {}
@@ -311,7 +317,8 @@ fn refuse_hopeless(state: &RegionState) -> Result<(), Failure> {
 fn run_demo(args: &DemoArgs, wants_status: bool) -> anyhow::Result<Exit> {
     let demo = Demo::from_args(args)?;
     demo.end.check_files()?;
-    let signals = Signals::install().or_environment("cannot listen for signals", "close some programs")?;
+    let signals =
+        Signals::install_without_reload().or_environment("cannot listen for signals", "close some programs")?;
     let stop = signals.stop();
     let mut guest = demo.guest().or_environment("cannot simulate a guest", "free some memory")?;
     let started = clock::now();
@@ -324,6 +331,7 @@ fn run_demo(args: &DemoArgs, wants_status: bool) -> anyhow::Result<Exit> {
         let mut sink = outputs::open(&demo.play, Box::new(clock), false)?;
         let played = sink.run(Box::new(parts.engine), &parts.control);
         let mut desk = Desk::new(parts.lines, file, false, started);
+        desk.plays_on(demo.play.output);
         desk.round(clock::now(), &mut Service::from_env());
         return Ok(desk.finish(played, &demo.end, clock::now(), Time::Simulated)?);
     }
@@ -337,6 +345,7 @@ fn run_demo(args: &DemoArgs, wants_status: bool) -> anyhow::Result<Exit> {
     })?;
     let socket = status::open(None, "demo")?;
     let mut desk = Desk::new(parts.lines, file, wants_status, started);
+    desk.plays_on(demo.play.output);
     if let Some(socket) = &socket {
         desk.call(socket.name());
     }
@@ -366,6 +375,13 @@ fn spawn<T: Send + 'static>(
         body()
     });
     thread.or_environment(format!("cannot start the {name} thread"), "close some programs")
+}
+
+/// Asks the other instances whether one plays the same. Nobody waits for that: one that hangs never answers.
+fn spawn_asking(neighbours: Option<Neighbours>) {
+    let Some(neighbours) = neighbours else { return };
+    let ask = move || neighbours.look().inspect(|found| tracing::warn!("{found}"));
+    let _ = Builder::new().name("neighbours".into()).spawn(ask);
 }
 
 fn spawn_intake(mut intake: Intake, session: &Stop, program: &Stop) -> Result<JoinHandle<()>, Failure> {

@@ -8,6 +8,8 @@ use crate::settings::{Play, Settings};
 use crate::sink::Sink;
 use crate::sink::paced::RealTime;
 use rx_host::exit::Failure;
+use std::io;
+use std::net::SocketAddr;
 
 /// Everything that a session needs of the host.
 pub struct Prepared {
@@ -17,7 +19,7 @@ pub struct Prepared {
     pub sink: Box<dyn Sink + Send>,
     /// Where datagrams come, if they are awaited.
     pub socket: Option<Socket>,
-    /// What is missing before any can come.
+    /// What is missing before any can come: see [`Prepared::seek`].
     pub missing: Option<ListenError>,
     /// Where the sound comes from.
     pub origin: Origin,
@@ -50,7 +52,7 @@ impl Prepared {
                 let missing = kept.seek().err();
                 (Some(kept), missing)
             }
-            None => listen(&origin, patient)?,
+            None => listen(&origin, patient, before.and_then(|b| b.socket))?,
         };
         let mut play = settings.play.clone();
         let held = before.map(|b| b.play);
@@ -60,14 +62,25 @@ impl Prepared {
         let sink = outputs::open(&play, Box::new(RealTime), patient || is_held)?;
         Ok(Prepared { play, sink, socket, missing, origin })
     }
+
+    /// Looks once more for what is missing, now that the session before has ended: what that held is free.
+    pub fn seek(&mut self) {
+        if let (Some(socket), Some(_)) = (&mut self.socket, &self.missing) {
+            self.missing = socket.seek().err();
+        }
+    }
 }
 
-fn listen(origin: &Origin, patient: bool) -> Result<(Option<Socket>, Option<ListenError>), Failure> {
-    let opened = if patient {
-        Socket::open_patiently(&origin.listen)
-    } else {
-        Socket::open(&origin.listen).map(|socket| (socket, None))
-    };
+/// `before`: the socket of the session that goes on meanwhile.
+fn listen(
+    origin: &Origin,
+    patient: bool,
+    before: Option<&Socket>,
+) -> Result<(Option<Socket>, Option<ListenError>), Failure> {
+    let opened = Socket::open_patiently(&origin.listen).and_then(|(socket, missing)| match missing {
+        Some(missing) if !patient && !is_ours(&missing, before) => Err(missing),
+        missing => Ok((socket, missing)),
+    });
     match opened {
         Ok((socket, missing)) => Ok((Some(socket), missing)),
         // Whichever speaks: without the network that is the memory.
@@ -85,8 +98,102 @@ fn listen(origin: &Origin, patient: bool) -> Result<(Option<Socket>, Option<List
     }
 }
 
+/// Whether it is our own socket that has the port, which another way of listening on it needs.
+fn is_ours(missing: &ListenError, before: Option<&Socket>) -> bool {
+    let (ListenError::Bind { local, source }, Some(before)) = (missing, before) else { return false };
+    let Ok(SocketAddr::V4(held)) = before.local() else { return false };
+    let either_is_any = held.ip().is_unspecified() || local.ip().is_unspecified();
+    source.kind() == io::ErrorKind::AddrInUse
+        && held.port() == local.port()
+        && (either_is_any || held.ip() == local.ip())
+}
+
 impl core::fmt::Debug for Prepared {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Prepared").field("play", &self.play).field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use clap::Parser;
+    use std::net::{SocketAddrV4, UdpSocket};
+
+    fn settings(flags: &str) -> Settings {
+        let line = format!("scream-rx -o null {flags}");
+        Settings::without_file(&Cli::try_parse_from(line.split_whitespace()).unwrap().run).unwrap()
+    }
+
+    /// A port that nobody has.
+    fn free_port() -> u16 {
+        UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
+    }
+
+    #[test]
+    fn another_way_of_listening_on_our_own_port_is_open_when_the_old_one_is_closed() {
+        for (old, new) in [
+            ("-u -p PORT", "--udp PORT -i lo"),
+            ("--auto -p PORT -i lo", "-u -p PORT"),
+            ("-u -p PORT", "-u -p PORT -i lo"),
+            ("-u -p PORT -i lo", "-u -p PORT"),
+            ("-u -p PORT", "--auto -p PORT -i lo"),
+        ] {
+            let port = free_port().to_string();
+            for patient in [false, true] {
+                let (old, new) = (settings(&old.replace("PORT", &port)), settings(&new.replace("PORT", &port)));
+                let before = Prepared::new(&old, patient, None).unwrap();
+                assert!(before.missing.is_none(), "{:?}", before.missing);
+                let holds = Before { socket: before.socket.as_ref(), play: &before.play };
+                let mut prepared = Prepared::new(&new, patient, Some(holds)).unwrap();
+                drop(before);
+                prepared.seek();
+                assert!(prepared.missing.is_none() && prepared.socket.unwrap().hears(), "{:?}", prepared.missing);
+            }
+        }
+    }
+
+    #[test]
+    fn what_another_program_has_is_refused_while_the_old_session_goes_on() {
+        let (port, other) = (free_port(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let taken = other.local_addr().unwrap().port();
+        let before = Prepared::new(&settings(&format!("--udp 127.0.0.1:{port}")), false, None).unwrap();
+        let holds = Before { socket: before.socket.as_ref(), play: &before.play };
+        let new = settings(&format!("--udp 127.0.0.1:{taken}"));
+        let refused = Prepared::new(&new, false, Some(holds)).unwrap_err();
+        assert!(refused.to_string().contains(&taken.to_string()), "{refused}");
+        assert!(before.socket.as_ref().unwrap().hears());
+        // As a service it waits for that.
+        let mut waits = Prepared::new(&new, true, Some(holds)).unwrap();
+        assert!(matches!(waits.missing, Some(ListenError::Bind { .. })), "{:?}", waits.missing);
+        drop(other);
+        waits.seek();
+        assert!(waits.missing.is_none(), "{:?}", waits.missing);
+    }
+
+    #[test]
+    fn our_own_port_is_told_from_anothers() {
+        let socket = |flags: &str| Prepared::new(&settings(flags), false, None).unwrap().socket.unwrap();
+        let port = free_port();
+        let (one, any) = (socket(&format!("--udp 127.0.0.1:{port}")), socket(&format!("-u -p {}", free_port())));
+        let Ok(SocketAddr::V4(held)) = any.local() else { panic!() };
+        let missing = |address: &str, port: u16, kind: io::ErrorKind| ListenError::Bind {
+            local: SocketAddrV4::new(address.parse().unwrap(), port),
+            source: kind.into(),
+        };
+        let in_use = io::ErrorKind::AddrInUse;
+        for (missing, before, ours) in [
+            (missing("127.0.0.1", port, in_use), Some(&one), true),
+            (missing("0.0.0.0", port, in_use), Some(&one), true),
+            (missing("127.0.0.2", port, in_use), Some(&one), false),
+            (missing("127.0.0.1", held.port(), in_use), Some(&any), true),
+            (missing("127.0.0.1", held.port(), in_use), Some(&one), false),
+            (missing("127.0.0.1", port, io::ErrorKind::AddrNotAvailable), Some(&one), false),
+            (missing("127.0.0.1", port, in_use), None, false),
+            (ListenError::NoInterface { name: "x".into() }, Some(&one), false),
+        ] {
+            assert_eq!(is_ours(&missing, before), ours, "{missing:?}");
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! `--dump-timing FILE`: takes what the engine tells from its tap, on the main thread, and writes it. The sound never
-//! waits for the disk: what is not taken in time is counted in the file, and a disk that is full ends the record alone.
+//! waits for the disk: what is not taken in time is counted in the file, and a disk or a file that is full ends the record
+//! alone.
 
 use crate::sink;
-use crate::timing::{self, Event, Tap, Writer};
+use crate::timing::{self, Event, MAX_BYTES, Tap, Writer};
 use rtrb::Consumer;
 use rx_host::exit::Failure;
+use rx_host::settings::units::ByteSize;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
@@ -15,6 +17,8 @@ pub struct Record {
     path: PathBuf,
     writer: Option<Writer<BufWriter<File>>>,
     events: Option<Consumer<Event>>,
+    /// It is as long as it may become; what comes now is left out.
+    is_full: bool,
 }
 
 impl Record {
@@ -27,7 +31,7 @@ impl Record {
             Failure::environment(format!("cannot write {}", path.display()), "choose another file for --dump-timing")
                 .because(e)
         })?;
-        Ok(Record { path: path.to_owned(), writer: Some(writer), events: None })
+        Ok(Record { path: path.to_owned(), writer: Some(writer), events: None, is_full: false })
     }
 
     /// The end for the engine, from which everything is taken from now on.
@@ -41,11 +45,22 @@ impl Record {
     ///
     /// Blocks for the disk.
     pub fn round(&mut self) {
-        let (Some(writer), Some(events)) = (&mut self.writer, &mut self.events) else { return };
-        if let Err(e) = write(writer, events) {
-            tracing::warn!("cannot write {} any more: {e}; the sound goes on", self.path.display());
-            self.writer = None;
+        let (Some(writer), Some(events), false) = (&mut self.writer, &mut self.events, self.is_full) else { return };
+        match write(writer, events) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.is_full = true;
+                tracing::warn!("{} and ends here; the sound goes on", self.limit());
+            }
+            Err(e) => {
+                tracing::warn!("cannot write {} any more: {e}; the sound goes on", self.path.display());
+                self.writer = None;
+            }
         }
+    }
+
+    fn limit(&self) -> String {
+        format!("{} has reached its limit of {}", self.path.display(), ByteSize(MAX_BYTES))
     }
 
     /// Writes the rest and the last line. What fails was told or is told here: a record never fails a run.
@@ -53,6 +68,7 @@ impl Record {
         self.round();
         if let Some(writer) = self.writer.take() {
             match writer.finish() {
+                Ok(_) if self.is_full => tracing::info!("{}: what came after that is not in it", self.limit()),
                 Ok(_) => tracing::info!("when sound came is in {}", self.path.display()),
                 Err(e) => tracing::warn!("cannot write {} to its end: {e}", self.path.display()),
             }
@@ -60,15 +76,19 @@ impl Record {
     }
 }
 
-fn write(writer: &mut Writer<BufWriter<File>>, events: &mut Consumer<Event>) -> io::Result<()> {
+/// Whether there was room for all.
+fn write(writer: &mut Writer<BufWriter<File>>, events: &mut Consumer<Event>) -> io::Result<bool> {
+    let mut room = true;
     // No more than were there at the start: an engine that tells faster than the disk writes is met at the next round.
     for _ in 0..events.slots() {
         let Ok(event) = events.pop() else { break };
-        if !writer.write(&event)? {
+        room = writer.write(&event)?;
+        if !room {
             break;
         }
     }
-    writer.flush()
+    writer.flush()?;
+    Ok(room)
 }
 
 #[cfg(test)]
@@ -94,6 +114,31 @@ mod tests {
             Reader::new(BufReader::new(File::open(&path).unwrap())).unwrap().map(Result::unwrap).collect();
         assert!(events.len() > 10_000 && events.len() < 20_000, "{}", events.len());
         assert_eq!(events.last().unwrap().what, What::End);
+    }
+
+    #[test]
+    fn a_file_that_may_grow_no_more_ends_once_and_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.csv");
+        let mut record = Record::create(&path).unwrap();
+        let file = BufWriter::new(sink::create(&path).unwrap());
+        record.writer = Some(Writer::with_limit(file, 2_000).unwrap());
+        let mut tap = record.tap();
+        tap.tell(1, What::Move { frames: 1 });
+        record.round();
+        assert!(!record.is_full);
+        for round in 0..3 {
+            (0..200).for_each(|n| tap.tell(200 * round + n, What::Move { frames: 1 }));
+            record.round();
+            assert!(record.is_full && record.writer.is_some(), "{round}");
+        }
+        assert!(record.limit().ends_with("t.csv has reached its limit of 4 GiB"), "{}", record.limit());
+        record.finish();
+        let length = std::fs::metadata(&path).unwrap().len();
+        assert!((1_000..=2_000).contains(&length), "{length}");
+        let events: Vec<_> = Reader::new(BufReader::new(File::open(&path).unwrap())).unwrap().collect();
+        assert_eq!(events.last().unwrap().as_ref().unwrap().what, What::End);
+        assert!(events.len() < 200, "what comes later is left out, not some of it: {}", events.len());
     }
 
     #[test]

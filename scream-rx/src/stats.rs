@@ -20,6 +20,8 @@ pub struct Now<'a> {
     pub source: &'a str,
     /// Where it goes; empty while that is not open.
     pub sink: &'a str,
+    /// The word for it, as `-o` has it.
+    pub output: &'a str,
     /// What the guest plays.
     pub format: Option<Format>,
     /// Since the start.
@@ -33,6 +35,7 @@ pub fn figures(counters: &Counters, now: &Now<'_>) -> Figures {
     let (i, p, s) = (&counters.intake, &counters.playout, &counters.sink);
     let mut f = Figures::new("scream-rx", env!("CARGO_PKG_VERSION"), SCHEMA);
     f.text("instance", now.instance).text("state", now.state).text("source", now.source).text("sink", now.sink);
+    f.text("output", now.output);
     f.duration_ms("run_time", now.run_time).text("clock", now.clock);
     if let Some(format) = now.format {
         f.text("format", &say::sound(format));
@@ -128,6 +131,7 @@ mod tests {
             state: "the guest plays",
             source: "/dev/shm/x",
             sink: "Null",
+            output: "null",
             format: Some(format),
             run_time: Duration::from_secs(5),
             clock: "real",

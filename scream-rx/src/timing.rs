@@ -203,7 +203,7 @@ impl<W: Write> Writer<W> {
         Writer::with_limit(out, MAX_BYTES)
     }
 
-    fn with_limit(mut out: W, max_bytes: u64) -> io::Result<Writer<W>> {
+    pub(crate) fn with_limit(mut out: W, max_bytes: u64) -> io::Result<Writer<W>> {
         write!(out, "{HEADER}\n{LEGEND}")?;
         Ok(Writer { out, left: max_bytes.saturating_sub((HEADER.len() + 1 + LEGEND.len()) as u64), last_ns: 0 })
     }

@@ -1,14 +1,15 @@
 //! The system around a program: another user, limits, a full disk, a service manager, a terminal.
 
 use crate::process::{Ended, command, run, wrapped};
+use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 crate::tests!(
@@ -194,12 +195,18 @@ fn the_status_is_a_line_now_and_then_in_a_pipe() {
     assert!(!said.contains(['\r', '\x1b']));
 }
 
-fn the_status_stays_in_place_on_a_terminal() {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+/// A terminal, and the side of it that a program has. It is closed when the first is dropped.
+pub fn terminal() -> (OwnedFd, File) {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
     let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
-    let side = File::options().read(true).write(true).open(Path::new(&name)).unwrap();
+    let side = OpenOptions::new().read(true).write(true).custom_flags(OFlags::NOCTTY.bits().cast_signed()).open(&name);
+    (terminal, side.unwrap())
+}
+
+fn the_status_stays_in_place_on_a_terminal() {
+    let (terminal, side) = terminal();
     tcsetwinsize(&side, Winsize { ws_row: 24, ws_col: 40, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
     let mut c = command("status", &[]);
     c.stderr(Stdio::from(side)).stdin(Stdio::null());

@@ -85,6 +85,18 @@ pub fn check_name(name: &str) -> Result<(), Failure> {
     ))
 }
 
+/// Whether a unit may have this name: settings of its own go with it.
+fn check_guest(name: &str) -> Result<(), Failure> {
+    check_name(name)?;
+    if name == "config" {
+        return Err(Failure::usage(
+            "config cannot be the name of a guest: config.toml holds the settings of the unit without a name",
+            "choose another name: scream-rx service install win10; or leave it out",
+        ));
+    }
+    Ok(())
+}
+
 /// All that would be installed, without marks, and as `systemctl cat` shows it.
 fn print(unit: &UnitArgs) -> Result<String, Failure> {
     let (_, enabled) = unit_names(unit.name.as_deref());
@@ -95,7 +107,7 @@ fn print(unit: &UnitArgs) -> Result<String, Failure> {
 /// The unit as it would be installed, without a mark.
 fn text(unit: &UnitArgs) -> Result<String, Failure> {
     if let Some(name) = &unit.name {
-        check_name(name)?;
+        check_guest(name)?;
     }
     let program = match &unit.program {
         Some(path) => path.clone(),
@@ -191,7 +203,7 @@ fn open_network(path: &Path, unit: &UnitArgs, force: bool, said: &mut String) ->
 
 fn uninstall(name: Option<&str>, force: bool, now: bool) -> Result<String, Failure> {
     if let Some(name) = name {
-        check_name(name)?;
+        check_guest(name)?;
     }
     let places = Places::of_user()?;
     let (file, enabled) = unit_names(name);

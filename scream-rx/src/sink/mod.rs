@@ -187,6 +187,37 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path)
 }
 
+/// A recording shorter than this is a header alone. Unit: bytes.
+const LONGER_THAN_A_HEADER: u64 = 100;
+
+/// Where a recording can go that shall replace none: `path`, or the next of `scream-1.wav`, `scream-2.wav` that is free if
+/// there is one already. A recording of nothing is none.
+///
+/// Blocks for the disk.
+pub(crate) fn unused(path: &Path) -> PathBuf {
+    let is_empty = |at: &Path, bytes: u64| {
+        bytes == 0 || (bytes < LONGER_THAN_A_HEADER && hound::WavReader::open(at).is_ok_and(|wav| wav.len() == 0))
+    };
+    let is_free = |at: &Path| match std::fs::metadata(at) {
+        Ok(about) => about.is_file() && is_empty(at, about.len()),
+        // Whatever else is wrong with it will be told when it is made.
+        Err(_) => true,
+    };
+    if is_free(path) {
+        return path.to_owned();
+    }
+    let mut numbered = (1u32..).map(|number| {
+        let mut numbered = path.file_stem().unwrap_or_default().to_owned();
+        numbered.push(format!("-{number}"));
+        if let Some(extension) = path.extension() {
+            numbered.push(".");
+            numbered.push(extension);
+        }
+        path.with_file_name(numbered)
+    });
+    numbered.find(|at| is_free(at)).unwrap_or_else(|| path.to_owned())
+}
+
 /// A float sample as a 16-bit integer, as [`convert`](crate::convert) would read it.
 pub(crate) fn to_i16(x: f32) -> i16 {
     // `as` saturates, and a NaN becomes 0.
@@ -221,6 +252,32 @@ impl SinkCell {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_recording_that_shall_replace_none_takes_the_next_free_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let write = |name: &str, bytes: &[u8]| std::fs::write(path(name), bytes).unwrap();
+        let taken = |name: &str| unused(&path(name)).strip_prefix(folder.path()).unwrap().to_str().unwrap().to_owned();
+        assert_eq!(taken("a.b.wav"), "a.b.wav");
+        write("a.b.wav", b"");
+        assert_eq!(taken("a.b.wav"), "a.b.wav");
+        write("a.b.wav", b"no recording, and somebody's");
+        assert_eq!(taken("a.b.wav"), "a.b-1.wav");
+        std::fs::create_dir(path("a.b-1.wav")).unwrap();
+        write("a.b-2.wav", &[1; 1000]);
+        assert_eq!(taken("a.b.wav"), "a.b-3.wav");
+        // A recording of nothing is a header alone.
+        let header = wav::endless_header(SinkFormat { rate_hz: 48_000, layout: Layout::STEREO }, false);
+        let lengths =
+            |bytes: u32| [&header[..4], &(36 + bytes).to_le_bytes(), &header[8..40], &bytes.to_le_bytes()].concat();
+        write("a.b-2.wav", &lengths(0));
+        assert_eq!(taken("a.b.wav"), "a.b-2.wav");
+        write("a.b-2.wav", &[lengths(4), vec![1; 4]].concat());
+        assert_eq!(taken("a.b.wav"), "a.b-3.wav");
+        write("raw", &[0; 8]);
+        assert_eq!((taken("raw"), taken("none/raw")), ("raw-1".into(), "none/raw".into()));
+    }
 
     #[test]
     fn a_format_crosses_in_one_word() {

@@ -1,18 +1,21 @@
 //! `scream-rx status`: how running instances do. `socket.rs` is both ends of the line, `show.rs` the words, `plot.rs` and
-//! `watch.rs` the live view. An instance answers from its main thread, off the sound path.
+//! `watch.rs` the live view, `neighbours.rs` what one instance asks the others. An instance answers from its main thread,
+//! off the sound path.
 
+mod neighbours;
 mod plot;
 mod show;
 mod socket;
 mod watch;
 
+pub use neighbours::Neighbours;
 pub use socket::{OpenError, Socket, folder};
 
 use crate::cli::StatusArgs;
 use crate::service;
 use rx_host::exit::{self, Exit, Failure};
 use rx_host::signals::Stop;
-use show::Report;
+pub use show::Report;
 use std::path::Path;
 
 /// The name of an instance that nobody named.
@@ -68,17 +71,10 @@ pub fn run(args: &StatusArgs, stop: &Stop) -> anyhow::Result<Exit> {
         watch::run(&folder, name, stop)?;
         return Ok(Exit::Done);
     }
-    let names = args.name.clone().map_or(running, |name| vec![name]);
-    let reports: Vec<Report> = match &args.name {
+    let reports = match &args.name {
         Some(name) => vec![ask(&folder, name)?],
-        // One that ended just now is no news.
-        None => names.iter().filter_map(|name| ask(&folder, name).ok()).collect(),
+        None => ask_all(&folder, &running)?,
     };
-    if reports.is_empty() {
-        return Err(
-            Failure::environment("no scream-rx runs", "start one: scream-rx; or: scream-rx service install").into()
-        );
-    }
     exit::print(if args.prometheus {
         show::prometheus(&reports)
     } else if args.json {
@@ -87,6 +83,14 @@ pub fn run(args: &StatusArgs, stop: &Stop) -> anyhow::Result<Exit> {
         reports.iter().map(show::people).collect::<Vec<_>>().join("\n")
     })?;
     Ok(Exit::Done)
+}
+
+/// What each of this user's instances tells of itself; none where none answers.
+///
+/// Blocks until they do, three seconds each at most.
+pub fn reports() -> Vec<Report> {
+    let Some(folder) = folder() else { return Vec::new() };
+    socket::instances(&folder).iter().filter_map(|name| ask(&folder, name).ok()).collect()
 }
 
 /// One that was named: its report. Else a list of them.
@@ -99,8 +103,39 @@ fn json(reports: &[Report], named: bool) -> String {
     format!("{}\n", text.unwrap_or_default())
 }
 
+/// The reports of those that answer; of those that are there and do not, a warning.
+fn ask_all(folder: &Path, names: &[String]) -> Result<Vec<Report>, Failure> {
+    let (mut reports, mut silent) = (Vec::new(), Vec::new());
+    for name in names {
+        match socket::ask(folder, name) {
+            // One that ended just now is no news, nor is one of another kind.
+            Ok(told) => reports.extend(show::parse(&told)),
+            Err(e) if socket::is_late(&e) => silent.push(does_not_answer(name)),
+            Err(_) => {}
+        }
+    }
+    match silent.pop() {
+        Some(one) if reports.is_empty() => return Err(one),
+        last => silent.into_iter().chain(last).for_each(|one| tracing::warn!("{one}")),
+    }
+    if reports.is_empty() {
+        return Err(Failure::environment("no scream-rx runs", "start one: scream-rx; or: scream-rx service install"));
+    }
+    Ok(reports)
+}
+
+fn does_not_answer(name: &str) -> Failure {
+    Failure::environment(
+        format!("{name} runs and does not answer"),
+        "ask again, it may be busy for some seconds; if it stays silent, it is stopped or hangs: start it again",
+    )
+}
+
 fn ask(folder: &Path, name: &str) -> Result<Report, Failure> {
     let told = socket::ask(folder, name).map_err(|e| {
+        if socket::is_late(&e) {
+            return does_not_answer(name);
+        }
         let others = socket::instances(folder);
         let hint = if others.is_empty() { "start it first".into() } else { format!("these do: {}", others.join(", ")) };
         Failure::environment(format!("no scream-rx runs as {name}"), hint).because(e)

@@ -126,10 +126,15 @@ impl Drop for Socket {
 
 /// The names of the instances that run, sorted. What a crash left does not answer, and is left out.
 pub fn instances(folder: &Path) -> Vec<String> {
+    let runs = |name: &String| UnixStream::connect(folder.join(format!("{name}.sock"))).is_ok();
+    names(folder).into_iter().filter(runs).collect()
+}
+
+/// The names of the instances that run, and of those that a crash left, sorted.
+pub fn names(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let names = entries.flatten().filter_map(|e| Some(e.file_name().to_str()?.strip_suffix(".sock")?.to_owned()));
-    let runs = |name: &String| UnixStream::connect(folder.join(format!("{name}.sock"))).is_ok();
-    let mut names: Vec<String> = names.filter(runs).collect();
+    let mut names: Vec<String> = names.collect();
     names.sort();
     names
 }
@@ -139,13 +144,19 @@ pub fn instances(folder: &Path) -> Vec<String> {
 /// Blocks until it answers, three seconds at most.
 ///
 /// # Errors
-/// What the system said; [`ErrorKind::NotFound`] or [`ErrorKind::ConnectionRefused`] if no such instance runs.
+/// What the system said; [`ErrorKind::NotFound`] or [`ErrorKind::ConnectionRefused`] if no such instance runs. One that
+/// runs and does not answer [`is_late`].
 pub fn ask(folder: &Path, name: &str) -> io::Result<String> {
     let stream = UnixStream::connect(folder.join(format!("{name}.sock")))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut text = String::new();
     stream.take(MAX_ANSWER).read_to_string(&mut text)?;
     Ok(text)
+}
+
+/// Whether it is only that no answer came in time.
+pub fn is_late(e: &io::Error) -> bool {
+    matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 #[cfg(test)]

@@ -74,11 +74,15 @@ pub fn run(folder: &Path, name: &str, stop: &Stop) -> Result<(), StdoutError> {
     let in_place = term::stdout_is_terminal();
     let mut history = History::default();
     let mut drawn_lines = 0;
-    let mut absent = false;
+    let mut told = None;
     loop {
-        let report = socket::ask(folder, name).ok().and_then(|text| show::parse(&text).ok());
+        let asked = socket::ask(folder, name);
+        let gone = match &asked {
+            Err(e) if socket::is_late(e) => format!("{name} runs and does not answer; waiting for it"),
+            _ => format!("{name}: not running; waiting for it"),
+        };
+        let report = asked.ok().and_then(|text| show::parse(&text).ok());
         history.add(report.as_ref());
-        let gone = format!("{name}: not running; waiting for it");
         if in_place {
             let columns = term::stdout_columns();
             let mut text = report.as_ref().map_or_else(|| format!("{gone}\n"), show::people);
@@ -89,11 +93,11 @@ pub fn run(folder: &Path, name: &str, stop: &Stop) -> Result<(), StdoutError> {
         } else {
             match &report {
                 Some(report) => exit::print(format!("{}\n", show::line(report)))?,
-                None if !absent => exit::print(format!("{gone}\n"))?,
+                None if told.as_ref() != Some(&gone) => exit::print(format!("{gone}\n"))?,
                 None => {}
             }
         }
-        absent = report.is_none();
+        told = report.is_none().then_some(gone);
         if stop.wait(if in_place { EVERY } else { LINE_EVERY }) {
             return Ok(());
         }
