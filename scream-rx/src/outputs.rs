@@ -4,7 +4,7 @@ use crate::channels::Layout;
 use crate::cli::Output;
 use crate::settings::{DEFAULT_WAV, Play};
 use crate::sink::paced::Pacer;
-use crate::sink::{Sink, SinkError, SinkFormat, null, raw, wav};
+use crate::sink::{self, Sink, SinkError, SinkFormat, null, raw, wav};
 use rx_host::exit::Failure;
 use std::path::Path;
 
@@ -13,6 +13,8 @@ pub const FILE_FORMAT: SinkFormat = SinkFormat { rate_hz: 48_000, layout: Layout
 
 /// The output that `auto` means on this machine, now: a sound server, else ALSA. `patient`: if there is neither, a server
 /// is waited for. `held`: what this program plays on now; an ALSA device that it holds is there, and would be busy if asked.
+/// Whoever is patient or plays on a server waits for one that does not answer and of which there is a sign: a card that was
+/// taken instead would be held against that server when it comes.
 ///
 /// Blocks while the server and ALSA are asked, some seconds at most.
 ///
@@ -32,8 +34,12 @@ pub fn settle(output: Output, patient: bool, held: Option<&Play>) -> Result<Outp
     if held.is_some_and(|held| held.output == Output::Alsa) {
         return Ok(Output::Alsa);
     }
-    #[cfg(not(feature = "alsa"))]
-    let _ = held;
+    #[cfg(feature = "pulse")]
+    if (patient || held.is_some_and(|held| held.output == Output::Pulse)) && crate::sink::pulse::is_expected() {
+        return Ok(Output::Pulse);
+    }
+    #[cfg(not(all(feature = "alsa", feature = "pulse")))]
+    let _ = (patient, held);
     #[cfg(feature = "alsa")]
     match crate::sink::device::check(crate::sink::device::Api::Alsa, crate::sink::device::DEFAULT) {
         Ok(_) => return Ok(Output::Alsa),
@@ -50,14 +56,21 @@ pub fn settle(output: Output, patient: bool, held: Option<&Play>) -> Result<Outp
 }
 
 /// Opens the output that the settings name. `pacer` is the clock of outputs that have none. `patient`: a sound server that
-/// is not there yet is waited for.
+/// is not there yet is waited for, and no recording is replaced: it may be one that the same service made before it was
+/// started again.
 ///
 /// Blocks while the server is asked.
 ///
 /// # Errors
 /// [`Failure`] with what to do.
 pub fn open(play: &Play, pacer: Box<dyn Pacer + Send>, patient: bool) -> Result<Box<dyn Sink + Send>, Failure> {
-    let path = play.device.as_deref().map(Path::new);
+    let usual = (play.output == Output::Wav).then_some(DEFAULT_WAV);
+    let named = play.device.as_deref().or(usual).map(Path::new);
+    let unused = named.filter(|_| patient && play.is_kept).map(sink::unused);
+    let path = unused.as_deref().or(named);
+    if let (Some(named), true) = (named, path != named) {
+        tracing::info!("{} stays as it is: there is a recording in it", named.display());
+    }
     match play.output {
         Output::Auto => Err(Failure::environment("the output was not settled", "name one: -o pulse")),
         #[cfg(feature = "pulse")]

@@ -201,7 +201,9 @@ pub fn is_kept(output: Output, device: Option<&str>) -> bool {
 fn play(l: &mut Layers, args: &PlayArgs, low: &Low, usual_name: String) -> Result<Play, SettingsError> {
     let output = pick_word(l, &OUTPUT, args.output, low.output, Output::default());
     let (first, second) = match output {
-        Output::Auto | Output::Pulse => (&args.sink, &args.device),
+        Output::Auto => (&args.sink, &args.device),
+        #[cfg(feature = "pulse")]
+        Output::Pulse => (&args.sink, &args.device),
         _ => (&args.device, &args.sink),
     };
     let typed = first.clone().or_else(|| second.clone());

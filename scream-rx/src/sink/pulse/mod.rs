@@ -1,27 +1,42 @@
 //! PulseAudio (and PipeWire's stand-in for it), by its asynchronous API, all on the playout thread. The stream has the
 //! rate and the channels of the server's own sink, so nothing is converted twice; the server asks for more early enough
-//! for the delay that was asked for. A server that goes away is waited for.
+//! for the delay that was asked for. A server that goes away is waited for, and so is the sink that the user named; what a
+//! mixer says goes before that name.
 //!
-//! `server.rs` is the connection, `playing.rs` one stream on it, `room.rs` how much the server shall hold.
+//! `server.rs` is the connection, `playing.rs` one stream on it, `room.rs` how much the server shall hold, `standing.rs`
+//! whether a stream that was moved is where it belongs, `retry.rs` when to try again.
 
 mod playing;
+mod retry;
 mod room;
 mod server;
+mod standing;
 
 use super::{Control, Notice, Sink, SinkError, Source};
 use core::time::Duration;
+use retry::Retry;
 use rx_host::clock;
-use server::Server;
+use server::{DEFAULT_SINK, Server};
 pub use server::{Device, choose, devices};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
 
-/// Between two attempts to reach the server: at first, and at most. An attempt costs less than a millisecond, and sound
-/// has to be back within a second.
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_millis(400);
+/// A sink that is awaited is looked for so often, whatever the server tells.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The longest wait for the server, within which a stop is heeded and the source kept up.
 const TURN: Duration = Duration::from_millis(50);
 /// The same while the device rests and whoever has something to play wakes us.
 const REST_TURN: Duration = Duration::from_secs(10);
+
+/// Whether there is a sign of a server, which may not answer yet: the environment names one, or there is a socket where it
+/// would be.
+///
+/// Blocks for one look at a file's entry.
+pub fn is_expected() -> bool {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = set("PULSE_RUNTIME_PATH").or_else(|| Some(set("XDG_RUNTIME_DIR")?.join("pulse")));
+    set("PULSE_SERVER").is_some() || folder.is_some_and(|folder| folder.join("native").exists())
+}
 
 /// What the user wants of the server.
 #[derive(Clone, Debug)]
@@ -38,14 +53,27 @@ pub struct PulseSink {
     pub rest_after: Duration,
 }
 
+/// Where the next stream goes.
+enum Aim {
+    /// Where the user wishes it.
+    Wish,
+    /// Where the server put the last one, in the format of that sink. The server may put it elsewhere now.
+    Put(String),
+    /// Where the user moved the last one by hand, in the format of that sink. A server that remembers that needs no name, and
+    /// keeps the stream there as what was moved by hand.
+    Chosen(String),
+    /// The same on a server that does not remember.
+    Named(String),
+}
+
 /// Why a session with the server ended.
 enum Lost {
     /// The server cannot be reached, refuses, or has gone; why.
     Gone(String),
-    /// The stream was moved to this sink, which has another format.
-    Moved(String),
-    /// The server ended our stream, because its device has gone.
-    Taken,
+    /// The server has no such sink; in words.
+    Missing(String),
+    /// The server lives, and another stream is to be opened.
+    Reopen(Aim),
 }
 
 impl Lost {
@@ -56,8 +84,26 @@ impl Lost {
     /// In words.
     fn reason(self) -> String {
         match self {
-            Lost::Gone(reason) | Lost::Moved(reason) => reason,
-            Lost::Taken => "the sound server took the device away".into(),
+            Lost::Gone(reason) | Lost::Missing(reason) => reason,
+            Lost::Reopen(_) => "the sound server took the device away".into(),
+        }
+    }
+}
+
+/// What happened so far.
+#[derive(Default)]
+struct Story {
+    /// How many streams were opened.
+    opened: u64,
+    /// The absence was told, and nothing was played since.
+    told: bool,
+}
+
+impl Story {
+    /// One line for each absence, whatever the reasons are later.
+    fn is_absent(&mut self, control: &Control, reason: String) {
+        if !core::mem::replace(&mut self.told, true) {
+            control.tell(Notice::Absent { reason });
         }
     }
 }
@@ -67,35 +113,19 @@ type Idle<'a> = &'a mut dyn FnMut() -> bool;
 
 impl Sink for PulseSink {
     fn run(&mut self, mut source: Box<dyn Source>, control: &Control) -> Result<(), SinkError> {
-        // The absence was told, and nothing was played since.
-        let mut told = false;
-        let mut sessions = 0u64;
-        let mut device = self.device.clone();
-        let mut pause = FIRST_RETRY;
+        let mut story = Story::default();
+        let mut aim = Aim::Wish;
+        let mut retry = Retry::new();
         loop {
-            let before = sessions;
-            let ended = self.session(device.as_deref(), &mut *source, control, &mut sessions);
-            told &= sessions == before;
-            match ended {
-                Ok(()) => return Ok(()),
-                Err(Lost::Moved(to)) => {
-                    device = Some(to);
-                    continue;
+            let Err(lost) = self.session(&aim, &mut *source, control, &mut story) else { return Ok(()) };
+            let pause = retry.after(clock::now(), matches!(lost, Lost::Reopen(_)));
+            aim = match lost {
+                Lost::Reopen(aim) => aim,
+                Lost::Gone(reason) | Lost::Missing(reason) => {
+                    story.is_absent(control, reason);
+                    Aim::Wish
                 }
-                // The server lives and may have another device at once.
-                Err(Lost::Taken) if sessions > before => {
-                    device = self.device.clone();
-                    continue;
-                }
-                Err(lost) => {
-                    // One line for each absence, whatever the reasons are later.
-                    if !core::mem::replace(&mut told, true) {
-                        control.tell(Notice::Absent { reason: lost.reason() });
-                    }
-                    device = self.device.clone();
-                }
-            }
-            pause = if sessions > before { FIRST_RETRY } else { (2 * pause).min(LAST_RETRY) };
+            };
             let again = clock::now() + pause;
             while clock::now() < again {
                 if control.stop.is_requested() {
@@ -109,37 +139,59 @@ impl Sink for PulseSink {
 }
 
 impl PulseSink {
-    /// Connects and plays until the end (`Ok`) or until the server goes.
-    fn session(
-        &self,
-        device: Option<&str>,
-        source: &mut dyn Source,
-        control: &Control,
-        sessions: &mut u64,
-    ) -> Result<(), Lost> {
+    /// The sink that the user named.
+    fn named(&self) -> Option<&str> {
+        self.device.as_deref().filter(|device| *device != DEFAULT_SINK)
+    }
+
+    /// Connects and plays until the end (`Ok`), until the server goes, or until another stream is needed.
+    fn session(&self, aim: &Aim, source: &mut dyn Source, control: &Control, story: &mut Story) -> Result<(), Lost> {
         let idle: Idle = &mut || {
             source.keep_up(clock::now());
             control.stop.is_requested()
         };
         let Some(mut server) = Server::connect(self.server.as_deref(), idle)? else { return Ok(()) };
-        let Some(mut target) = server.find_sink(device, idle)? else { return Ok(()) };
-        let opened = server.open_stream(self, &target, device.is_some(), idle)?;
-        let Some((mut playing, place)) = opened else { return Ok(()) };
+        server.subscribe();
+        let (name, by_name) = match aim {
+            Aim::Wish => (self.named(), self.named().is_some()),
+            Aim::Put(sink) | Aim::Chosen(sink) => (Some(sink.as_str()), false),
+            Aim::Named(sink) => (Some(sink.as_str()), true),
+        };
+        let found = loop {
+            if matches!(aim, Aim::Wish) {
+                server.news.set(false);
+            }
+            match (server.find_sink(name, idle), aim) {
+                (Err(Lost::Missing(reason)), Aim::Wish) => story.is_absent(control, reason),
+                // It has gone again.
+                (Err(Lost::Missing(_)), _) => return Err(Lost::Reopen(Aim::Wish)),
+                (found, _) => break found?,
+            }
+            if !server.await_news(LOOK_EVERY, control.stop.as_fd(), idle)? {
+                return Ok(());
+            }
+        };
+        let Some(mut target) = found else { return Ok(()) };
+        let Some((mut playing, place)) = server.open_stream(self, &target, by_name, idle)? else { return Ok(()) };
         if place != target.name {
+            if let Aim::Chosen(sink) = aim {
+                return Err(Lost::Reopen(Aim::Named(sink.clone())));
+            }
             // Where the user last moved it, for one.
             let Some(found) = server.find_sink(Some(&place), idle)? else { return Ok(()) };
-            if found.format != target.format && device.is_none() {
-                return Err(Lost::Moved(place));
+            if found.format != target.format && !by_name {
+                return Err(Lost::Reopen(Aim::Put(place)));
             }
             let format = target.format;
             target = found;
             target.format = format;
         }
+        playing.away = matches!(aim, Aim::Put(_)) && self.named().is_some();
         control.tell(target.notice(&self.name));
-        if *sessions > 0 {
+        if story.opened > 0 {
             control.counters.sink.reopened.inc();
         }
-        *sessions += 1;
+        *story = Story { opened: story.opened + 1, told: false };
         source.open(target.format);
         playing.run(&mut server, source, control, target, self.rest_after)
     }

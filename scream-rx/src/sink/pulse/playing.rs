@@ -1,8 +1,9 @@
 //! One stream on the server: writes what the server asks for, and knows where the server is in it.
 
 use super::room::{MOST, Room};
-use super::server::{Device, Server, WIDTH, attributes};
-use super::{Lost, PulseSink, REST_TURN, TURN};
+use super::server::{DEFAULT_SINK, Device, Server, WIDTH, attributes, choose};
+use super::standing::Standing;
+use super::{Aim, Lost, PulseSink, REST_TURN, TURN};
 use crate::sink::{Control, Notice, SinkFormat, Source};
 use core::cell::Cell;
 use core::time::Duration;
@@ -63,6 +64,10 @@ pub(super) struct Playing {
     format: SinkFormat,
     /// The user was told that nothing is taken.
     told_paused: bool,
+    /// The sink that the user named.
+    named: Option<String>,
+    /// It is away, the stream is elsewhere meanwhile, and goes back when it returns.
+    pub(super) away: bool,
 }
 
 impl Playing {
@@ -88,6 +93,8 @@ impl Playing {
             asking: None,
             format,
             told_paused: false,
+            named: wish.named().map(str::to_owned),
+            away: false,
         }
     }
 
@@ -116,9 +123,7 @@ impl Playing {
                 }
             }
             self.check_alive(server)?;
-            if self.seen.moved.take() {
-                self.follow(server, source, control, &mut device)?;
-            }
+            self.look_around(server, source, control, &mut device)?;
             let underflows = self.seen.underflows.take();
             control.counters.sink.underflows.add(underflows);
             if underflows > 0 {
@@ -159,7 +164,7 @@ impl Playing {
                 source.keep_up(now);
             }
             if now.since(sounded) > rest_after && !self.told_paused {
-                if !self.sleep(server, source, control)? {
+                if !self.sleep(server, source, control, &mut device)? {
                     return Ok(());
                 }
                 source.open(self.format);
@@ -171,9 +176,33 @@ impl Playing {
     fn check_alive(&self, server: &Server) -> Result<(), Lost> {
         match (self.stream.get_state().is_good(), server.is_there()) {
             (true, true) => Ok(()),
-            (false, true) => Err(Lost::Taken),
+            // The server ended our stream, because its device has gone.
+            (false, true) => Err(Lost::Reopen(Aim::Wish)),
             _ => Err(Lost::gone()),
         }
+    }
+
+    /// Follows the stream where it was moved, or goes back to the sink that the user named when that is there again.
+    fn look_around(
+        &mut self,
+        server: &mut Server,
+        source: &mut dyn Source,
+        control: &Control,
+        device: &mut Device,
+    ) -> Result<(), Lost> {
+        let moved = self.seen.moved.take();
+        let may_be_back = self.away && server.news.get();
+        if !(moved || may_be_back) {
+            return Ok(());
+        }
+        server.news.set(false);
+        let idle: super::Idle = &mut || control.stop.is_requested();
+        let Some(sinks) = server.sinks(idle)? else { return Ok(()) };
+        if moved {
+            return self.follow(server, source, control, device, sinks);
+        }
+        let is_back = self.named.as_deref().is_some_and(|named| choose(&sinks, named).is_ok());
+        if is_back { Err(Lost::Reopen(Aim::Wish)) } else { Ok(()) }
     }
 
     /// The stream is on another device now. If that has the same format, the stream goes on, with the volume it has.
@@ -183,14 +212,29 @@ impl Playing {
         source: &mut dyn Source,
         control: &Control,
         device: &mut Device,
+        sinks: Vec<Device>,
     ) -> Result<(), Lost> {
         control.counters.sink.disturbances.inc();
         let name = self.stream.get_device_name().ok_or_else(Lost::gone)?.into_owned();
-        let idle: super::Idle = &mut || control.stop.is_requested();
-        let Some(found) = server.find_sink(Some(&name), idle)? else { return Ok(()) };
+        let standing = Standing::after_move(self.named.as_deref(), &sinks, device.index, &name, self.away);
+        let found = sinks.into_iter().find(|s| s.name == name);
+        // One that has gone again leaves nothing to follow.
+        let (false, Some(found)) = (standing == Standing::Returned, found) else {
+            return Err(Lost::Reopen(Aim::Wish));
+        };
         if found.format != self.format {
-            return Err(Lost::Moved(name));
+            return Err(Lost::Reopen(match standing {
+                Standing::Home | Standing::Returned => Aim::Wish,
+                Standing::Away => Aim::Put(name),
+                Standing::Chosen => Aim::Chosen(name),
+                Standing::Free => {
+                    let idle: super::Idle = &mut || control.stop.is_requested();
+                    let Some(default) = server.sink_named(DEFAULT_SINK, idle)? else { return Ok(()) };
+                    if default.is_some_and(|default| default.name == name) { Aim::Put(name) } else { Aim::Chosen(name) }
+                }
+            }));
         }
+        self.away = standing == Standing::Away;
         self.forget_place();
         source.open(self.format);
         control.tell(found.notice(&self.called));
@@ -309,7 +353,13 @@ impl Playing {
     }
 
     /// Lets the device sleep until there is something to play. Whether to go on.
-    fn sleep(&mut self, server: &mut Server, source: &mut dyn Source, control: &Control) -> Result<bool, Lost> {
+    fn sleep(
+        &mut self,
+        server: &mut Server,
+        source: &mut dyn Source,
+        control: &Control,
+        device: &mut Device,
+    ) -> Result<bool, Lost> {
         let _corking = self.stream.cork(None);
         let alarm = source.alarm();
         let woken =
@@ -325,6 +375,7 @@ impl Playing {
                 return Ok(false);
             }
             self.check_alive(server)?;
+            self.look_around(server, source, control, device)?;
         }
         alarm.iter().for_each(|alarm| alarm.end());
         if let Some(usual) = self.room.settle() {

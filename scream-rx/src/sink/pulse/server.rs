@@ -5,12 +5,13 @@ use super::{Idle, Lost, PulseSink, TURN};
 use crate::channels::{Layout, MAX_CHANNELS, Speaker};
 use crate::sink::names::{self, Called};
 use crate::sink::{Notice, SinkFormat};
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use libpulse_binding as pa;
 use pa::callbacks::ListResult;
 use pa::channelmap::{Map, Position};
 use pa::context::introspect::SinkInfo;
+use pa::context::subscribe::{Facility, InterestMaskSet, Operation as Event};
 use pa::context::{self, Context};
 use pa::def::BufferAttr;
 use pa::mainloop::api::Mainloop as Api;
@@ -28,7 +29,9 @@ use std::rc::Rc;
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What a server calls the sink that it plays on if nothing else is said.
-const DEFAULT_SINK: &str = "@DEFAULT_SINK@";
+pub(super) const DEFAULT_SINK: &str = "@DEFAULT_SINK@";
+/// While a sink is awaited the source is kept up so often.
+const AWAIT_TURN: Duration = Duration::from_millis(400);
 /// Bytes of a sample.
 pub(super) const WIDTH: usize = 4;
 
@@ -46,6 +49,8 @@ pub struct Device {
     pub format: SinkFormat,
     /// The server plays there if nothing else was said.
     pub is_default: bool,
+    /// Its number. One that goes and comes back under the same name has another.
+    pub(super) index: u32,
     map: Map,
 }
 
@@ -54,6 +59,8 @@ pub(super) struct Server {
     // Dropped in this order: the context uses the main loop.
     context: Context,
     mainloop: Mainloop,
+    /// A sink came, or another one is the default: since this was last taken, or maybe before there was a connection.
+    pub(super) news: Rc<Cell<bool>>,
 }
 
 impl Server {
@@ -70,7 +77,7 @@ impl Server {
         let mut context = Context::new_with_proplist(&mainloop, "scream-rx", &about).ok_or_else(none)?;
         let failed = |e: pa::error::PAErr| Lost::Gone(format!("no sound server answers ({e})"));
         context.connect(name, context::FlagSet::NOAUTOSPAWN, None).map_err(failed)?;
-        let mut server = Server { context, mainloop };
+        let mut server = Server { context, mainloop, news: Rc::new(Cell::new(true)) };
         let ready = server.wait(idle, |s| match s.context.get_state() {
             context::State::Ready => Some(Ok(())),
             state if state.is_good() => None,
@@ -115,25 +122,51 @@ impl Server {
         }
     }
 
+    /// Has the server tell of sinks that come, for `news`.
+    pub(super) fn subscribe(&mut self) {
+        let news = Rc::clone(&self.news);
+        self.context.set_subscribe_callback(Some(Box::new(move |what, how, _| {
+            let came = what == Some(Facility::Sink) && how == Some(Event::New);
+            news.set(news.get() || came || what == Some(Facility::Server));
+        })));
+        let _subscribing = self.context.subscribe(InterestMaskSet::SINK | InterestMaskSet::SERVER, |_| ());
+    }
+
+    /// Waits for news, at most so `long`. Whether to go on: nobody asked for a stop, which `stop` tells.
+    pub(super) fn await_news(&mut self, long: Duration, stop: BorrowedFd<'_>, idle: Idle<'_>) -> Result<bool, Lost> {
+        let _wakes = self.wake_on(stop);
+        let deadline = clock::now() + long;
+        while !self.news.get() && clock::now() < deadline {
+            if idle() {
+                return Ok(false);
+            }
+            self.turn(AWAIT_TURN)?;
+            if !self.is_there() {
+                return Err(Lost::gone());
+            }
+        }
+        Ok(true)
+    }
+
     /// The sink that `device` means, or the default one. Nothing if a stop was asked for.
     pub(super) fn find_sink(&mut self, device: Option<&str>, idle: Idle<'_>) -> Result<Option<Device>, Lost> {
         let name = device.unwrap_or(DEFAULT_SINK);
         match self.sink_named(name, idle)? {
             None => Ok(None),
             Some(Some(found)) => Ok(Some(found)),
-            Some(None) if name.starts_with('@') => Err(Lost::Gone("the sound server has no sound device".into())),
+            Some(None) if name.starts_with('@') => Err(Lost::Missing("the sound server has no sound device".into())),
             Some(None) => {
                 let Some(mut devices) = self.sinks(idle)? else { return Ok(None) };
                 match choose(&devices, name) {
                     Ok(place) => Ok(Some(devices.swap_remove(place))),
-                    Err(_) => Err(Lost::Gone(format!("the sound server has no sink named {name}"))),
+                    Err(_) => Err(Lost::Missing(format!("the sound server has no sink named {name}"))),
                 }
             }
         }
     }
 
     /// The sink of exactly this name, if there is one.
-    fn sink_named(&mut self, name: &str, idle: Idle<'_>) -> Result<Option<Option<Device>>, Lost> {
+    pub(super) fn sink_named(&mut self, name: &str, idle: Idle<'_>) -> Result<Option<Option<Device>>, Lost> {
         let answer: Rc<RefCell<Option<Option<Device>>>> = Rc::default();
         let found = Rc::clone(&answer);
         let _asking = self.context.introspect().get_sink_info_by_name(name, move |result| {
@@ -147,7 +180,7 @@ impl Server {
     }
 
     /// All sinks.
-    fn sinks(&mut self, idle: Idle<'_>) -> Result<Option<Vec<Device>>, Lost> {
+    pub(super) fn sinks(&mut self, idle: Idle<'_>) -> Result<Option<Vec<Device>>, Lost> {
         let found: Rc<RefCell<(Vec<Device>, bool)>> = Rc::default();
         let list = Rc::clone(&found);
         let _asking = self.context.introspect().get_sink_info_list(move |result| match result {
@@ -285,7 +318,15 @@ impl Device {
             map.init_stereo();
         }
         let format = SinkFormat { rate_hz: info.sample_spec.rate, layout: layout.unwrap_or(Layout::STEREO) };
-        Device { is_default: false, name: text(&info.name), description: text(&info.description), format, map }
+        let (name, description) = (text(&info.name), text(&info.description));
+        Device { is_default: false, index: info.index, name, description, format, map }
+    }
+
+    /// One for tests of what is decided about sinks.
+    #[cfg(test)]
+    pub(super) fn example(index: u32, name: &str, format: SinkFormat) -> Device {
+        let (name, description) = (name.to_owned(), name.to_owned());
+        Device { is_default: false, index, name, description, format, map: Map::default() }
     }
 }
 
