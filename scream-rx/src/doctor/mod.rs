@@ -45,7 +45,7 @@ pub fn examine(settings: &Settings, udp: Option<SocketAddrV4>) -> Doctor {
     }
     let asked = udp.map(|address| listen.clone().at(address));
     if let Some(listen) = asked.or_else(|| (*ways != Ways::Memory).then(|| listen.clone())) {
-        doctor.add(network::check(&listen));
+        doctor.add(network::check(&listen, &settings.origin.label()));
     }
     if *ways != Ways::Network {
         doctor.add(checks::shared_memory());

@@ -42,6 +42,8 @@ pub struct Arrived<'a> {
     pub length: usize,
     /// Who sent it.
     pub sender: SocketAddrV4,
+    /// By which interface, if it may come by several.
+    pub interface: Option<u32>,
     /// When it came.
     pub at: HostTime,
     /// When it is looked at.
@@ -81,7 +83,7 @@ impl Datagrams {
         counters: &IntakeCounters,
         news: &mut dyn FnMut(News),
     ) -> bool {
-        let Arrived { bytes, length, sender, at, .. } = arrived;
+        let Arrived { bytes, length, sender, interface, at, .. } = arrived;
         let checked = if length > bytes.len() { Err(Junk::TooLong { bytes: length }) } else { Datagram::check(bytes) };
         let datagram = match checked {
             Ok(datagram) => datagram,
@@ -92,7 +94,7 @@ impl Datagrams {
                 return false;
             }
         };
-        match self.lock.judge(sender, at) {
+        match self.lock.judge(sender, interface, at) {
             Verdict::Foreign { first } => {
                 counters.datagrams_foreign.inc();
                 if first {
@@ -104,6 +106,7 @@ impl Datagrams {
                 (self.live, self.straddle) = (None, Straddle::default());
                 news(News::Sender(sender));
             }
+            Verdict::Repeated => return false,
             Verdict::Ours => {}
         }
         counters.datagrams.inc();

@@ -57,7 +57,8 @@ impl Rig {
             // The guest acts at its own instants, not at the sink's.
             while let Some(due) = guest.next_due().or(Some(now)).filter(|due| *due <= now) {
                 guest.advance(due, |at, bytes| {
-                    let arrived = Arrived { bytes, length: bytes.len(), sender: sender(1), at, now };
+                    let sender = sender(1);
+                    let arrived = Arrived { bytes, length: bytes.len(), sender, interface: None, at, now };
                     datagrams.take(arrived, Some(outlet), &counters.intake, &mut |item| news.push(item));
                 });
                 if guest.next_due().is_none_or(|next| next <= due) {
@@ -190,7 +191,8 @@ proptest! {
                 (bytes[0], bytes[1], bytes[2]) = (1 + bytes[0] % 4, [16, 24, 32][usize::from(bytes[1] % 3)], 1 + bytes[2] % 8);
             }
             let length = if good { bytes.len() } else { length.max(bytes.len()) };
-            let arrived = Arrived { bytes: &bytes, length, sender: sender(host), at: now, now };
+            let sender = sender(host);
+            let arrived = Arrived { bytes: &bytes, length, sender, interface: None, at: now, now };
             rig.datagrams.take(arrived, Some(&mut rig.outlet), &rig.counters.intake, &mut |item| rig.news.push(item));
             rig.asked = now.since(START).as_micros() as u64 * 48 / 1_000 / PERIOD * PERIOD;
             let sound = rig.play(10);

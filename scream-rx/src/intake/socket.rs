@@ -1,12 +1,14 @@
-//! The socket of the UDP transport: bound, joined to its group, with room and with the kernel's receive stamps. The only
-//! file that names `nix`, which has a safe form of those stamps.
+//! The socket of the UDP transport: bound, joined to its group, with room and with what the kernel knows of each
+//! datagram: when it came, and by which interface. The only file that names `nix`, which has a safe form of that.
 //!
 //! Source of what to ask for: the wire reference of Scream 4.0, section 3.3.
 
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
-use nix::sys::socket::sockopt::{IpAddMembership, IpDropMembership, RcvBuf, ReceiveTimestampns, ReuseAddr};
+use nix::sys::socket::sockopt::{
+    IpAddMembership, IpDropMembership, Ipv4PacketInfo, RcvBuf, ReceiveTimestampns, ReuseAddr,
+};
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, IpMembershipRequest, MsgFlags, SockFlag, SockType, SockaddrIn, bind,
     getsockopt, recvmsg, setsockopt, socket,
@@ -118,7 +120,7 @@ impl ListenError {
 pub struct Socket {
     udp: UdpSocket,
     listen: Listen,
-    /// Room for the kernel's stamp.
+    /// Room for what the kernel says of a datagram.
     control: Vec<u8>,
     joined: Vec<Ipv4Addr>,
 }
@@ -130,6 +132,8 @@ pub struct Received {
     pub bytes: usize,
     /// Who sent it.
     pub sender: SocketAddrV4,
+    /// The number of the interface by which it came; nothing if it was not sent to a group, or if the kernel did not say.
+    pub interface: Option<u32>,
     /// When the kernel had it, by the time of day since 1970; nothing if it did not say.
     pub stamp: Option<Duration>,
 }
@@ -158,10 +162,14 @@ impl Socket {
             // Several receivers of one group all get all of it. Without a group the last one would take it from the first.
             setsockopt(&fd, ReuseAddr, &true).map_err(io::Error::from)?;
         }
-        // Both are wishes: less room and no stamps still make sound.
+        // All are wishes: less room, no stamps and no interfaces still make sound.
         let _ = setsockopt(&fd, RcvBuf, &ROOM_BYTES);
         let _ = setsockopt(&fd, ReceiveTimestampns, &true);
-        let control = nix::cmsg_space!(nix::sys::time::TimeSpec);
+        if listen.group.is_some() {
+            let _ = setsockopt(&fd, Ipv4PacketInfo, &true);
+        }
+        // If it were too small for both, neither would come.
+        let control = nix::cmsg_space!(nix::sys::time::TimeSpec, nix::libc::in_pktinfo);
         let mut socket = Socket { udp: UdpSocket::from(fd), listen: listen.clone(), control, joined: Vec::new() };
         let missing = socket.seek().err();
         Ok((socket, missing))
@@ -245,14 +253,23 @@ impl Socket {
         let flags = MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT;
         // Errors are those of datagrams that we did not send, or "not now".
         let message = recvmsg::<SockaddrIn>(self.udp.as_raw_fd(), &mut parts, Some(&mut self.control), flags).ok()?;
-        let stamp = message.cmsgs().ok().into_iter().flatten().find_map(|control| match control {
-            ControlMessageOwned::ScmTimestampns(t) => {
-                Some(Duration::new(u64::try_from(t.tv_sec()).ok()?, u32::try_from(t.tv_nsec()).ok()?))
+        let (mut stamp, mut interface) = (None, None);
+        for control in message.cmsgs().ok().into_iter().flatten() {
+            match control {
+                ControlMessageOwned::ScmTimestampns(t) => {
+                    let parts = u64::try_from(t.tv_sec()).ok().zip(u32::try_from(t.tv_nsec()).ok());
+                    stamp = parts.map(|(s, ns)| Duration::new(s, ns));
+                }
+                ControlMessageOwned::Ipv4PacketInfo(info) => {
+                    // What is sent to this host alone comes once, by whichever interface.
+                    let to = Ipv4Addr::from_bits(u32::from_be(info.ipi_addr.s_addr));
+                    interface = u32::try_from(info.ipi_ifindex).ok().filter(|_| to.is_multicast());
+                }
+                _ => {}
             }
-            _ => None,
-        });
+        }
         let sender = message.address.map_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), SocketAddrV4::from);
-        Some(Received { bytes: message.bytes, sender, stamp })
+        Some(Received { bytes: message.bytes, sender, interface, stamp })
     }
 
     /// The same socket once more: what one takes the other does not get.
@@ -373,6 +390,7 @@ mod tests {
             sender.send_to(&vec![7; length], ("127.0.0.1", port(&socket))).unwrap();
             let received = receive(&mut socket, &mut buffer);
             assert_eq!((received.bytes, received.sender), (length, address));
+            assert_eq!(received.interface, None, "it can come but once");
             let stamp = received.stamp.expect("a stamp");
             assert!(stamp >= before && stamp <= day(), "{stamp:?} {before:?}");
         }
@@ -387,11 +405,15 @@ mod tests {
         assert_eq!(first.joined(), [Ipv4Addr::LOCALHOST]);
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         rustix::net::sockopt::set_ip_multicast_if(&sender, &Ipv4Addr::LOCALHOST).unwrap();
+        let lo = nix::net::if_::if_nametoindex("lo").unwrap();
         let mut buffer = [0; 64];
         for _ in 0..3 {
             sender.send_to(b"sound", (group, port)).unwrap();
-            assert_eq!(receive(&mut first, &mut buffer).bytes, 5);
-            assert_eq!(receive(&mut second, &mut buffer).bytes, 5);
+            for socket in [&mut first, &mut second] {
+                let received = receive(socket, &mut buffer);
+                assert_eq!((received.bytes, received.interface), (5, Some(lo)));
+                assert!(received.stamp.is_some(), "there is room for both");
+            }
             first.leave();
             assert!(!first.hears());
             first.seek().unwrap();

@@ -94,7 +94,8 @@ impl Network {
             let (read_at, day) = clock::now_and_day();
             let at = stamp::arrival(received.stamp, Clocks { now: read_at, day }, self.empty_at);
             let bytes = self.buffer.get(..received.bytes).unwrap_or(&self.buffer);
-            let arrived = Arrived { bytes, length: received.bytes, sender: received.sender, at, now };
+            let (sender, interface) = (received.sender, received.interface);
+            let arrived = Arrived { bytes, length: received.bytes, sender, interface, at, now };
             spoke |= self.datagrams.take(arrived, out.as_deref_mut(), counters, news);
         }
         if spoke {
