@@ -24,6 +24,7 @@
 //! A rig whose program is not installed answers `None` after printing the skip; with `CI=true` it fails instead.
 #![forbid(unsafe_code)]
 
+pub mod attempt;
 pub mod cpio;
 pub mod gpu;
 pub mod guest;

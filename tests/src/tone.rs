@@ -86,14 +86,18 @@ pub struct Tone {
 
 impl Tone {
     /// Whether this is a pure tone of `frequency_hz` for more than `seconds`, with no more than so many breaks.
+    pub fn is_pure(&self, frequency_hz: f64, seconds: f64, breaks: usize) -> bool {
+        let is_it = (self.frequency_hz - frequency_hz).abs() < 0.5 && self.impurity < 1e-4;
+        is_it && self.breaks <= breaks && self.length.as_secs_f64() > seconds
+    }
+
+    /// Requires that it [is pure](Tone::is_pure).
     ///
     /// # Panics
     /// If it is not: with what was heard.
     #[track_caller]
     pub fn check(&self, frequency_hz: f64, seconds: f64, breaks: usize) {
-        assert!((self.frequency_hz - frequency_hz).abs() < 0.5, "{self:?}");
-        assert!(self.impurity < 1e-4 && self.breaks <= breaks, "{self:?}");
-        assert!(self.length.as_secs_f64() > seconds, "{self:?}");
+        assert!(self.is_pure(frequency_hz, seconds, breaks), "{self:?}");
     }
 }
 

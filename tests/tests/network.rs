@@ -2,6 +2,7 @@
 //! address, with all that comes between: other formats, other senders, rubbish, a guest that changes its way.
 
 use rustix::process::Signal;
+use rx_tests::attempt::{judge, on_time};
 use rx_tests::guest;
 use rx_tests::place::{self, ShmName};
 use rx_tests::process::{Running, SOON, run, tied, until};
@@ -11,21 +12,32 @@ use std::fs;
 use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// Longest run of a receiver in these tests, its own length included.
 const RUN: Duration = Duration::from_secs(90);
 const GROUP: &str = "239.255.77.77";
 
-/// A port that nobody has. Ephemeral ports are given out in turn, so it stays free for a while.
+/// A port that nobody has, another one each time. The kernel gives any port of its range to a socket that names none, also
+/// to a sender of this test; these are below what that range usually is.
 fn free_port() -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    socket.local_addr().expect("an address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Another process of these tests begins elsewhere.
+    let of_process = (std::process::id() % 100) as u16 * 100;
+    let next = || 20_000 + of_process + NEXT.fetch_add(1, Ordering::Relaxed) % 100;
+    let mut ports = std::iter::repeat_with(next).take(100);
+    ports.find(|port| UdpSocket::bind(("0.0.0.0", *port)).is_ok()).expect("a free port")
 }
 
 /// A guest that sends to `to` until it is dropped.
 fn sender(to: &str, options: &[&str]) -> Running {
-    let options = [&["--udp", "--from", "127.0.0.1"], options].concat();
+    sender_at("127.0.0.1", to, options)
+}
+
+/// As [`sender`], from another host, as far as that can be told.
+fn sender_at(own: &str, to: &str, options: &[&str]) -> Running {
+    let options = [&["--udp", "--from", own], options].concat();
     guest::start("sound", Path::new(to), &options)
 }
 
@@ -53,32 +65,44 @@ fn datagrams_become_a_clean_tone_by_group_and_by_address() {
         (&host, words(&["-u", "-p", &port]), &["--channels", "5", "--tick", "15.625"]),
     ];
     for (to, listen, options) in cases {
-        let home = place::folder();
-        let (wav, stats, times) = (home.path().join("a.wav"), home.path().join("a.json"), home.path().join("a.csv"));
-        let _guest = sender(to, options);
         let listen: Vec<&str> = listen.iter().map(String::as_str).collect();
-        let mut command = recorder(home.path(), &wav, &listen);
-        command.args(["--seconds", "3", "--stats"]).arg(&stats).arg("--dump-timing").arg(&times);
-        let done = run("scream-rx", &mut command, RUN);
-        assert_eq!(done.status.code(), Some(0), "{listen:?}: {}", done.err.join("\n"));
-        let figures = figures(&stats);
-        // A guest that is kept from its processor for a second looks as if something was lost.
-        let lost = figures["datagrams_lost"].as_u64().expect("a count");
-        assert!(lost <= 2, "{figures}");
-        Recording::read(&wav).tone().check(440.0, 2.0, 2 * lost as usize);
-        assert!(figures["datagrams_received"].as_u64() > Some(300), "{figures}");
-        for none in ["datagrams_of_others", "junk_corrupt", "chunks_received"] {
-            assert_eq!(figures[none], 0, "{none}: {figures}");
-        }
-        let times = fs::read_to_string(&times).expect("times");
-        let last = times.lines().last().unwrap_or_default();
-        assert!(times.starts_with("scream-rx timing, schema 1\n") && last.starts_with("end,"), "{last}");
-        assert!(times.lines().filter(|l| l.starts_with("came,")).count() > 300, "{}", times.lines().count());
+        on_time(|| is_clean(to, &listen, options));
     }
+}
+
+/// A guest with `options` sends to `to`, and a receiver that hears `listen` records it: whether it came in one piece, and
+/// everything else that must be true of it.
+fn is_clean(to: &str, listen: &[&str], options: &[&str]) -> Result<(), String> {
+    let home = place::folder();
+    let (wav, stats, times) = (home.path().join("a.wav"), home.path().join("a.json"), home.path().join("a.csv"));
+    let _guest = sender(to, options);
+    let mut command = recorder(home.path(), &wav, listen);
+    command.args(["--seconds", "3", "--stats"]).arg(&stats).arg("--dump-timing").arg(&times);
+    let done = run("scream-rx", &mut command, RUN);
+    assert_eq!(done.status.code(), Some(0), "{listen:?}: {}", done.err.join("\n"));
+    let figures = figures(&stats);
+    // A guest that is kept from its processor for a second looks as if something was lost.
+    let lost = figures["datagrams_lost"].as_u64().expect("a count");
+    let tone = Recording::read(&wav).tone();
+    let is_clean = lost <= 2 && tone.is_pure(440.0, 2.0, 2 * lost as usize);
+    judge(is_clean, &tone, 1, |name| figures[name].as_u64())?;
+    assert!(figures["datagrams_received"].as_u64() > Some(300), "{figures}");
+    for none in ["datagrams_of_others", "junk_corrupt", "chunks_received"] {
+        assert_eq!(figures[none], 0, "{none}: {figures}");
+    }
+    let times = fs::read_to_string(&times).expect("times");
+    let last = times.lines().last().unwrap_or_default();
+    assert!(times.starts_with("scream-rx timing, schema 1\n") && last.starts_with("end,"), "{last}");
+    assert!(times.lines().filter(|l| l.starts_with("came,")).count() > 300, "{}", times.lines().count());
+    Ok(())
 }
 
 #[test]
 fn rubbish_and_new_formats_between_do_not_disturb() {
+    on_time(rubbish_and_new_formats);
+}
+
+fn rubbish_and_new_formats() -> Result<(), String> {
     let home = place::folder();
     let (wav, stats) = (home.path().join("a.wav"), home.path().join("a.json"));
     let address = format!("{GROUP}:{}", free_port());
@@ -92,13 +116,18 @@ fn rubbish_and_new_formats_between_do_not_disturb() {
     }
     assert!(figures["streams"].as_u64() >= Some(4), "{figures}");
     assert_eq!(figures["datagrams_of_others"], 0, "rubbish makes nobody a sender: {figures}");
-    // Each of the five changes of format is a fade out and in: some hundredths of a second.
-    Recording::read(&wav).tone().check(440.0, 4.0, 4 * 5);
     assert!(done.err.len() < 40, "rubbish makes few words:\n{}", done.err.join("\n"));
+    // Each of the five changes of format is a fade out and in: some hundredths of a second.
+    let (tone, streams) = (Recording::read(&wav).tone(), figures["streams"].as_u64().expect("a count"));
+    judge(tone.is_pure(440.0, 4.0, 4 * 5), &tone, streams, |name| figures[name].as_u64())
 }
 
 #[test]
 fn a_second_sender_is_named_once_and_played_when_the_first_is_gone() {
+    on_time(first_and_second_sender);
+}
+
+fn first_and_second_sender() -> Result<(), String> {
     let home = place::folder();
     let (wav, stats) = (home.path().join("a.wav"), home.path().join("a.json"));
     let address = format!("{GROUP}:{}", free_port());
@@ -108,10 +137,13 @@ fn a_second_sender_is_named_once_and_played_when_the_first_is_gone() {
     player.line("the sound comes from", SOON);
     let grown = |bytes: u64| fs::metadata(&wav).is_ok_and(|m| m.len() > bytes).then_some(());
     until("a second of sound", SOON, || grown(200_000), || player.tail());
-    let second = sender(&address, &["--tone", "1000"]);
+    // Another host: one with another port might be the same guest, and is waited for less long.
+    let second = sender_at("127.0.0.2", &address, &["--tone", "1000"]);
     player.line("sends too and is left out", SOON);
     let before = fs::metadata(&wav).map_or(0, |m| m.len());
     until("two more seconds", SOON, || grown(before + 400_000), || player.tail());
+    let told = run("scream-rx", receiver("scream-rx", home.path()).args(["status", "main", "--json"]), SOON);
+    let told: serde_json::Value = serde_json::from_str(&told.out.concat()).expect("JSON");
     let mark = player.mark();
     drop(first);
     player.line_after(mark, "the sound comes from", SOON);
@@ -126,10 +158,11 @@ fn a_second_sender_is_named_once_and_played_when_the_first_is_gone() {
     assert!(figures(&stats)["datagrams_of_others"].as_u64() > Some(100));
     let recording = Recording::read(&wav);
     let head = recording.first(2);
-    assert!((head.frequency_hz - 440.0).abs() < 0.5 && head.breaks == 0, "{head:?}");
+    assert!((head.frequency_hz - 440.0).abs() < 0.5, "{head:?}");
     let tail = recording.last(1);
     // The engine may still be at the end of a correction, 1500 ppm at most.
     assert!((tail.frequency_hz - 1000.0).abs() < 2.0, "{tail:?}");
+    judge(head.breaks == 0, &head, 1, |name| told[name].as_u64())
 }
 
 #[test]
@@ -172,6 +205,10 @@ fn whichever_way_a_guest_speaks_is_played_and_the_change_is_explained() {
 
 #[test]
 fn two_guests_have_a_receiver_each_and_lines_of_the_reference_receiver_work() {
+    on_time(two_guests);
+}
+
+fn two_guests() -> Result<(), String> {
     let home = place::folder();
     // Called by the old name, through a link, as old units do.
     let link = home.path().join("scream");
@@ -180,20 +217,23 @@ fn two_guests_have_a_receiver_each_and_lines_of_the_reference_receiver_work() {
     let mut running = Vec::new();
     for (port, hz) in &guests {
         let guest = sender(&format!("{GROUP}:{port}"), &["--tone", &hz.to_string()]);
-        let wav = home.path().join(format!("{port}.wav"));
+        let (wav, stats) = (home.path().join(format!("{port}.wav")), home.path().join(format!("{port}.json")));
         let mut command = tied(&link);
         programs::clean(&mut command, home.path());
         command
             .args(["-i", "lo", "-p", port, "-n", "Guest", "-v", "-o", "wav", "-d"])
             .arg(&wav)
-            .args(["--seconds", "3"]);
-        running.push((Running::start("scream", &mut command), guest, wav, *hz));
+            .args(["--seconds", "3", "--stats"])
+            .arg(&stats);
+        running.push((Running::start("scream", &mut command), guest, wav, stats, *hz));
     }
-    for (player, _guest, wav, hz) in running {
+    for (player, _guest, wav, stats, hz) in running {
         let done = player.finish(RUN);
         assert_eq!(done.status.code(), Some(0), "{}", done.err.join("\n"));
-        Recording::read(&wav).tone().check(hz, 2.0, 0);
+        let (figures, tone) = (figures(&stats), Recording::read(&wav).tone());
+        judge(tone.is_pure(hz, 2.0, 0), &tone, 1, |name| figures[name].as_u64())?;
     }
+    Ok(())
 }
 
 #[test]

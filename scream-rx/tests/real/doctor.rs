@@ -101,7 +101,10 @@ fn no_permission() {
         }
         // As somebody else, who needs a program that everybody may run.
         let program = home.path().join("scream-rx");
-        std::fs::copy(env!("CARGO_BIN_EXE_scream-rx"), &program).unwrap();
+        // In a process of its own: whatever this one has open for writing goes to the children of other tests, too, and a
+        // program that somebody may write into cannot be started.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_scream-rx")).arg(&program).status().unwrap();
+        assert!(copied.success());
         std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         command = Command::new("setpriv");
         crate::rig::clean(&mut command, home.path());
@@ -112,51 +115,55 @@ fn no_permission() {
 }
 
 /// A datagram as the Windows driver sends it: 48 kHz, 16 bit, stereo.
-fn datagram() -> Vec<u8> {
+pub fn datagram() -> Vec<u8> {
     let mut bytes = vec![0; 1157];
     bytes[..5].copy_from_slice(&[1, 16, 2, 3, 0]);
     bytes
+}
+
+/// What `look` gives while each of these sends as a guest does.
+fn while_all_send<T>(senders: &[UdpSocket], look: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                senders.iter().for_each(|s| drop(s.send(&datagram())));
+                // The pace of a guest, not a wait for anything.
+                std::thread::sleep(Duration::from_millis(6));
+            }
+        });
+        let found = look();
+        done.store(true, Ordering::Relaxed);
+        found
+    })
 }
 
 #[test]
 fn two_senders_and_one_and_a_port_that_is_taken() {
     let _alone = alone();
     let home = tempfile::tempdir().unwrap();
-    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let address = format!("127.0.0.1:{free}");
-    let senders = |own: &[&str]| -> Vec<UdpSocket> {
-        own.iter()
-            .map(|ip| {
-                let socket = UdpSocket::bind((*ip, 0)).unwrap();
-                socket.connect(&address).unwrap();
-                socket
-            })
-            .collect()
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = port.local_addr().unwrap();
+    // Before the port is free: they could get that one.
+    let senders = ["127.0.0.1", "127.0.0.2"].map(|own| {
+        let socket = UdpSocket::bind((own, 0)).unwrap();
+        socket.connect(address).unwrap();
+        socket
+    });
+    drop(port);
+    let listen = |senders: &[UdpSocket]| {
+        let mut command = doctor(home.path(), Path::new("/none"));
+        while_all_send(senders, || finding(command.args(["--udp", &address.to_string()]), "network").unwrap())
     };
-    let listen = |senders: Vec<UdpSocket>| {
-        let done = AtomicBool::new(false);
-        std::thread::scope(|threads| {
-            threads.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    senders.iter().for_each(|s| drop(s.send(&datagram())));
-                    // The pace of a guest, not a wait for anything.
-                    std::thread::sleep(Duration::from_millis(6));
-                }
-            });
-            let found = finding(doctor(home.path(), Path::new("/none")).args(["--udp", &address]), "network").unwrap();
-            done.store(true, Ordering::Relaxed);
-            found
-        })
-    };
-    let (health, found, _) = listen(senders(&["127.0.0.1"]));
+    let (health, found, _) = listen(&senders[..1]);
     assert!(health == "ok" && found.contains("comes from 127.0.0.1"), "{found}");
-    let (health, found, fix) = listen(senders(&["127.0.0.1", "127.0.0.2"]));
+    let (health, found, fix) = listen(&senders);
     assert!(health == "warn" && found.contains("2 senders at once: 127.0.0.1"), "{found}");
     assert!(found.contains("127.0.0.2") && fix.contains("UnicastPort"), "{found} {fix}");
-    let (health, found, _) = listen(Vec::new());
+    let (health, found, _) = listen(&[]);
     assert!(health == "warn" && found.contains("nothing came"), "{found}");
-    let _taken = UdpSocket::bind(("0.0.0.0", free)).unwrap();
-    let (health, found, _) = listen(Vec::new());
+    let _taken = UdpSocket::bind(("0.0.0.0", address.port())).unwrap();
+    let (health, found, _) = listen(&[]);
     assert!(health == "ok" && found.contains("listens on port"), "{found}");
 }
 
@@ -185,9 +192,29 @@ fn what_the_settings_name_is_what_is_examined() {
     command.args(["--auto", "-o", "null", "-p", &port.to_string(), "/dev/shm/nosuch"]);
     let mut receiver = Running::start(&mut command, &home.path().join("receiver.log"));
     receiver.wait_for_line("listening to");
-    let [_, network] = examine(&format!("auto = true\nport = {port}\nfile = \"/dev/shm/nosuch\"\n"));
+    let settings = format!("auto = true\nport = {port}\nfile = \"/dev/shm/nosuch\"\n");
+    let [_, network] = examine(&settings);
     let (health, found, _) = network.unwrap();
-    assert!(health == "ok" && found.contains(&format!("a receiver listens on port {port}")), "{found}");
+    let listens = format!("a receiver listens on port {port} already (scream-rx status main)");
+    assert!(health == "warn" && found == format!("{listens}, and nothing came so far"), "{found}");
+    // It is asked what it hears while two guests send to it.
+    let senders = ["127.0.0.1", "127.0.0.2"].map(|own| {
+        let socket = UdpSocket::bind((own, 0)).unwrap();
+        socket.connect(("127.0.0.1", port)).unwrap();
+        socket
+    });
+    let (health, found, fix) = while_all_send(&senders, || {
+        receiver.wait_for_line("the guest plays");
+        let [_, network] = examine(&settings);
+        network.unwrap()
+    });
+    assert!(health == "warn" && found.contains(&format!("{listens}: it plays one sender")), "{found}");
+    assert!(found.contains("leaves others out") && fix.contains("UnicastPort"), "{found} {fix}");
+    let (health, found, _) = while_all_send(&senders[..1], || {
+        let [_, network] = examine(&settings);
+        network.unwrap()
+    });
+    assert!(health == "ok" && found.contains(&listens) && found.contains("datagrams came in 2 s"), "{found}");
     receiver.signal("TERM");
     assert_eq!(receiver.end().code(), Some(0), "{}", receiver.err());
     let [_, network] = examine("udp = true\ninterface = \"nosuch0\"\n");
@@ -230,12 +257,17 @@ fn datagrams_that_something_filters() {
         return;
     }
     let home = tempfile::tempdir().unwrap();
+    // What is waited for comes within half a minute. The sender's own wait ends with everything else.
     let script = "set -e
+        soon() {
+            for _ in $(seq 1500); do \"$@\" && return; sleep 0.02; done
+            echo \"in vain: $*\" >&2; exit 3
+        }
         ip link set lo up
         unshare --net --kill-child sh -c 'echo $$ >\"$HOME/pid\"; while ! ip link show far >/dev/null 2>&1; do sleep 0.02; done
             ip addr add 192.0.2.7/24 dev far; ip link set far up; ip route add 239.255.77.77 dev far
             exec \"$TEST\" --exact doctor::a_sender_for_another_network' >/dev/null 2>&1 &
-        while ! [ -s \"$HOME/pid\" ]; do sleep 0.02; done
+        soon [ -s \"$HOME/pid\" ]
         ip link add near type veth peer name far
         echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter
         echo $1 >/proc/sys/net/ipv4/conf/near/rp_filter
@@ -243,7 +275,7 @@ fn datagrams_that_something_filters() {
         ip addr add 10.9.8.1/24 dev near; ip link set near up; ip route add 239.255.77.77 dev near
         [ \"$1\" = 1 ] || ip route add 192.0.2.0/24 dev near
         ip link set far netns \"$(cat \"$HOME/pid\")\"
-        while ! grep -q 'near: *[1-9][0-9][0-9][0-9][0-9]' /proc/net/dev; do sleep 0.02; done
+        soon grep -q 'near: *[1-9][0-9][0-9][0-9][0-9]' /proc/net/dev
         \"$PROGRAM\" doctor --json /none --udp && code=0 || code=$?
         kill $!
         exit $code";

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 /// Between two looks at the clock.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// One thread on each processor, which sleeps and looks at the clock, until [`Watch::end`].
+/// One thread on each processor, which sleeps and looks at the clock, until [`Watch::end`] or the value goes.
 pub struct Watch {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Duration>>,
@@ -30,9 +30,15 @@ impl Watch {
     }
 
     /// The longest time by which a sleep was over later than it should have been.
-    pub fn end(self) -> Duration {
+    pub fn end(mut self) -> Duration {
         self.stop.store(true, Ordering::Relaxed);
-        self.threads.into_iter().map(|thread| thread.join().unwrap()).max().unwrap_or_default()
+        core::mem::take(&mut self.threads).into_iter().map(|thread| thread.join().unwrap()).max().unwrap_or_default()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

@@ -3,15 +3,20 @@
 
 #[cfg(all(feature = "alsa", feature = "pulse"))]
 mod alsa_trouble;
+#[cfg(all(feature = "alsa", feature = "pulse"))]
+mod auto;
 mod conformance;
 mod doctor;
 mod files;
-#[cfg(feature = "pulse")]
+#[cfg(any(feature = "alsa", feature = "pulse"))]
 mod machine;
 #[cfg(any(feature = "jack", feature = "pipewire"))]
 mod native;
+mod network;
 #[cfg(feature = "pulse")]
 mod pulse;
+#[cfg(feature = "pulse")]
+mod pulse_returns;
 #[cfg(feature = "pulse")]
 mod pulse_trouble;
 #[cfg(feature = "alsa")]
@@ -24,4 +29,5 @@ mod service;
 #[cfg(feature = "pulse")]
 mod soak;
 mod status;
+mod terminal;
 mod tone;

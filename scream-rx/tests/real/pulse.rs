@@ -22,7 +22,8 @@ fn the_demo_is_heard_at_the_servers_monitor() {
     rig.serve(&mut command).args(["demo", "--seconds", "4", "-o", "pulse", "--stats"]).arg(&stats);
     let mut demo = Running::start(&mut command, &home.join("demo.log"));
     assert_eq!(demo.end().code(), Some(0), "{}", demo.err());
-    let left = recording.wait_for_sound(0, 3.5);
+    recording.wait_for_sound(0, 3.5);
+    let left = recording.wait_for_end();
     let heard = tone::listen(&left, 440.0, RATE_HZ as f64).unwrap();
     let figures: serde_json::Value = serde_json::from_slice(&std::fs::read(&stats).unwrap()).unwrap();
     let number = |name: &str| figures[name].as_f64().unwrap_or_else(|| panic!("{name}: {figures}"));

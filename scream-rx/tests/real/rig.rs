@@ -36,6 +36,18 @@ pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Makes `attempt` until one is good, three at most, each with everything anew. `Err` is for what a machine that holds
+/// threads up can spoil, and only where it is known that this one did; whatever else is wrong is a panic at once.
+pub fn on_time(mut attempt: impl FnMut() -> Result<(), String>) {
+    for _ in 0..2 {
+        match attempt() {
+            Ok(()) => return,
+            Err(why) => println!("once more: {why}"),
+        }
+    }
+    attempt().unwrap_or_else(|why| panic!("three times: {why}"));
+}
+
 /// Whether a program is installed. Where `CI` is `true` it must be; elsewhere the test is skipped, and says so.
 pub fn has(program: &str) -> bool {
     let there = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
@@ -220,6 +232,15 @@ impl Recording {
     pub fn both(&self) -> (Vec<f32>, Vec<f32>) {
         let bytes = std::fs::read(&self.path).unwrap();
         (left_of(&bytes), left_of(bytes.get(2..).unwrap_or_default()))
+    }
+
+    /// Waits until nothing has been heard for a tenth of a second behind some sound; gives all that was recorded.
+    pub fn wait_for_end(&self) -> Vec<f32> {
+        until("silence behind the sound", || {
+            let left = self.left();
+            let last = left.iter().rposition(|x| x.abs() > 0.01)?;
+            (left.len() - last > RATE_HZ / 10).then_some(left)
+        })
     }
 
     /// Waits until `seconds` of sound came behind `from`; gives what was recorded since then.

@@ -89,6 +89,22 @@ fn what_was_installed_is_removed_and_what_was_edited_stays() {
 }
 
 #[test]
+fn the_users_own_settings_are_no_guests() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let settings = home.join("config/scream-rx/config.toml");
+    std::fs::create_dir_all(settings.parent().unwrap()).unwrap();
+    std::fs::write(&settings, "profile = \"low\"\n").unwrap();
+    for arguments in [&["install", "config"][..], &["print", "config"], &["uninstall", "config", "--force"]] {
+        let refused = service(home, arguments);
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("config.toml") && said.contains("hint: "), "{said}");
+    }
+    assert_eq!(files(home), [settings]);
+}
+
+#[test]
 fn a_guest_that_needs_the_network_keeps_it_when_another_one_is_installed() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
@@ -214,6 +230,8 @@ fn the_units_command_tells_systemd_how_it_goes_before_there_is_a_guest_or_a_serv
     rig.start_server();
     let recording = rig.record("service.raw");
     recording.wait_for_sound(0, 0.5);
+    // Its messages are read as systemd reads them: it waits for room for the next one, and answers nobody meanwhile.
+    hear(&socket, &mut heard, "STATUS=");
     let status = scream_rx(&home).args(["status", "win10"]).output().unwrap();
     assert!(text(&status.stdout).contains("win10: the guest plays"), "{}", text(&status.stderr));
     player.signal("TERM");
@@ -243,6 +261,8 @@ fn supervised(home: &Path, name: &str, settings: &str) -> (Running, UnixDatagram
     done(home, &["install", name]);
     std::fs::write(home.join(format!("config/scream-rx/{name}.toml")), settings).unwrap();
     let address = home.join("notify");
+    // As after a restart.
+    let _ = std::fs::remove_file(&address);
     let socket = UnixDatagram::bind(&address).unwrap();
     socket.set_nonblocking(true).unwrap();
     let mut command = command_line(home, name);
@@ -257,6 +277,8 @@ fn a_service_that_comes_before_its_address_waits_for_it_and_then_plays() {
     // Another program has the port: as good as an address of a bridge that is not there yet, and needs no rights.
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
+    // Before the port is free: it could get that one.
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     let settings = format!("output = \"null\"\nudp = \"{address}\"\n");
     let (mut player, socket) = supervised(home.path(), "net", &settings);
     let mut heard = Vec::new();
@@ -265,7 +287,6 @@ fn a_service_that_comes_before_its_address_waits_for_it_and_then_plays() {
     hear(&socket, &mut heard, "STATUS=cannot listen");
     drop(taken);
     player.wait_for_line(&format!("listening on {address} now"));
-    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut datagram = vec![1u8; 5 + 1152];
     datagram[..5].copy_from_slice(&[1, 16, 2, 3, 0]);
     until("sound from the network", || {
@@ -302,4 +323,54 @@ fn a_service_waits_for_memory_that_it_may_not_open_yet() {
     player.wait_for_line("the guest plays");
     player.signal("TERM");
     assert_eq!(player.end().code(), Some(0), "{}", player.err());
+}
+
+#[test]
+fn a_service_that_is_started_again_leaves_its_recordings() {
+    let _alone = alone();
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let (file, out) = (home.join("region"), home.join("out"));
+    std::fs::create_dir(&out).unwrap();
+    let settings = |output: &str, to: &Path| {
+        format!("output = \"{output}\"\nfile = \"{}\"\ndevice = \"{}\"\n", file.display(), to.display())
+    };
+    let there = || {
+        let mut found: Vec<_> =
+            files(&out).iter().map(|p| p.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+        found.sort();
+        found
+    };
+    // Nothing was heard: there is nothing to keep.
+    for _ in 0..2 {
+        let (mut player, _socket) = supervised(home, "tape", &settings("wav", &out.join("a.wav")));
+        player.wait_for_line("sound goes to");
+        player.signal("TERM");
+        assert_eq!(player.end().code(), Some(0), "{}", player.err());
+        assert_eq!(there(), ["a.wav"]);
+    }
+    let _guest = FileGuest::start(&file, SoundGuest::builder());
+    let mut kept: Vec<(PathBuf, Vec<u8>)> = Vec::new();
+    for (output, names) in [("wav", ["a.wav", "a-1.wav", "a-2.wav"]), ("raw", ["b", "b-1", "b-2"])] {
+        for name in names {
+            let (mut player, _socket) = supervised(home, "tape", &settings(output, &out.join(names[0])));
+            player.wait_for_line(&format!("sound goes to {}", out.join(name).display()));
+            assert_eq!(player.err().contains("stays as it is"), name != names[0], "{}", player.err());
+            until("a recording", || (std::fs::metadata(out.join(name)).ok()?.len() > 100_000).then_some(()));
+            player.signal("TERM");
+            assert_eq!(player.end().code(), Some(0), "{}", player.err());
+            for (path, bytes) in &kept {
+                assert_eq!(&std::fs::read(path).unwrap(), bytes, "{}", path.display());
+            }
+            kept.push((out.join(name), std::fs::read(out.join(name)).unwrap()));
+        }
+    }
+    assert_eq!(there(), ["a-1.wav", "a-2.wav", "a.wav", "b", "b-1", "b-2"]);
+    // Whoever types the name of a file means that one.
+    let mut command = scream_rx(home);
+    command.arg(&file).args(["-o", "wav", "--seconds", "0.2", "-d"]).arg(out.join("a.wav"));
+    let mut player = Running::start(&mut command, &home.join("typed.log"));
+    assert_eq!(player.end().code(), Some(0), "{}", player.err());
+    assert_ne!(std::fs::read(out.join("a.wav")).unwrap(), kept[0].1);
+    assert_eq!(there().len(), 6);
 }
