@@ -299,8 +299,9 @@ impl Stream {
         self.published.saturating_sub(self.waiting.into())
     }
 
-    /// Whether the copy of `slot`, which `waiting` counts no more, begins with `pcm` and is whole: the stream is the same, the
-    /// writer did not come near the slot, and (it might have gone round exactly) the slot still begins as the copy does.
+    /// Whether `pcm`, the copy of `slot`, which `waiting` counts no more, is whole: the stream is the same, the writer did not
+    /// come near the slot, and (it might have gone round exactly) the slot still begins and ends as the copy does. A writer
+    /// that was in the slot meanwhile has changed its end, or is still there.
     #[inline]
     pub(super) fn is_whole(
         &self,
@@ -314,7 +315,9 @@ impl Stream {
         if self.waiting + self.ahead(self.seen, index) >= u32::from(self.layout.slots()) - 1 {
             return Ok(false);
         }
-        Ok(pcm.starts_with(&self.head_of(slot, region)?))
+        let tail_at = self.layout.slot_offset(slot) + (pcm.len() as u64).saturating_sub(size_of::<Head>() as u64);
+        let tail: Head = region.span(tail_at, size_of::<Head>() as u64)?.read_array(0)?;
+        Ok(pcm.starts_with(&self.head_of(slot, region)?) && pcm.ends_with(&tail))
     }
 
     /// Notes that `slot`, which begins as `pcm` does, was taken.
@@ -338,40 +341,80 @@ mod tests {
     use super::*;
     use crate::scream::wire::WireHeader;
     use crate::scream::{Format, StoreOrder, Writer};
+    use crate::span::Purpose;
+
+    const SLOTS: u16 = 6;
+
+    /// A region with a ring of [`SLOTS`], in which chunks 1 to 10 were published, each full of its number.
+    fn published() -> (Region, Writer) {
+        let format = Format::new(48_000, 16, 2, 3).unwrap();
+        let region = Region::memfd("scream-stream", 1 << 20).unwrap();
+        let mut writer = Writer::new(region.clone(), StoreOrder::HERE).unwrap();
+        let header = WireHeader { max_chunks: SLOTS, ..Writer::header_for(format, 1 << 20).unwrap() };
+        writer.open_as(header).unwrap();
+        publish(&mut writer, 1..=10);
+        (region, writer)
+    }
+
+    fn publish(writer: &mut Writer, numbers: impl IntoIterator<Item = u8>) {
+        let bytes = writer.header().unwrap().chunk_size as usize;
+        for number in numbers {
+            writer.publish(&vec![number; bytes]).unwrap();
+        }
+    }
+
+    /// A reader's stream, of which so many chunks wait.
+    fn looked_at(region: &Region, waiting: u32) -> Stream {
+        let snapshot = Snapshot::take(region).unwrap();
+        let layout = Layout::check(&snapshot.decode(), region.len()).unwrap();
+        let seen = snapshot.write_idx().distrusted();
+        let stream = Stream::new(layout, snapshot, seen, true, HostTime::ZERO, region).unwrap();
+        Stream { waiting, ..stream }
+    }
+
+    fn copy(stream: &Stream, slot: u16, region: &Region) -> Vec<u8> {
+        let mut pcm = vec![0; stream.layout.chunk_bytes() as usize];
+        stream.layout.slot(region, slot).unwrap().copy_to(&mut pcm, Purpose::Read).unwrap();
+        pcm
+    }
 
     #[test]
     fn a_copy_is_whole_only_if_the_writer_came_not_near_between_the_look_and_the_copy() {
-        const SLOTS: u16 = 6;
-        let format = Format::new(48_000, 16, 2, 3).unwrap();
-        for waiting in 1..u32::from(SLOTS) {
-            for published in 0..u32::from(SLOTS) {
-                let region = Region::memfd("scream-stream", 1 << 20).unwrap();
-                let mut writer = Writer::new(region.clone(), StoreOrder::HERE).unwrap();
-                let header = WireHeader { max_chunks: SLOTS, ..Writer::header_for(format, 1 << 20).unwrap() };
-                writer.open_as(header).unwrap();
-                let mut pcm = vec![0; header.chunk_size as usize];
-                let mut publish = |number: u32| {
-                    pcm.fill(number as u8);
-                    writer.publish(&pcm).unwrap();
-                };
-                (1..=10).for_each(&mut publish);
-                let snapshot = Snapshot::take(&region).unwrap();
-                let layout = Layout::check(&snapshot.decode(), region.len()).unwrap();
-                let seen = snapshot.write_idx().distrusted();
-                let mut stream = Stream::new(layout, snapshot, seen, true, HostTime::ZERO, &region).unwrap();
-                stream.waiting = waiting;
+        for waiting in 1..SLOTS {
+            for more in 0..SLOTS {
+                let (region, mut writer) = published();
+                let mut stream = looked_at(&region, waiting.into());
                 let slot = stream.oldest_slot();
                 // The reader is held up here.
-                (11..11 + published).for_each(&mut publish);
-                let copy = stream.head_of(slot, &region).unwrap();
+                publish(&mut writer, (11..).take(more.into()));
+                let pcm = copy(&stream, slot, &region);
                 let after = Snapshot::take(&region).unwrap();
                 stream.waiting -= 1;
-                let is_whole = stream.is_whole(slot, &copy, after, &region).unwrap();
+                let is_whole = stream.is_whole(slot, &pcm, after, &region).unwrap();
                 // The slot behind the index may be being written.
-                let is_near = stream.waiting + published >= u32::from(SLOTS) - 1;
-                assert_eq!(is_whole, !is_near, "{waiting} waited, {published} more came");
-                assert!(!is_whole || copy == [11 - waiting as u8; 16], "{waiting} waited, {published} more came");
+                let is_near = waiting - 1 + more >= SLOTS - 1;
+                assert_eq!(is_whole, !is_near, "{waiting} waited, {more} more came");
+                assert!(!is_whole || pcm[0] == 11 - waiting as u8, "{waiting} waited, {more} more came");
             }
+        }
+    }
+
+    #[test]
+    fn a_copy_that_a_writer_on_its_next_round_crossed_is_not_whole() {
+        let (region, mut writer) = published();
+        let mut stream = looked_at(&region, 1);
+        let slot = stream.oldest_slot();
+        let old = copy(&stream, slot, &region);
+        publish(&mut writer, (11..).take(SLOTS.into()));
+        let new = copy(&stream, slot, &region);
+        let after = Snapshot::take(&region).unwrap();
+        assert_eq!(after.write_idx().distrusted(), stream.seen, "once round");
+        stream.waiting -= 1;
+        for (first, last, whole) in [(&old, &old, false), (&old, &new, false), (&new, &old, false), (&new, &new, true)]
+        {
+            let half = old.len() / 2;
+            let pcm = [&first[..half], &last[half..]].concat();
+            assert_eq!(stream.is_whole(slot, &pcm, after, &region).unwrap(), whole, "{} {}", first[0], last[0]);
         }
     }
 }

@@ -5,7 +5,7 @@ use shm_proto::scream::wire::WireHeader;
 use shm_proto::scream::{Format, MAX_CHUNK_BYTES, Poll, Reader, StoreOrder, Writer};
 use shm_proto::{Access, HostTime, Region};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 /// The name of the test below, and of the variable that makes a process the writer.
@@ -20,6 +20,28 @@ fn header() -> WireHeader {
     WireHeader { max_chunks: 6, ..Writer::header_for(format, 1 << 20).unwrap() }
 }
 
+/// The other process. It is gone when this is, however the test ended.
+struct WriterProcess(Child);
+
+impl WriterProcess {
+    fn start(region: &Path) -> WriterProcess {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", TEST, "--test-threads=1"])
+            .env(REGION_VARIABLE, region)
+            .stdout(Stdio::null())
+            .spawn();
+        WriterProcess(child.unwrap())
+    }
+}
+
+impl Drop for WriterProcess {
+    fn drop(&mut self) {
+        // Where it ended by itself, both do nothing.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn what_is_accepted_from_another_process_at_full_speed_is_whole() {
     if let Some(path) = std::env::var_os(REGION_VARIABLE) {
@@ -29,12 +51,7 @@ fn what_is_accepted_from_another_process_at_full_speed_is_whole() {
     let path = dir.path().join("region");
     let region = Region::create(&path, 1 << 20).unwrap();
     let mut reader = Reader::new(Region::open(&path, Access::ReadOnly).unwrap());
-    let mut writer = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", TEST, "--test-threads=1"])
-        .env(REGION_VARIABLE, &path)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut writer = WriterProcess::start(&path);
     let mut pcm = vec![0; MAX_CHUNK_BYTES];
     let (mut now, began, mut last) = (HostTime::from_ns(1), Instant::now(), 0);
     while reader.counters().chunks < 2_000 && began.elapsed() < LIMIT {
@@ -50,7 +67,7 @@ fn what_is_accepted_from_another_process_at_full_speed_is_whole() {
     }
     // The last word of the region tells the writer to end.
     region.whole().word::<u32>((1 << 20) - 4).unwrap().store_release(1);
-    assert!(writer.wait().unwrap().success());
+    assert!(writer.0.wait().unwrap().success());
     assert!(reader.counters().chunks >= 2_000, "{:?}", reader.counters());
 }
 
