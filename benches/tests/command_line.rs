@@ -1,5 +1,7 @@
 //! The program as its users have it: what it refuses, what it leaves behind, and that two runs say the same.
 
+use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -195,7 +197,11 @@ fn the_way_through_the_gpu_is_measured_or_it_is_said_why_not() {
     assert_eq!(case["verdict"] == "inconclusive", is_told, "{case}");
 }
 
-/// A guest, the real receiver, a private sound server, and a recorder behind it.
+/// How often the machine may have been late before the figures of a profile stay unjudged.
+const MEASURED_AT_MOST: usize = 3;
+
+/// A guest, the real receiver, a private sound server, and a recorder behind it. A machine whose host takes a processor away
+/// while something plays, or that is busy, says so itself; it is measured again then.
 #[test]
 fn sound_is_measured_from_the_guest_to_the_monitor_of_a_real_server() {
     let receiver = Path::new(env!("CARGO_BIN_EXE_rx-bench")).with_file_name("scream-rx");
@@ -208,35 +214,64 @@ fn sound_is_measured_from_the_guest_to_the_monitor_of_a_real_server() {
     }
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("audio.json");
-    let (code, out, err) = run(&["run", "audio", "--quick", "--json", json.to_str().unwrap()]);
-    assert_eq!(code, 0, "{err}");
-    let case = report_of(&json)["cases"][0].clone();
-    if let Some(note) = case["note"].as_str() {
-        rx_tests::require::skip(note);
-        return;
+    let mut unjudged = None;
+    for _ in 0..MEASURED_AT_MOST {
+        let (code, out, err) = run(&["run", "audio", "--quick", "--json", json.to_str().unwrap()]);
+        assert_eq!(code, 0, "{err}");
+        let case = report_of(&json)["cases"][0].clone();
+        if let Some(note) = case["note"].as_str() {
+            if note.starts_with("inconclusive: busy machine") {
+                continue;
+            }
+            rx_tests::require::skip(note);
+            return;
+        }
+        assert!(out.contains("Measured: guest at +100 ppm"), "{out}");
+        let disturbed = judge_sound(case["figures"].as_array().unwrap());
+        // What was judged once is judged; every further measurement on a fit machine has to be good all the same.
+        let left: BTreeSet<String> = match unjudged {
+            None => disturbed,
+            Some(before) => disturbed.intersection(&before).cloned().collect(),
+        };
+        if left.is_empty() {
+            return;
+        }
+        unjudged = Some(left);
     }
-    assert!(out.contains("Measured: guest at +100 ppm"), "{out}");
+    // Not println: the harness would swallow it.
+    let _ = writeln!(
+        std::io::stderr(),
+        "NOT JUDGED, the machine was disturbed {MEASURED_AT_MOST} times: {:?}",
+        unjudged.unwrap_or_default()
+    );
+}
+
+/// Judges every figure that was measured while the machine was fit. The others' names.
+fn judge_sound(figures: &[serde_json::Value]) -> BTreeSet<String> {
+    let mut disturbed = BTreeSet::new();
     for profile in ["low", "plain, 50 ms", "balanced", "balanced, UDP"] {
-        let figure = |what: &str| {
+        let mut judge = |what: &str, good: &dyn Fn(f64) -> bool| {
             let id = format!("{profile}, measured: {what}");
-            let found = case["figures"].as_array().unwrap().iter().find(|figure| figure["id"] == id.as_str());
-            found.unwrap_or_else(|| panic!("no {id}")).clone()
+            let figure = figures.iter().find(|figure| figure["id"] == id.as_str());
+            let figure = figure.unwrap_or_else(|| panic!("no {id}"));
+            if figure["disturbed"] == true {
+                disturbed.insert(id);
+            } else {
+                assert!(good(figure["value"].as_f64().unwrap()), "{id}: {figures:#?}");
+            }
+            figure["value"].as_f64().unwrap()
         };
         // A chunk of 20 ms, or a datagram of 6, must be whole before anybody can play it; and nobody waits for a third of a
-        // second.
-        let heard_ms = figure("delay heard p50")["value"].as_f64().unwrap();
+        // second. No machine is so late that it is early.
         let piece_ms = if profile.ends_with("UDP") { 6.0 } else { 20.0 };
-        assert!((piece_ms..330.0).contains(&heard_ms), "{profile}: {heard_ms} ms");
-        // A plain player has no clock of its own, so all is asked of ours alone.
-        if profile.starts_with("plain") {
-            continue;
+        let heard_ms = judge("delay heard p50", &|ms| (piece_ms..330.0).contains(&ms));
+        assert!(heard_ms >= piece_ms, "{profile}: {heard_ms} ms");
+        // A plain player has no clock of its own, so all is asked of ours alone: neither silence nor noise, and no click.
+        if !profile.starts_with("plain") {
+            judge("THD+N", &|db| db < -15.0);
+            judge("delay heard p50, beside a plain player's", &|times| times < 1.0);
+            judge("clicks", &|clicks| clicks == 0.0);
         }
-        let beside = figure("delay heard p50, beside a plain player's");
-        assert!(beside["disturbed"] == true || beside["value"].as_f64().unwrap() < 1.0, "{profile}: {beside}");
-        // Neither silence nor noise; and on a machine that is ours, no click.
-        let distortion_db = figure("THD+N")["value"].as_f64().unwrap();
-        assert!(distortion_db < -15.0, "{profile}: {distortion_db} dB");
-        let is_busy = figure("clicks")["disturbed"] == true;
-        assert!(is_busy || figure("clicks")["value"] == 0.0, "{profile}: {}", figure("clicks"));
     }
+    disturbed
 }

@@ -10,6 +10,7 @@ use shm_proto::guest_sim::tone::Tone;
 use shm_proto::scream::Format;
 use shm_proto::{HostTime, Region};
 use std::net::{Ipv4Addr, UdpSocket};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +22,11 @@ const REGION_BYTES: u64 = 2 << 20;
 /// How long it waits if nothing is due.
 const IDLE: Duration = Duration::from_millis(20);
 /// It runs before receiver and server do.
-const PRIORITY: u8 = 25;
+pub const PRIORITY: u8 = 25;
+
+/// Where its datagrams may go: ports below those that the system gives to sockets that ask for none, so nobody is given
+/// one by chance between the look at it and the receiver's own socket.
+const PORTS: Range<u16> = 20_000..32_000;
 
 /// A guest that has not begun.
 pub struct Guest {
@@ -40,13 +45,19 @@ pub struct Playing {
 /// Does what is due, and says when to come again.
 type Life = Box<dyn FnMut(HostTime) -> Option<HostTime> + Send>;
 
+/// A port of this machine that nobody has. Programs that look at the same time begin at places of their own.
+fn free_port() -> Option<u16> {
+    let first = std::process::id() as usize * 7 % PORTS.len();
+    let mut ports = PORTS.cycle().skip(first).take(PORTS.len());
+    ports.find(|port| UdpSocket::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+}
+
 impl Guest {
     /// One whose clock is off by `ppm` parts per million, with its file in `folder`.
     pub fn new(folder: &Path, ppm: f64) -> anyhow::Result<Guest> {
         let file = folder.join("region");
         let region = Region::create(&file, REGION_BYTES)?;
-        // A port that nobody has. Ephemeral ones are given out in turn, so it stays free for a while.
-        let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = free_port().context("no free port")?;
         Ok(Guest { file, region, port, pacing: Pacing { drift_ppm: ppm, ..Pacing::CALM } })
     }
 

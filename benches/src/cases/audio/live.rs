@@ -5,6 +5,7 @@
 //! buffer has its turn between the profiles, on the same server.
 
 use super::Task;
+use super::fitness::{Fitness, Witnesses};
 use super::guest::Guest;
 use super::plain::{self, Plain};
 use super::recorded::{self, Heard};
@@ -30,13 +31,8 @@ const SETTLES: Duration = Duration::from_secs(4);
 const SOON: Duration = Duration::from_secs(20);
 /// What the guest's clock is off by. Unit: parts per million.
 const GUEST_PPM: f64 = 100.0;
-/// A machine on which the guest itself is later than this, 99 times of 100 or ever, is not measured on. Source: the
-/// project's notes on testing sound, section 3.4.
-const FIT_P99: Duration = Duration::from_micros(500);
-const FIT_MAX: Duration = Duration::from_millis(5);
-/// Nor one on which receiver and server stand in the queue for a processor for more than this share of the time; a real-time
-/// guest need not be late there. Source: ours, twice what was found at a load of five, of which nothing was heard. Unit: percent.
-const FIT_WAITED_PERCENT: f64 = 1.0;
+/// Stands behind what made the machine unfit.
+const UNFIT: &str = ", inconclusive: busy machine";
 
 /// A player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +76,7 @@ struct Measured {
     server_percent: f64,
     wake_ups_per_s: f64,
     memory_mib: f64,
-    late: [Duration; 2],
-    /// Receiver and server wanted to run while others did. Unit: percent of the time.
-    waited_percent: f64,
+    fitness: Fitness,
 }
 
 pub(super) fn measure(report: &mut CaseReport, task: &Task<'_>) -> anyhow::Result<()> {
@@ -119,7 +113,11 @@ pub(super) fn measure(report: &mut CaseReport, task: &Task<'_>) -> anyhow::Resul
             return Ok(());
         }
         let measured = one(&rig, &program, player, length);
-        all.push((player, measured.with_context(|| format!("player: {}", player.name()))?));
+        let Some(measured) = measured.with_context(|| format!("player: {}", player.name()))? else {
+            report.give_up(format!("inconclusive: busy machine, nothing was heard of {}", player.name()));
+            return Ok(());
+        };
+        all.push((player, measured));
     }
     let Some(plain) = all.iter().find(|(player, _)| *player == Player::Plain).map(|(_, plain)| plain.clone()) else {
         return Ok(());
@@ -183,12 +181,14 @@ impl Playing {
     }
 }
 
-fn one(rig: &PulseRig, program: &Path, player: Player, length: Duration) -> anyhow::Result<Measured> {
+/// Nothing if nothing was heard and the machine was not fit.
+fn one(rig: &PulseRig, program: &Path, player: Player, length: Duration) -> anyhow::Result<Option<Measured>> {
     let folder = tempfile::tempdir()?;
     let guest = Guest::new(folder.path(), GUEST_PPM)?;
     let recording = rig.record();
     let playing = Playing::start(player, rig, program, &guest, folder.path())?;
     until_or_late(SOON, || (recording.frames() > 0).then_some(())).context("the recorder heard nothing")?;
+    let witnesses = Witnesses::start();
     let (began, guest) = guest.play(matches!(player, Player::OverNetwork(_)))?;
     let settled = began + SETTLES;
     let stamp = stamp(&recording, began, settled);
@@ -200,12 +200,16 @@ fn one(rig: &PulseRig, program: &Path, player: Player, length: Duration) -> anyh
     let tail = playing.program.tail();
     let told = playing.end()?;
     let samples = recording.stop();
+    let (late, held) = (guest.end(), witnesses.end());
     let judged_s = SETTLES.as_secs_f64()..(SETTLES + length).as_secs_f64();
     let heard = recorded::judge(&samples, f64::from(RATE_HZ), stamp, judged_s, GUEST_PPM);
+    let fitness = Fitness { late, waited_percent: costs.waited_percent, held };
+    if heard.is_none() && !fitness.is_fit() {
+        return Ok(None);
+    }
     let heard = heard.with_context(|| format!("no sound was heard\n{tail}"))?;
     let number = |name: &str| told.get(name).and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
-    let late = guest.end();
-    Ok(Measured {
+    Ok(Some(Measured {
         heard,
         told_ms: ["delay_ms_p1", "delay_ms_p50", "delay_ms_p99"].map(number),
         gaps: number("gaps"),
@@ -214,9 +218,8 @@ fn one(rig: &PulseRig, program: &Path, player: Player, length: Duration) -> anyh
         server_percent: costs.server_percent,
         wake_ups_per_s: costs.switches_per_s,
         memory_mib,
-        late,
-        waited_percent: costs.waited_percent,
-    })
+        fitness,
+    }))
 }
 
 /// When the first recorded frame was at the monitor, in seconds since `began`: of all instants up to `until` at which
@@ -310,6 +313,8 @@ fn rows(m: &Measured, plain: &Measured) -> Vec<(&'static str, String)> {
     let [p1, p50, p99] = m.heard.delay_ms;
     let [told_p1, told_p50, told_p99] = m.told_ms;
     let g = &m.heard.glitches;
+    let Fitness { late, waited_percent, held } = &m.fitness;
+    let unless = |is_fit| if is_fit { "" } else { UNFIT };
     let told = |text: String| if told_p50.is_finite() { text } else { "–".to_owned() };
     vec![
         (
@@ -332,10 +337,15 @@ fn rows(m: &Measured, plain: &Measured) -> Vec<(&'static str, String)> {
         ("wake-ups a second", format!("{:.0}", m.wake_ups_per_s)),
         ("memory MiB", format!("{:.1}", m.memory_mib)),
         ("guest itself late, p99 / most ms", {
-            let fit = if m.is_fit() { "" } else { ", inconclusive: busy machine" };
-            format!("{:.2} / {:.2}{fit}", m.late[0].as_secs_f64() * 1e3, m.late[1].as_secs_f64() * 1e3)
+            let [p99, most] = late.map(|late| late.as_secs_f64() * 1e3);
+            format!("{p99:.2} / {most:.2}{}", unless(m.fitness.is_guest_punctual()))
         }),
-        ("receiver and server waited for a processor, %", format!("{:.2}", m.waited_percent)),
+        ("receiver and server waited for a processor, %", {
+            format!("{waited_percent:.2}{}", unless(m.fitness.is_quiet()))
+        }),
+        ("a processor was held for, at most ms", {
+            format!("{:.2}{}", held.as_secs_f64() * 1e3, unless(m.fitness.is_whole()))
+        }),
     ]
 }
 
@@ -344,20 +354,24 @@ impl Measured {
     fn delay_beside(&self, plain: &Measured) -> f64 {
         self.heard.delay_ms[1] / plain.heard.delay_ms[1]
     }
-
-    /// Whether the machine was fit to be measured on.
-    fn is_fit(&self) -> bool {
-        self.late[0] <= FIT_P99 && self.late[1] <= FIT_MAX && self.waited_percent <= FIT_WAITED_PERCENT
-    }
 }
 
 /// `plain`: what it is measured beside.
 fn figures(report: &mut CaseReport, player: &str, m: &Measured, plain: Option<&Measured>) {
     let [p1, p50, p99] = m.heard.delay_ms;
-    let is_fit = m.is_fit() && plain.is_none_or(Measured::is_fit);
+    let mut add = |what: &str, value: f64, unit: &str, is_fit: bool| {
+        if value.is_finite() {
+            let figure = Figure::measured(format!("{player}, measured: {what}"), value, unit, Better::Lower).tabled();
+            report.figures.push(Figure { disturbed: !is_fit, ..figure });
+        }
+    };
+    let is_fit = m.fitness.is_fit();
+    add("delay heard p50", p50, "ms", is_fit);
+    if let Some(plain) = plain {
+        let both = is_fit && plain.fitness.is_fit();
+        add("delay heard p50, beside a plain player's", m.delay_beside(plain), "times", both);
+    }
     for (what, value, unit) in [
-        ("delay heard p50", p50, "ms"),
-        ("delay heard p50, beside a plain player's", plain.map_or(f64::NAN, |plain| m.delay_beside(plain)), "times"),
         ("delay heard p99", p99, "ms"),
         ("delay heard, spread p99 - p1", p99 - p1, "ms"),
         ("delay told p50", m.told_ms[1], "ms"),
@@ -367,12 +381,10 @@ fn figures(report: &mut CaseReport, player: &str, m: &Measured, plain: Option<&M
         ("receiver", m.receiver_percent, "% of a core"),
         ("server", m.server_percent, "% of a core"),
         ("wake-ups", m.wake_ups_per_s, "1/s"),
-        ("waited for a processor", m.waited_percent, "%"),
+        ("waited for a processor", m.fitness.waited_percent, "%"),
+        ("a processor held, longest", m.fitness.held.as_secs_f64() * 1e3, "ms"),
         ("memory", m.memory_mib, "MiB"),
     ] {
-        if value.is_finite() {
-            let figure = Figure::measured(format!("{player}, measured: {what}"), value, unit, Better::Lower).tabled();
-            report.figures.push(Figure { disturbed: !is_fit, ..figure });
-        }
+        add(what, value, unit, is_fit);
     }
 }

@@ -2,6 +2,7 @@
 //! and the whole way into a private sound server, where one can be started.
 
 mod card;
+mod fitness;
 mod guest;
 mod live;
 mod plain;
