@@ -93,6 +93,7 @@ impl Headless {
     /// [`GpuError`] when the GPU fails, and opening it again does not help.
     pub fn run(&mut self, signals: &Signals) -> Result<(), GpuError> {
         let ends = self.end.after.map(|after| clock::now() + after);
+        let mut is_stopped = false;
         loop {
             let now = clock::now();
             self.reopen(now)?;
@@ -101,16 +102,16 @@ impl Headless {
             {
                 self.lost(error)?;
             }
-            if self.end.frames.is_some_and(|frames| self.stats.shown.get() >= frames)
+            if is_stopped
+                || self.end.frames.is_some_and(|frames| self.stats.shown.get() >= frames)
                 || ends.is_some_and(|at| now >= at)
             {
                 return Ok(());
             }
             let until = [ends, self.announcer.next(), self.reopen_at].into_iter().flatten().min();
             let wait = until.map_or(LONGEST_WAIT, |at| at.since(now).min(LONGEST_WAIT));
-            if signals.wait(wait) == Woken::Stop {
-                return Ok(());
-            }
+            // A picture that came just before the stop counts: one more look.
+            is_stopped = signals.wait(wait) == Woken::Stop;
         }
     }
 

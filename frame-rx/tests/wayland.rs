@@ -17,6 +17,8 @@ mod outputs;
 mod program;
 #[path = "rig/sway.rs"]
 mod sway;
+#[path = "rig/turn.rs"]
+mod turn;
 #[path = "rig/unhindered.rs"]
 mod unhindered;
 #[path = "rig/weston.rs"]

@@ -204,13 +204,22 @@ impl Running {
     /// As [`Running::end`], with everything it wrote.
     ///
     /// # Panics
-    /// As [`Running::end`].
+    /// As [`Running::end`]; also if something that it started still holds its output `within` after that.
     pub fn finish(mut self, within: Duration) -> Finished {
         let status = self.end(within);
+        let is_over = self.output_ends(within);
+        assert!(is_over, "{} ended, but another process holds its output\n{}", self.name, self.tail());
         for reader in self.readers.drain(..) {
             reader.join().expect("reader");
         }
         Finished { status, out: self.lines(Stream::Out), err: self.lines(Stream::Err) }
+    }
+
+    /// Whether nobody can write to its output any more, `within` from now at the latest.
+    fn output_ends(&self, within: Duration) -> bool {
+        let is_open = |output: &mut Output| output.open_streams > 0;
+        let waited = self.log.changed.wait_timeout_while(self.log.lock(), within, is_open);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
 
@@ -345,6 +354,16 @@ mod tests {
         assert!(proc.exists());
         drop(running);
         assert!(!proc.exists());
+    }
+
+    #[test]
+    fn output_that_another_process_holds_is_not_waited_for_without_end() {
+        let mut running = Running::start("shell", &mut shell("sleep 600 & echo $!"));
+        let other = running.line("", SOON);
+        assert_eq!(running.end(SOON).code(), Some(0));
+        assert!(!running.output_ends(Duration::from_millis(100)));
+        assert!(run("kill", &mut shell(&format!("kill {other}")), SOON).status.success());
+        assert!(running.output_ends(SOON));
     }
 
     #[test]

@@ -139,8 +139,9 @@ impl WindowInput {
                     handle.frame(InputFrame::edge(now, code, is_down));
                 }
                 // The first click gives the guest the input and is not sent: told after its press, so that the guest
-                // gets the input when the button is up.
-                if is_down && !self.is_grabbed && *button == MouseButton::Left && self.place.is_some() {
+                // gets the input when the button is up. What the thread says counts: the window may not have looked
+                // yet since the chord.
+                if is_down && !handle.is_grabbed() && *button == MouseButton::Left && self.place.is_some() {
                     handle.take();
                 }
             }
@@ -288,9 +289,37 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::address::InputChoice;
+    use crate::input::capture::{self, InputSettings};
     use crate::keys::Key;
     use crate::picture::Rotation;
+    use core::time::Duration;
+    use rx_host::signals::Stop;
+    use winit::event::DeviceId;
     use winit::keyboard::{KeyCode, PhysicalKey};
+
+    #[test]
+    fn a_click_counts_before_the_window_has_heard_that_the_host_has_the_input() {
+        let (folder, stop) = (tempfile::tempdir().unwrap(), Stop::new().unwrap());
+        let choice = InputChoice::Qmp(folder.path().join("nobody"));
+        let settings = InputSettings { choice, ..InputSettings::default() };
+        let (capture, connector, handle) = capture::connect(settings, &stop, Box::new(|| {})).unwrap();
+        std::thread::spawn(move || connector.run());
+        let thread = std::thread::spawn(move || capture.run());
+        let mut input = WindowInput::new(Some(handle));
+        (input.is_grabbed, input.place) = (true, Some(Position { x: 1, y: 1 }));
+        let (state, button) = (ElementState::Pressed, MouseButton::Left);
+        let click = WindowEvent::MouseInput { device_id: DeviceId::dummy(), state, button };
+        input.window_event(&click, clock::now(), None);
+        // There is no guest here: whoever wants one is told so in the window, and nobody else.
+        let end = clock::now() + Duration::from_secs(30);
+        while input.told().is_none() {
+            assert!(clock::now() < end, "the click was lost");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        stop.request();
+        thread.join().unwrap();
+    }
 
     /// The toolkit knows both names and numbers.
     #[test]

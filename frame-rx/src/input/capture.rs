@@ -43,6 +43,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+#[cfg(test)]
+pub(super) use self::connector::CONNECT_AT_END;
 pub use self::connector::Connector;
 pub use self::desk::TRIAL;
 pub use self::handle::Handle;

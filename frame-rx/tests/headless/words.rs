@@ -20,7 +20,7 @@ fn what_cannot_be_done_is_one_line_one_hint_and_exit_code_2() {
         (format!("-f {file} --headless --screenshot /dev/full"), "cannot write /dev/full: no space left"),
         (format!("-f {file} --headless --frames 1 --stats /dev/full"), "cannot write /dev/full: no space left"),
         (
-            "-f /no/such/file --headless --seconds 0.3 --screenshot a.png".into(),
+            "-f /no/such/file --headless --seconds 2 --screenshot a.png".into(),
             "no screenshot, since no picture has arrived: waiting for /no/such/file",
         ),
         ("--config /no/such/config".into(), "cannot read the settings: /no/such/config does not exist"),

@@ -2,6 +2,7 @@
 //! which it also hands out what is on its screen.
 
 use super::program::{has_software_gpu, until};
+use super::turn::{self, Turn};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use std::io::{IoSlice, Read, Write};
 use std::mem::MaybeUninit;
@@ -21,6 +22,7 @@ pub struct KWin {
     children: Vec<Child>,
     pub dir: tempfile::TempDir,
     pub display: String,
+    _turn: Turn,
 }
 
 impl KWin {
@@ -33,6 +35,7 @@ impl KWin {
 
     /// The same with arguments of its own.
     pub fn start_with(args: &[&str]) -> Option<KWin> {
+        let turn = turn::take();
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o700)).unwrap();
         let [Some(kwin), Some(bus)] = ["kwin_wayland", "dbus-daemon"].map(program) else {
@@ -44,11 +47,12 @@ impl KWin {
         if !has_software_gpu(dir.path()) {
             return None;
         }
-        // A copy has none of the file's capabilities, which not everybody may start it with.
+        // A copy has none of the file's capabilities, which not everybody may start it with. Another program writes it: what
+        // this one writes, a child that another thread starts meanwhile may hold open still, and then it cannot be started.
         let copy = dir.path().join("kwin_wayland");
-        std::fs::copy(kwin, &copy).unwrap();
+        assert!(Command::new("cp").arg(kwin).arg(&copy).status().unwrap().success());
         let address = format!("unix:path={}", dir.path().join("bus").display());
-        let mut kwin = KWin { children: Vec::new(), display: "wayland-kwin".into(), dir };
+        let mut kwin = KWin { children: Vec::new(), display: "wayland-kwin".into(), dir, _turn: turn };
         kwin.spawn(Command::new(bus).args(["--session", "--nofork", "--address", &address]));
         until("a session bus", || kwin.dir.path().join("bus").exists().then_some(()), String::new);
         let mut command = Command::new(copy);

@@ -1,10 +1,10 @@
 //! A Wayland compositor of the test's own: sway without a screen, and the programs that look at it and act on it.
 
 use super::program::{has_software_gpu, until};
+use super::turn::{self, Turn};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PROGRAMS: [&str; 4] = ["sway", "swaymsg", "grim", "unshare"];
 
@@ -13,17 +13,15 @@ fn is_there(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
 /// A compositor with an output of this size and the lock on the only GPU; nothing, after saying so, where something is
 /// missing.
-pub fn compositor(width: u32, height: u32) -> Option<(MutexGuard<'static, ()>, Sway)> {
+pub fn compositor(width: u32, height: u32) -> Option<(Turn, Sway)> {
     compositor_with(width, height, "")
 }
 
 /// The same with `more` in its settings.
-pub fn compositor_with(width: u32, height: u32, more: &str) -> Option<(MutexGuard<'static, ()>, Sway)> {
-    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn compositor_with(width: u32, height: u32, more: &str) -> Option<(Turn, Sway)> {
+    let guard = turn::take();
     let sway = Sway::start(width, height, more)?;
     has_software_gpu(sway.dir.path()).then_some((guard, sway))
 }

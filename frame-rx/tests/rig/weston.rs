@@ -1,6 +1,7 @@
 //! A Wayland compositor of the test's own that answers `presentation-time`: weston without a screen.
 
 use super::program::{has_software_gpu, until};
+use super::turn::{self, Turn};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
@@ -9,12 +10,14 @@ pub struct Weston {
     compositor: Child,
     pub dir: tempfile::TempDir,
     pub display: String,
+    _turn: Turn,
 }
 
 impl Weston {
     /// Starts one and waits until it takes clients; nothing, after saying so, where it is missing. It draws as soon as its
     /// output has refreshed: so that refreshes come sixty times a second, and not after a pause for drawing.
     pub fn start(width: u32, height: u32) -> Option<Weston> {
+        let turn = turn::take();
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o700)).unwrap();
         if !has_software_gpu(dir.path()) {
@@ -33,7 +36,7 @@ impl Weston {
             eprintln!("skipped: weston is missing");
             return None;
         };
-        let weston = Weston { compositor, dir, display: "wayland-weston".into() };
+        let weston = Weston { compositor, dir, display: "wayland-weston".into(), _turn: turn };
         let socket = weston.dir.path().join(&weston.display);
         until("a Wayland socket", || socket.exists().then_some(()), || weston.log());
         Some(weston)

@@ -2,10 +2,10 @@
 //! and are the window manager's again whatever ends it.
 
 use crate::guest::GuestThread;
+use crate::hang::{Hanging, while_it_draws_nothing};
 use crate::monitor::Monitor;
 use crate::program::{Program, frame_rx, until};
 use crate::xvfb::Xvfb;
-use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use shm_proto::guest_sim::pattern::Motion;
@@ -84,9 +84,9 @@ impl Desk {
 
     /// F7 is the window manager's.
     fn managers(&self) {
-        let (keys, heard) = (self.monitor.presses("f7"), self.heard());
-        self.x.act(&["key", "F7"]);
-        until("the window manager's own key", || (self.heard() > heard).then_some(()), String::new);
+        let keys = self.monitor.presses("f7");
+        // The keyboard is given back when the last key is up, and that may be heard after this one.
+        until("the window manager's own key", || self.press_once(), String::new);
         assert_eq!(self.monitor.presses("f7"), keys, "the host's key came to the guest");
     }
 
@@ -165,28 +165,6 @@ fn a_window_that_loses_the_focus_while_it_has_the_keyboard_alone_gives_it_back()
     desk.managers();
 }
 
-/// Stops a thread of a child of this process, and it alone. Nothing, after saying so, where that is not allowed.
-fn stop_thread(thread: Pid) -> Option<()> {
-    if let Err(error) = ptrace::seize(thread, ptrace::Options::empty()) {
-        eprintln!("skipped: a thread cannot be stopped alone here: {error}");
-        return None;
-    }
-    ptrace::interrupt(thread).unwrap();
-    let stopped = waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
-    assert!(matches!(stopped, WaitStatus::PtraceEvent(..)), "{stopped:?}");
-    Some(())
-}
-
-/// Stops the window's thread for as long as `act` takes: so it stands behind an X server or a GPU that hangs.
-fn with_a_window_that_hangs<T>(program: &Program, act: impl FnOnce() -> T) -> Option<T> {
-    // The thread has the process's number.
-    let window = Pid::from_raw(i32::try_from(program.id()).unwrap());
-    stop_thread(window)?;
-    let result = act();
-    ptrace::detach(window, None).unwrap();
-    Some(result)
-}
-
 /// The thread of this name.
 fn thread_named(program: &Program, name: &str) -> Pid {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", program.id())).unwrap();
@@ -203,14 +181,11 @@ fn an_input_that_hangs_with_the_keyboard_is_ended_and_the_window_manager_has_its
     let (mut program, _) = desk.start();
     desk.give(&program);
     desk.guests(&program);
-    let input = thread_named(&program, "input");
     let begun = Instant::now();
-    if stop_thread(input).is_none() {
-        return;
-    }
+    let Some(input) = Hanging::stop(thread_named(&program, "input")) else { return };
     // The thread is this one's to bury, or its process would not end.
     let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
-    let ask = || Some(waitpid(input, Some(flags)).unwrap()).filter(|status| *status != WaitStatus::StillAlive);
+    let ask = || Some(waitpid(input.0, Some(flags)).unwrap()).filter(|status| *status != WaitStatus::StillAlive);
     let end = until("the end of what hangs", ask, || program.text());
     println!("the input hung: {end:?} after {:?}", begun.elapsed());
     assert_eq!(program.ends().code(), None, "{}", program.text());
@@ -227,7 +202,7 @@ fn the_chord_gives_everything_back_while_the_window_hangs() {
     for _ in 0..5 {
         desk.x.act(&["keydown", "a"]);
         desk.monitor.holds(&["a"]);
-        let took = with_a_window_that_hangs(&program, || {
+        let took = while_it_draws_nothing(&program, || {
             let begun = Instant::now();
             desk.x.act(&["key", "F12"]);
             let released = desk.monitor.holds(&[]).map(|at| at.duration_since(begun));

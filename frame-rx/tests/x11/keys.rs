@@ -153,8 +153,9 @@ fn what_keys_changed_is_there_in_the_next_run_unless_that_is_not_wanted() {
         let mut command = frame_rx(x.dir.path(), Some(&x.display));
         let mut program = Program::start(command.arg("-f").arg(&guest.path).args(flags.split_whitespace()));
         let window = x.window();
-        x.until("a title", || x.title(&window).contains("simulated, ").then_some(()));
-        x.until(flags, || (turned(&x, &window) == is_turned && x.title(&window).contains('x')).then_some(()));
+        let size = || x.title(&window).strip_prefix("frame-rx: simulated, ").map(str::to_owned);
+        let wanted = if is_turned { "270x480" } else { "480x270" };
+        x.until(flags, || (size()? == wanted).then_some(()));
         program.signal("TERM");
         assert_eq!(program.ends().code(), Some(0), "{}", program.text());
     }

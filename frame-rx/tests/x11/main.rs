@@ -10,6 +10,8 @@ mod gpu_loss;
 mod grab;
 #[path = "../rig/guest.rs"]
 mod guest;
+#[path = "../rig/hang.rs"]
+mod hang;
 mod hostile;
 mod keys;
 #[path = "../rig/monitor.rs"]

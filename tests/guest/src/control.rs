@@ -2,7 +2,8 @@
 //!
 //! `run ID PROGRAM ARGUMENTS` starts a program that writes to the console, `run-as USER ...` as the user of that number ·
 //! `write FILE WORDS` makes a file of one line, with the folders above it ·
-//! `mode BITS NAME` changes who may open the node of the device with that name, and tells `RIG-MODE name node` · `signal ID NUMBER` sends it one ·
+//! `mode BITS NAME` changes who may open the node of the device with that name, and tells `RIG-MODE name node` · `signal ID NUMBER` sends it one, and
+//! tells `RIG-SIGNAL ID NUMBER ms`, when that was by this machine's clock ·
 //! `led NAME CODE VALUE` switches a lamp of the device whose name ends so, as whoever uses it would, and tells
 //! `RIG-SWITCHED name node` · `leds` tells `RIG-LED device lamp brightness` for each · `mouse NAME` plugs a virtual mouse
 //! in and tells `RIG-MOUSE`, and `move RATE COUNT` moves it so many times a second, then tells `RIG-MOVED` · `cpu ID` tells for how long a
@@ -14,10 +15,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command};
+use std::time::Instant;
 
 /// The second serial port.
 const PORT: &str = "/dev/ttyS1";
@@ -30,6 +33,7 @@ pub struct Control {
     text: String,
     children: BTreeMap<String, Child>,
     mouse: Option<Mouse>,
+    begun: Instant,
 }
 
 impl Control {
@@ -37,7 +41,12 @@ impl Control {
     pub fn open() -> Control {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY;
         let port = rustix::fs::open(PORT, flags, Mode::empty()).ok().map(File::from);
-        Control { port, text: String::new(), children: BTreeMap::new(), mouse: None }
+        Control { port, text: String::new(), children: BTreeMap::new(), mouse: None, begun: Instant::now() }
+    }
+
+    /// Readable as soon as something is asked.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.port.as_ref().map(AsFd::as_fd)
     }
 
     /// Does what was asked since the last call. Never waits.
@@ -97,6 +106,7 @@ impl Control {
                 };
                 if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
                     kill_process(pid, signal)?;
+                    println!("RIG-SIGNAL {id} {number} {}", self.begun.elapsed().as_millis());
                 }
             }
             ["led", name @ .., code, value] => switch(&name.join(" "), code.parse()?, value.parse()?)?,

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -161,7 +161,7 @@ pub fn report(clock: &Clock, tells: Tells, length: Option<Duration>) -> anyhow::
             is_ready = true;
         }
         let mut polled: Vec<_> =
-            devices.iter().map(|d| PollFd::from_borrowed_fd(d.file.as_fd(), PollFlags::IN)).collect();
+            devices.iter().map(|d| d.file.as_fd()).chain(control.descriptor()).map(poll_fd).collect();
         let quiet = Timespec { tv_sec: 0, tv_nsec: i64::from(QUIET.subsec_nanos()) };
         if poll(&mut polled, Some(&quiet)).unwrap_or(0) == 0 && !is_told {
             println!("{}", seen.line());
@@ -179,6 +179,10 @@ pub fn report(clock: &Clock, tells: Tells, length: Option<Duration>) -> anyhow::
         });
     }
     Ok(seen.line())
+}
+
+fn poll_fd(fd: BorrowedFd<'_>) -> PollFd<'_> {
+    PollFd::from_borrowed_fd(fd, PollFlags::IN)
 }
 
 /// Takes in what a device has. Whether it is still there.

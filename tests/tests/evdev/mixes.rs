@@ -17,14 +17,16 @@ struct Other {
     usb: u16,
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its number").port()
+/// Two ports that nobody has.
+fn free_ports() -> [u16; 2] {
+    // Both are taken until both numbers are known, or they may be the same.
+    let listeners = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    listeners.map(|listener| listener.local_addr().expect("its number").port())
 }
 
 impl Other {
     fn boot() -> Other {
-        let (spice, usb) = (free_port(), free_port());
+        let [spice, usb] = free_ports();
         let words = [
             &format!("-spice addr=127.0.0.1,port={spice},disable-ticketing=on -device qemu-xhci,id=xhci"),
             &format!("-chardev socket,id=own,host=127.0.0.1,port={usb},server=on,wait=off"),

@@ -294,6 +294,8 @@ fn ran_ns(name: &str) -> Option<u64> {
 
 /// Reports of a mouse that a window hears at once, at most.
 const MOST_AT_ONCE: i64 = 100;
+/// Reports that may wait for the input's thread, which has room for 1024: a machine that holds it up is no fault of it.
+const MOST_WAITING: i64 = 512;
 
 /// The input's thread as a whole with a mouse of 8000 reports a second, which come through its bell as a window's do. What
 /// it costs is told; that nothing is lost on the way is checked.
@@ -307,13 +309,15 @@ fn check_thread(hid: &Hid, choice: InputChoice, time: Duration) {
     let sent = Cell::new(0_i64);
     let motion = || {
         let (ran, start) = (ran_ns("rx-input"), clock::now());
-        let mut missed = 0;
+        let (heard_before, mut missed) = (handle.stats().reports.get(), 0);
         sent.set(0);
         while clock::now().since(start) < time {
             let due = i64::try_from(clock::now().since(start).as_micros() / 125).unwrap() - missed;
-            // A mouse has no memory: what it moved while this thread was held up never was.
-            missed += (due - sent.get() - MOST_AT_ONCE).max(0);
-            let due = due.min(sent.get() + MOST_AT_ONCE);
+            let heard = i64::try_from(handle.stats().reports.get() - heard_before).unwrap();
+            let most = (sent.get() + MOST_AT_ONCE).min(heard + MOST_WAITING);
+            // A mouse has no memory: what it moved while this thread or the input's was held up never was.
+            missed += (due - most).max(0);
+            let due = due.min(most);
             while sent.get() < due {
                 handle.frame(InputFrame::new(clock::now()).with_motion(Motion { dx: 3, dy: -2 }));
                 sent.set(sent.get() + 1);
@@ -530,7 +534,7 @@ fn firmware_hears_the_keyboard_by_the_boot_protocol() {
     let said = folder.path().join("firmware");
     let log = format!("-chardev file,id=firmware,path={}", said.display());
     let debug = "isa-debugcon,iobase=0x402,chardev=firmware";
-    let hid = Hid::boot("sums", &[&log, debug, "-boot menu=on,splash-time=20"]);
+    let hid = Hid::boot("sums", &[&log, debug, "-boot menu=on,splash-time=2000"]);
     let mut monitor = Monitor::connect(&hid.machine.qmp);
     let mut driver = hid.plug(hid.own());
     let mark = hid.machine.vm.mark();
@@ -549,7 +553,14 @@ fn firmware_hears_the_keyboard_by_the_boot_protocol() {
     wait_for(&mut driver, "USB keyboard initialized", from, Box::new(|_| ()));
     driver.run();
     driver.news.clear();
-    wait_for(&mut driver, "Select boot device", from, Box::new(|driver| driver.tap(Code::new(1).unwrap())));
+    // Escape opens the menu, in the two seconds that the firmware waits for it. What it has not read yet is not sent again:
+    // a machine that is held up reads nothing for long.
+    let escape = |driver: &mut Driver| {
+        if !driver.pacer.has_waiting() {
+            driver.tap(Code::new(1).unwrap());
+        }
+    };
+    wait_for(&mut driver, "Select boot device", from, Box::new(escape));
     driver.run();
     driver.tap(Code::new(2).unwrap());
     driver.run();
@@ -576,15 +587,16 @@ fn over_spice_a_stopped_machine_acknowledges_motion_as_if_it_ran() {
     let mut driver = hid.machine.spice();
     monitor.execute("stop");
     let before = driver.stats.moves.get();
-    for _ in 0..200 {
+    // Without an answer it would be a few.
+    let move_on = || {
         driver.move_by(1, 0);
         driver.step();
-        let _ = clock::sleep_until(clock::now() + Duration::from_millis(5));
-    }
-    let sent = driver.stats.moves.get() - before;
+        let sent = driver.stats.moves.get() - before;
+        (sent > 100).then_some(sent)
+    };
+    let sent = until("a hundred motions", SOON, move_on, || hid.machine.vm.console());
     println!("{sent} motions acknowledged or on their way while the machine stood still; {:?}", driver.news);
     monitor.execute("cont");
-    assert!(sent > 100, "{sent}");
 }
 
 /// As a user has it: the program with a window, a click, keys and a button that no other way carries, and the worst end.

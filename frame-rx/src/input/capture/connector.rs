@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 /// Longest time for connecting.
 const CONNECT: Duration = Duration::from_secs(3);
 /// Longest time for connecting once more at the end.
-const CONNECT_AT_END: Duration = Duration::from_millis(300);
+pub const CONNECT_AT_END: Duration = Duration::from_millis(300);
 /// Between two attempts to connect: from, and to.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// A way that lasts so long is no quarrel with another client, whom each of our attempts throws out.
