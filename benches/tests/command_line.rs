@@ -249,7 +249,9 @@ fn sound_is_measured_from_the_guest_to_the_monitor_of_a_real_server() {
 /// Judges every figure that was measured while the machine was fit. The others' names.
 fn judge_sound(figures: &[serde_json::Value]) -> BTreeSet<String> {
     let mut disturbed = BTreeSet::new();
-    for profile in ["low", "plain, 50 ms", "balanced", "balanced, UDP"] {
+    // A plain player has another delay after every start, here 35 to 43 ms, so what ours may have is no part of that: the
+    // server's recording hears 30, 35 and 28 ms.
+    for (profile, most_ms) in [("low", 40.0), ("plain, 50 ms", 330.0), ("balanced", 45.0), ("balanced, UDP", 40.0)] {
         let mut judge = |what: &str, good: &dyn Fn(f64) -> bool| {
             let id = format!("{profile}, measured: {what}");
             let figure = figures.iter().find(|figure| figure["id"] == id.as_str());
@@ -261,15 +263,15 @@ fn judge_sound(figures: &[serde_json::Value]) -> BTreeSet<String> {
             }
             figure["value"].as_f64().unwrap()
         };
-        // A chunk of 20 ms, or a datagram of 6, must be whole before anybody can play it; and nobody waits for a third of a
-        // second. No machine is so late that it is early.
+        // A chunk of 20 ms, or a datagram of 6, must be whole before anybody can play it: no machine is so late that it is
+        // early.
         let piece_ms = if profile.ends_with("UDP") { 6.0 } else { 20.0 };
-        let heard_ms = judge("delay heard p50", &|ms| (piece_ms..330.0).contains(&ms));
+        let heard_ms = judge("delay heard p50", &|ms| (piece_ms..most_ms).contains(&ms));
         assert!(heard_ms >= piece_ms, "{profile}: {heard_ms} ms");
         // A plain player has no clock of its own, so all is asked of ours alone: neither silence nor noise, and no click.
         if !profile.starts_with("plain") {
             judge("THD+N", &|db| db < -15.0);
-            judge("delay heard p50, beside a plain player's", &|times| times < 1.0);
+            judge("delay heard p50, beside a plain player's", &|times| times < 1.25);
             judge("clicks", &|clicks| clicks == 0.0);
         }
     }
