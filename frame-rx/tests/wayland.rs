@@ -158,7 +158,7 @@ fn age(folder: &std::path::Path, name: &str) -> (f64, u64) {
 /// Two windows side by side at the same time: what else the machine does, it does to both.
 #[test]
 fn a_faster_guests_pictures_are_younger_where_they_are_drawn_late() {
-    let Some((_gpu, sway)) = sway::compositor(640, 180) else { return };
+    let Some((_gpu, sway)) = sway::compositor_alone(640, 180) else { return };
     let mut tried = Vec::new();
     // A machine that leaves the guest no time to be faster than the screen gets another try.
     for _ in 0..3 {

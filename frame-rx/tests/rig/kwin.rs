@@ -35,7 +35,7 @@ impl KWin {
 
     /// The same with arguments of its own.
     pub fn start_with(args: &[&str]) -> Option<KWin> {
-        let turn = turn::take();
+        let turn = turn::share();
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o700)).unwrap();
         let [Some(kwin), Some(bus)] = ["kwin_wayland", "dbus-daemon"].map(program) else {

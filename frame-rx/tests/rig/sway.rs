@@ -21,9 +21,17 @@ pub fn compositor(width: u32, height: u32) -> Option<(Turn, Sway)> {
 
 /// The same with `more` in its settings.
 pub fn compositor_with(width: u32, height: u32, more: &str) -> Option<(Turn, Sway)> {
-    let guard = turn::take();
+    started(turn::take(), width, height, more)
+}
+
+/// The same with no other compositor beside it.
+pub fn compositor_alone(width: u32, height: u32) -> Option<(Turn, Sway)> {
+    started(turn::take_alone(), width, height, "")
+}
+
+fn started(turn: Turn, width: u32, height: u32, more: &str) -> Option<(Turn, Sway)> {
     let sway = Sway::start(width, height, more)?;
-    has_software_gpu(sway.dir.path()).then_some((guard, sway))
+    has_software_gpu(sway.dir.path()).then_some((turn, sway))
 }
 
 /// A private compositor with one output.

@@ -17,7 +17,7 @@ impl Weston {
     /// Starts one and waits until it takes clients; nothing, after saying so, where it is missing. It draws as soon as its
     /// output has refreshed: so that refreshes come sixty times a second, and not after a pause for drawing.
     pub fn start(width: u32, height: u32) -> Option<Weston> {
-        let turn = turn::take();
+        let turn = turn::share();
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o700)).unwrap();
         if !has_software_gpu(dir.path()) {
