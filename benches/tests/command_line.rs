@@ -249,7 +249,7 @@ fn sound_is_measured_from_the_guest_to_the_monitor_of_a_real_server() {
 /// Judges every figure that was measured while the machine was fit. The others' names.
 fn judge_sound(figures: &[serde_json::Value]) -> BTreeSet<String> {
     let mut disturbed = BTreeSet::new();
-    // A plain player has another delay after every start, here 35 to 43 ms, so what ours may have is no part of that: the
+    // A plain player has another delay after every start, 35 to 39 ms were seen, so what ours may have is no part of that: the
     // server's recording hears 30, 35 and 28 ms.
     for (profile, most_ms) in [("low", 40.0), ("plain, 50 ms", 330.0), ("balanced", 45.0), ("balanced, UDP", 40.0)] {
         let mut judge = |what: &str, good: &dyn Fn(f64) -> bool| {
