@@ -1,6 +1,6 @@
 //! The doctor names the cause: each trouble is made for real, and its own words are looked for.
 
-use crate::rig::{FileGuest, Running, SOON, alone, has, scream_rx};
+use crate::rig::{FileGuest, Running, SOON, alone, has, has_own_network, scream_rx};
 use shm_proto::Region;
 use shm_proto::guest_sim::sound::SoundGuest;
 use std::net::UdpSocket;
@@ -245,15 +245,7 @@ fn a_sender_for_another_network() {
 #[test]
 fn datagrams_that_something_filters() {
     let _alone = alone();
-    if !has("unshare") {
-        return;
-    }
-    let mut attempt = Command::new("unshare");
-    attempt.args(["--map-root-user", "--net", "sh", "-c", "ip link add near type veth peer name far"]);
-    let may = attempt.output().unwrap();
-    if !may.status.success() {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{}", String::from_utf8_lossy(&may.stderr));
-        println!("skipped: no network of its own: {}", String::from_utf8_lossy(&may.stderr));
+    if !has_own_network() {
         return;
     }
     let home = tempfile::tempdir().unwrap();

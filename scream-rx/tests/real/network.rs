@@ -2,7 +2,7 @@
 //! settings that change how the same port is listened to.
 
 use crate::doctor::datagram;
-use crate::rig::{Running, alone, has, scream_rx, until};
+use crate::rig::{Running, alone, has_own_network, scream_rx, until};
 use rustix::net::sockopt::set_ip_multicast_if;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
@@ -38,15 +38,7 @@ fn a_sender_that_is_heard_by_two_interfaces() {
 #[test]
 fn a_datagram_that_comes_by_two_interfaces_is_played_once() {
     let _alone = alone();
-    if !has("unshare") {
-        return;
-    }
-    let mut attempt = Command::new("unshare");
-    attempt.args(["--map-root-user", "--net", "sh", "-c", "ip link add near type veth peer name far"]);
-    let may = attempt.output().unwrap();
-    if !may.status.success() {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{}", String::from_utf8_lossy(&may.stderr));
-        println!("skipped: no network of its own: {}", String::from_utf8_lossy(&may.stderr));
+    if !has_own_network() {
         return;
     }
     let home = tempfile::tempdir().unwrap();

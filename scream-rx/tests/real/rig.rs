@@ -1,6 +1,7 @@
 //! A PulseAudio of the test's own, with a sink that plays into nothing and a recorder behind it; a simulated guest that
 //! writes into a file; the program under test. Everything lives in a temporary folder and is gone afterwards.
 
+pub use rx_tests::attempt::on_time;
 use shm_proto::Region;
 use shm_proto::guest_sim::sound::{SoundGuest, SoundGuestBuilder};
 use std::fs::File;
@@ -36,18 +37,6 @@ pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Makes `attempt` until one is good, three at most, each with everything anew. `Err` is for what a machine that holds
-/// threads up can spoil, and only where it is known that this one did; whatever else is wrong is a panic at once.
-pub fn on_time(mut attempt: impl FnMut() -> Result<(), String>) {
-    for _ in 0..2 {
-        match attempt() {
-            Ok(()) => return,
-            Err(why) => println!("once more: {why}"),
-        }
-    }
-    attempt().unwrap_or_else(|why| panic!("three times: {why}"));
-}
-
 /// Whether a program is installed. Where `CI` is `true` it must be; elsewhere the test is skipped, and says so.
 pub fn has(program: &str) -> bool {
     let there = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
@@ -56,6 +45,21 @@ pub fn has(program: &str) -> bool {
         println!("skipped: {program} is not installed");
     }
     there
+}
+
+/// Whether a test can have a network of its own, with two interfaces. As [`has`].
+pub fn has_own_network() -> bool {
+    if !has("unshare") {
+        return false;
+    }
+    let mut attempt = Command::new("unshare");
+    attempt.args(["--map-root-user", "--net", "sh", "-c", "ip link add near type veth peer name far"]);
+    let may = attempt.output().unwrap();
+    if !may.status.success() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{}", String::from_utf8_lossy(&may.stderr));
+        println!("skipped: no network of its own: {}", String::from_utf8_lossy(&may.stderr));
+    }
+    may.status.success()
 }
 
 /// A child that dies with the test.
